@@ -1,0 +1,3 @@
+"""Measure how interpretable the latents of sparse autoencoders and transcoders are."""
+
+__version__ = "0.1.0"

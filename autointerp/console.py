@@ -1,0 +1,72 @@
+"""What people see: one console on stderr, a progress bar per stage, plain lines where it is no terminal."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+# Progress and remarks go to stderr, results to stdout, so that results can be piped.
+remarks = Console(stderr=True, highlight=False)
+results = Console(highlight=False)
+
+# Seconds between two progress lines where the output is a log file.
+LOG_INTERVAL_S = 10.0
+
+
+def note(text: str) -> None:
+    """Print one remark; brackets in it are text, not markup."""
+    remarks.print(text, markup=False)
+
+
+class Bar:
+    """Progress of one stage: `with Bar("collect", total=n, unit="tokens") as bar: bar.advance(k, "extra words")`."""
+
+    def __init__(self, stage: str, *, total: int | None, unit: str) -> None:
+        self.stage, self.total, self.unit = stage, total, unit
+        self.done = 0
+        self._began = self._last = time.monotonic()
+        columns = (
+            TextColumn("{task.description:<12}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn(),
+            TextColumn(unit, markup=False), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[words]}", markup=False),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=remarks) if remarks.is_terminal else None
+        self._task = self._progress.add_task(stage, total=total, words="") if self._progress else None
+
+    def __enter__(self) -> "Bar":
+        """Show the bar."""
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def advance(self, n: int = 1, words: str = "") -> None:
+        """Say that `n` more units are done; `words` replaces the text behind the bar."""
+        self.done += n
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, advance=n, words=words)
+        elif time.monotonic() - self._last > LOG_INTERVAL_S:
+            self._last = time.monotonic()
+            self._line(words)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Leave the finished bar, or one line, behind."""
+        if self._progress:
+            self._progress.stop()
+        elif kind is None:
+            self._line("done")
+
+    def _line(self, words: str) -> None:
+        of = f" of {self.total:,}" if self.total else ""
+        note(f"{self.stage}: {self.done:,}{of} {self.unit}, {time.monotonic() - self._began:.0f} s {words}".rstrip())
+
+
+def track(items: Iterable[T], stage: str, *, total: int | None, unit: str) -> Iterator[T]:
+    """Yield the items, advancing a bar by one after each."""
+    with Bar(stage, total=total, unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()

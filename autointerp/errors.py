@@ -1,0 +1,74 @@
+"""Errors a person can fix, and the exit code each one ends the process with.
+
+    AutointerpError
+    ├── UserError (a ValueError)      exit 2: the message says what was seen, what is allowed, what to do
+    │   ├── StudyError                a study file, a setting, a command line
+    │   ├── CorpusError               text that is missing, empty or too small
+    │   ├── SubjectError              a subject model that cannot be loaded or driven
+    │   │   └── SiteError             a site that does not exist or did not fire
+    │   ├── DictionaryError           a checkpoint that is missing, broken or would be read wrongly
+    │   ├── TemplateError             a prompt template that cannot be found or rendered
+    │   ├── TableError                tables that do not have the columns or the sense a function needs
+    │   └── RunDirectoryError         a run directory of another study, or one that cannot be written
+    └── StoppedError                  exit 4: stopped part-way with everything finished kept; run again to go on
+        ├── EngineError               the LLM engine or server is down, or refuses the key
+        └── LimitError                a limit on calls, tokens, money or time was reached
+
+Anything else that escapes is a bug in autointerp and keeps its traceback.
+"""
+
+
+class AutointerpError(Exception):
+    """Base of every error autointerp raises on purpose."""
+
+    exit_code = 2
+
+
+class UserError(AutointerpError, ValueError):
+    """Input that a person can mend; the message is one line for that person."""
+
+
+class StudyError(UserError):
+    """A study file, a setting or a command line is not valid."""
+
+
+class CorpusError(UserError):
+    """The corpus is missing, empty, unreadable or too small."""
+
+
+class SubjectError(UserError):
+    """The subject model cannot be loaded or driven."""
+
+
+class SiteError(SubjectError):
+    """A named site does not exist in the subject, or did not fire."""
+
+
+class DictionaryError(UserError):
+    """A dictionary checkpoint is missing, inconsistent, or would be read wrongly."""
+
+
+class TemplateError(UserError):
+    """A prompt template cannot be found or rendered."""
+
+
+class TableError(UserError):
+    """A table lacks columns or breaks a law that a statistic relies on."""
+
+
+class RunDirectoryError(UserError):
+    """A run directory belongs to another study or cannot be written."""
+
+
+class StoppedError(AutointerpError):
+    """Work stopped before its end; everything finished is kept."""
+
+    exit_code = 4
+
+
+class EngineError(StoppedError):
+    """The LLM engine or server is dead, unreachable or refuses the key."""
+
+
+class LimitError(StoppedError):
+    """A limit set in the study (calls, tokens, money, wall time) was reached."""

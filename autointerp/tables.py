@@ -1,0 +1,122 @@
+"""The tables of a run directory: column names and types, the contract between stages, tools and runs.
+
+Every table is parquet. A function that reads one checks it with `check`. Scores are derived from `JUDGEMENTS` and
+`LATENTS` at any time; they are never stored as truth.
+"""
+
+import pandas as pd
+
+from autointerp.errors import TableError
+
+# One row per dictionary.
+DICTIONARIES = {
+    "dictionary": "str",  # its name in the study
+    "architecture": "str",  # sae | transcoder | skip-transcoder
+    "site": "str",  # the site it reads; half of every latent's key
+    "site_out": "str",  # the site it reconstructs
+    "layer": "int64",  # -1 where the site names none
+    "k": "int64",  # 0 where the activation has no k
+    "n_latents": "int64",
+    "d_in": "int64",
+    "d_out": "int64",
+    "seed": "int64",  # training seed; -1 where unknown
+    "format": "str",
+    "source": "str",
+    "revision": "str",
+    "sha256": "str",
+}
+
+# One row per latent of every dictionary, sampled or not: the denominator of every rate.
+LATENTS = {
+    "dictionary": "str",
+    "architecture": "str",
+    "site": "str",
+    "latent": "int64",
+    "firing_rate_token": "float64",  # share of non-special tokens on which it fires
+    "firing_rate_window": "float64",  # share of full windows in which it fires
+    "n_windows": "int64",  # full windows in which it fires
+    "alive": "bool",
+    "eligible": "bool",
+    "inclusion_probability": "float64",  # 0 where it could not be drawn
+    "sampled": "bool",
+    "look_order": "int64",  # random order of the sampled ones, for looks of a sequential gate; -1 otherwise
+    "token_share": "float64",  # share of its explain windows whose peak token is the modal one; NaN unless sampled
+    "peak_token": "str",  # that modal token's text; "" unless sampled
+    "status": "str",  # dead | rare | dense | eligible | sampled | explanation_failed | explained | scored
+}
+
+# One row per example window of a sampled latent.
+EXAMPLES = {
+    "dictionary": "str",
+    "site": "str",
+    "latent": "int64",
+    "split": "str",  # explain | held_out
+    "kind": "str",  # positive | random | hard
+    "stratum": "int64",
+    "stratum_share": "float64",
+    "window_id": "int64",
+    "document_id": "int64",
+    "pieces": "list<str>",
+    "activations": "list<float>",
+}
+
+EXPLANATIONS = {
+    "explanation_id": "str",
+    "dictionary": "str",
+    "site": "str",
+    "latent": "int64",
+    "explainer": "str",
+    "text": "str",  # null where it failed
+    "status": "str",
+    "n_retries": "int64",
+    "prompt_hash": "str",
+    "raw": "str",
+}
+
+# One row per judged item: the product's memory.
+JUDGEMENTS = {
+    "dictionary": "str",
+    "site": "str",
+    "latent": "int64",
+    "scorer": "str",  # detection | fuzzing | intruder | embedding | ...
+    "control": "str",  # none | shuffled | empty | planted | lexical | duplicate
+    "question_id": "str",
+    "position": "int64",  # place of the item in its prompt
+    "document_id": "int64",
+    "window_id": "int64",
+    "kind": "str",  # positive | random | hard | mismarked
+    "stratum": "int64",
+    "stratum_share": "float64",
+    "truth": "bool",
+    "answer": "str",  # yes | no | unanswered
+    "probability": "float64",  # P(yes); NaN where the judge gives none
+    "explanation_id": "str",
+    "status": "str",  # ok, or why it is unanswered
+    "n_retries": "int64",
+}
+
+# One row per dictionary and metric, on held-out documents, with an interval over documents.
+RECONSTRUCTION = {
+    "dictionary": "str",
+    "metric": "str",  # fvu | ce_increase | kl | ce_recovered_zero | ce_recovered_mean | l0 | dead_share | ...
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "level": "float64",
+    "n_documents": "int64",
+    "n_tokens": "int64",
+}
+
+KEY = ["dictionary", "site", "latent"]
+
+
+def check(table: pd.DataFrame, columns: dict[str, str], name: str) -> pd.DataFrame:
+    """Return the table with these columns in this order; extra columns are kept behind them.
+
+    Raises:
+        TableError: columns are missing; the message names them.
+    """
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise TableError(f"{name}: columns missing: {', '.join(missing)}; it has: {', '.join(table.columns)}")
+    return table[[*columns, *(column for column in table.columns if column not in columns)]]
