@@ -95,6 +95,25 @@ JUDGEMENTS = {
     "n_retries": "int64",
 }
 
+# One row per prompt that was asked, of an explainer (`scorer` is then "explain") or a judge.
+QUESTIONS = {
+    "question_id": "str",
+    "dictionary": "str",
+    "site": "str",
+    "latent": "int64",
+    "scorer": "str",
+    "control": "str",
+    "prompt": "str",  # JSON list of {role, content}
+    "reply": "str",  # raw text; null where none came
+    "failure": "str",  # "" or one word
+    "tokens_in": "int64",
+    "tokens_cached": "int64",
+    "tokens_out": "int64",
+    "latency_s": "float64",
+    "from_cache": "bool",
+    "n_retries": "int64",
+}
+
 # One row per dictionary and metric, on held-out documents, with an interval over documents.
 RECONSTRUCTION = {
     "dictionary": "str",
