@@ -5,6 +5,7 @@ Layout: `study.yaml` replays the run, `manifest.json` says what happened, `<tabl
 depends on; a stage without a marker of the right fingerprint is done again.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -179,6 +180,30 @@ class Run:
     def update_manifest(self, **entries: object) -> None:
         """Replace these entries of the manifest, and bring its stages up to date."""
         write_json(self.path / "manifest.json", {**self.manifest, **entries, "stages": self.stages()})
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[Run]:
+    """Hold a run directory for this process alone, making it where it is not there.
+
+    Raises:
+        RunDirectoryError: another process works in it, or it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("a")
+    except OSError as error:
+        raise RunDirectoryError(
+            f"run directory {path} cannot be written: {error.strerror}; choose another --out"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"another process is working in {path}; wait for it, or choose another --out"
+            ) from error
+        yield Run(path)
 
 
 def now() -> str:

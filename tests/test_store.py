@@ -7,7 +7,7 @@ import pytest
 
 from autointerp import tables
 from autointerp.errors import RunDirectoryError, TableError
-from autointerp.store import Run, fingerprint, open_run, write_json
+from autointerp.store import Run, claimed, fingerprint, open_run, write_json
 
 ROW = {
     "dictionary": "sae", "metric": "fvu", "value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n_documents": 3,
@@ -81,3 +81,20 @@ def test_bad_directories_say_what_they_lack(tmp_path: Path) -> None:
     (tmp_path / "latents.parquet").write_text("not parquet")
     with pytest.raises(RunDirectoryError, match="cannot be read as parquet"):
         Run(tmp_path).read("latents")
+
+
+def test_two_processes_cannot_work_in_one_directory(tmp_path: Path) -> None:
+    """The second claim is refused while the first lasts, and granted after it."""
+    with claimed(tmp_path / "run") as first:
+        assert first.path.is_dir()
+        with pytest.raises(RunDirectoryError, match="another process"), claimed(tmp_path / "run"):
+            pass
+    with claimed(tmp_path / "run") as run:
+        assert run.path.is_dir()
+
+
+def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
+    """A run directory below a file cannot be made."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="cannot be written"), claimed(tmp_path / "file" / "run"):
+        pass
