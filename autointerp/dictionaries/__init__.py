@@ -1,0 +1,51 @@
+"""Dictionaries: checkpoints of every format over one in-memory spec. `load` opens one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autointerp.dictionaries.base import Architecture, DictionaryConfig
+
+if TYPE_CHECKING:
+    from autointerp.dictionaries.spec import Dictionary
+
+__all__ = ["DictionaryConfig", "load"]
+
+
+def load(
+    source: str | Path,
+    *,
+    format: str = "auto",
+    name: str = "dictionary",
+    site_in: str | None = None,
+    site_out: str | None = None,
+    architecture: Architecture | None = None,
+    pre_bias: bool | None = None,
+    k: int | None = None,
+    input_scale: float | None = None,
+    device: str = "cpu",
+) -> "Dictionary":
+    """Open a dictionary checkpoint of any known format.
+
+    Args:
+        source: local folder or file, or hub `org/repo[@revision][:path in the repository]`.
+        format: a module name of `autointerp/dictionaries/formats/`; `auto` looks at the files.
+        name: its name in tables.
+        site_in: the site it reads, where the checkpoint does not say or is wrong; likewise `site_out`, which it
+            reconstructs, `k`, and `input_scale`, a factor on activations before encoding.
+        site_out: see `site_in`.
+        architecture: what it must be; refused if the weights say otherwise.
+        pre_bias: whether b_dec is subtracted from the input, for formats that do not record it.
+        k: see `site_in`.
+        input_scale: see `site_in`.
+        device: where the weights go; on `cpu` they stay memory-mapped.
+
+    Raises:
+        DictionaryError: no such checkpoint, unknown format, or one that would be read wrongly.
+    """
+    from autointerp.dictionaries.loading import open_dictionary
+
+    config = DictionaryConfig(
+        name=name, source=str(source), format=format, site_in=site_in, site_out=site_out, architecture=architecture,
+        pre_bias=pre_bias, k=k, input_scale=input_scale,
+    )  # fmt: skip
+    return open_dictionary(config, device=device)

@@ -1,0 +1,140 @@
+"""Files of a checkpoint, local or on the hub: named relative to one folder, and never outside it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from autointerp.errors import DictionaryError
+
+# org/repo[@revision][:path]; a revision may hold slashes (refs/pr/3).
+HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<path>.*))?")
+# A configuration file is text by and for people; one larger than this is not one.
+MAX_CONFIG_BYTES = 10 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """A folder with a checkpoint.
+
+    `source` is the folder or file as a study names it; `focus` the file it names, "" where it names the folder;
+    `folder` the folder's path on disk or on the hub, from which formats read layer numbers and the like; `names` every
+    file below it, as sorted posix paths relative to it; `fetch` turns one of them into a local path.
+    """
+
+    source: str
+    folder: str
+    names: tuple[str, ...]
+    fetch: Callable[[str], Path] = field(repr=False)
+    focus: str = ""
+    revision: str = ""
+
+    def path(self, name: str) -> Path:
+        """Return one file as a local path, downloaded first where needed.
+
+        Raises:
+            DictionaryError: it is missing, or its name leads outside the folder.
+        """
+        if inside(name, "file") not in self.names:
+            raise DictionaryError(f"{self.source}: {name} is missing; the folder has: {shortened(self.names)}")
+        return self.fetch(inside(name, "file"))
+
+
+def inside(name: str, what: str = "path") -> str:
+    """Return a relative posix path that stays inside its folder.
+
+    Raises:
+        DictionaryError: it is absolute or climbs out.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
+        raise DictionaryError(f"{what} {name!r} leads outside its folder; give a plain relative path")
+    return str(path) if str(path) != "." else ""
+
+
+def find(source: str) -> Files:
+    """Find a checkpoint folder or file: a local path where there is one, else `org/repo[@revision][:path]` on the hub.
+
+    Raises:
+        DictionaryError: neither; or a path that leads outside its repository.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _local(path)
+    if path.is_file():
+        return _local(path.parent, focus=path.name)
+    match = HUB.fullmatch(source)
+    if source.startswith((".", "/", "~")) or not match:
+        raise DictionaryError(
+            f"{source}: no such folder or file, and not a hub name such as org/repo, org/repo@revision or "
+            "org/repo:folder/in/it"
+        )
+    return _hub(match["repo"], match["revision"], inside(match["path"] or "", "hub path").strip("/"))
+
+
+def _local(root: Path, focus: str = "") -> Files:
+    found = (path for path in root.rglob("*") if path.is_file())
+    names = tuple(sorted(path.relative_to(root).as_posix() for path in found))
+    folder = root.resolve().as_posix()
+    return Files(source=str(root / focus), folder=folder, names=names, fetch=lambda name: root / name, focus=focus)
+
+
+def _hub(repo: str, revision: str | None, path: str) -> Files:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        info = HfApi().model_info(repo, revision=revision)
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DictionaryError(
+            f"{repo}{f'@{revision}' if revision else ''}: no such local folder, and none on the hub ({reason}); "
+            "check the name, HF_TOKEN for a private one, HF_HUB_OFFLINE, or give a local folder"
+        ) from error
+    listing = tuple(inside(sibling.rfilename, "hub file") for sibling in info.siblings or ())
+    commit = info.sha or revision or ""
+    folder, _, focus = path.rpartition("/") if path in listing else (path, "", "")
+    prefix = f"{folder}/" if folder else ""
+    names = tuple(sorted(name.removeprefix(prefix) for name in listing if name.startswith(prefix)))
+    if not names:
+        raise DictionaryError(f"{repo}@{commit}: no folder or file {path!r}; it has: {shortened(listing)}")
+    return Files(
+        source=f"{repo}@{commit}" + (f":{path}" if path else ""), folder=f"{repo}/{folder}".rstrip("/"), names=names,
+        focus=focus, revision=commit,
+        fetch=lambda name: Path(hf_hub_download(repo, prefix + name, revision=commit)),
+    )  # fmt: skip
+
+
+def shortened(names: Iterable[str], limit: int = 12) -> str:
+    """List names for a message, cut after `limit`."""
+    names = list(names)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "") or "nothing"
+
+
+def read_config(files: Files, name: str) -> dict[str, object]:
+    """Read a JSON or YAML file that holds one mapping.
+
+    Raises:
+        DictionaryError: missing, too large, not JSON (YAML) or not a mapping.
+    """
+    path = files.path(name)
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise DictionaryError(f"{path}: {path.stat().st_size:,} bytes is too large for a configuration file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise DictionaryError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(value, dict):
+        raise DictionaryError(f"{path}: holds a {type(value).__name__}, not a mapping of settings")
+    return value
+
+
+def sha256(path: Path) -> str:
+    """Hash a file, hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

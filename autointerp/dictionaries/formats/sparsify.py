@@ -1,0 +1,141 @@
+"""EleutherAI sparsify: `<run>/<hookpoint>/{cfg.json, sae.safetensors}`; SAEs, transcoders, skip transcoders.
+
+Source: github.com/EleutherAI/sparsify, `sparsify/sparse_coder.py` and `config.py`. The folder's name is the hookpoint,
+a module path below the model's trunk; an SAE reads that module's output, a transcoder its input, and both reconstruct
+its output. Until commit f02711e (2025-02-12) transcoders subtracted b_dec from their input; cfg.json does not tell, so
+a transcoder's `pre_bias` can be set in the study and the load gate looks at its FVU.
+"""
+
+from pathlib import PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autointerp.dictionaries.activations import Activation
+from autointerp.dictionaries.base import Architecture, DictionaryConfig
+from autointerp.dictionaries.files import Files, read_config, sha256
+from autointerp.dictionaries.spec import Dictionary, Provenance
+from autointerp.dictionaries.tensors import Tensors, read_tensors
+from autointerp.errors import DictionaryError
+
+CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
+QUIRK = (
+    "transcoder read without subtracting b_dec from its input; one trained before 2025-02-12 (sparsify f02711e) needs "
+    "`pre_bias: true`"
+)
+
+
+class Saved(BaseModel):
+    """cfg.json. Unknown keys are ignored, as the library itself does; those of a fork that change the sense refuse."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    d_in: int = Field(gt=0)
+    k: int = Field(32, gt=0)
+    activation: str = "topk"
+    expansion_factor: int = 32
+    num_latents: int = 0
+    transcode: bool = False
+    skip_connection: bool = False
+    signed: bool = False
+    # Fork for cross-layer transcoders: anything but these values is another function.
+    n_targets: int = 0
+    n_sources: int = 0
+    normalize_io: bool = False
+    train_post_encoder: bool = False
+    post_encoder_scale: bool = False
+    coalesce_topk: str | bool = "none"
+    topk_coalesced: bool = False
+
+
+def recognises(files: Files) -> bool:
+    """Whether cfg.json stands beside sae.safetensors."""
+    return CONFIG in files.names and WEIGHTS in files.names
+
+
+def read(files: Files, config: DictionaryConfig) -> Dictionary:
+    """Read one hookpoint's dictionary.
+
+    Raises:
+        DictionaryError: broken, or a cross-layer transcoder.
+    """
+    saved = _config(files)
+    tensors = read_tensors(files.path(WEIGHTS))
+    n_latents, d_in = saved.num_latents or saved.d_in * saved.expansion_factor, saved.d_in
+    W_enc = tensors.take("encoder.weight", n_latents, d_in).T
+    b_enc, b_dec = tensors.take("encoder.bias", n_latents), tensors.take("b_dec", d_in)
+    W_dec = tensors.take("W_dec", n_latents, d_in)
+    W_skip = tensors.take("W_skip", d_in, d_in) if saved.skip_connection else None
+    tensors.finish()
+    pre_bias = config.pre_bias if config.pre_bias is not None else not saved.transcode
+    if not saved.transcode and not pre_bias:
+        raise DictionaryError(f"{files.source}: pre_bias: false, but sparsify's SAEs always subtract b_dec; remove it")
+    hookpoint = hookpoint_of(files)
+    return Dictionary(
+        name=config.name, architecture=_architecture(saved), W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, b_dec=b_dec,
+        W_skip=W_skip, activation=_activation(saved, files), pre_bias=b_dec if pre_bias else None,
+        site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
+        site_out=f"{hookpoint}.output" if hookpoint else "",
+        seed=_seed(files), remarks=(QUIRK,) if saved.transcode and config.pre_bias is None else (),
+        provenance=_provenance(files, tensors),
+    )  # fmt: skip
+
+
+def hookpoint_of(files: Files) -> str:
+    """Module path that the folder is named after; of `.../layers.5.mlp/seed1` too; "" where it is no module path."""
+    name = _steps(files)[-1]
+    return name if "." in name or name.startswith("embed") else ""
+
+
+def _steps(files: Files) -> list[str]:
+    steps = [step for step in PurePosixPath(files.folder).parts if step not in ("/", "best")]
+    if len(steps) > 1 and steps[-1].removeprefix("seed").isdigit():
+        steps = steps[:-1]
+    return steps or [""]
+
+
+def _seed(files: Files) -> int:
+    last = PurePosixPath(files.folder).name
+    digits = last.removeprefix("seed")
+    return int(digits) if last != digits and digits.isdigit() else -1
+
+
+def _config(files: Files) -> Saved:
+    try:
+        saved = Saved.model_validate(read_config(files, CONFIG))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DictionaryError(f"{files.source}/{CONFIG}: {where}: {first['msg']}, it is {first['input']!r}") from error
+    if saved.n_targets > 1 or saved.n_sources > 1:
+        raise DictionaryError(
+            f"{files.source}: a cross-layer transcoder (n_targets {saved.n_targets}, n_sources {saved.n_sources}): "
+            "its latents write to several layers, which one site_in -> site_out cannot hold; per-layer ones are read"
+        )
+    changed = [
+        name for name in ("normalize_io", "train_post_encoder", "post_encoder_scale", "topk_coalesced", "coalesce_topk")
+        if getattr(saved, name) not in (False, "none", "")
+    ]  # fmt: skip
+    if changed:
+        raise DictionaryError(f"{files.source}: {', '.join(changed)} set in {CONFIG}: a fork's function, not read here")
+    return saved
+
+
+def _architecture(saved: Saved) -> Architecture:
+    if not saved.transcode:
+        return "sae"
+    return "skip-transcoder" if saved.skip_connection else "transcoder"
+
+
+def _activation(saved: Saved, files: Files) -> Activation:
+    if saved.activation not in ("topk", "groupmax"):
+        raise DictionaryError(f"{files.source}: activation {saved.activation!r} in {CONFIG}; known: topk, groupmax")
+    if saved.signed:
+        raise DictionaryError(
+            f"{files.source}: signed: true in {CONFIG}: signed latents of an early sparsify, not read"
+        )
+    return Activation(kind="topk" if saved.activation == "topk" else "groupmax", k=saved.k)
+
+
+def _provenance(files: Files, tensors: Tensors) -> Provenance:
+    hashes = tuple((name, sha256(files.path(name))) for name in (CONFIG, WEIGHTS))
+    return Provenance(format="sparsify", source=files.source, revision=files.revision, files=hashes)

@@ -1,0 +1,102 @@
+"""Open a checkpoint: find its files, tell its format, read it, check it against what the study says."""
+
+from dataclasses import replace
+from typing import Protocol, cast
+
+import torch
+
+from autointerp import plugins
+from autointerp.dictionaries.base import DictionaryConfig
+from autointerp.dictionaries.files import Files, find, shortened
+from autointerp.dictionaries.spec import Dictionary
+from autointerp.errors import DictionaryError, StudyError
+
+FAMILY = "dictionaries.formats"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Format(Protocol):
+    """A checkpoint format: one module `autointerp/dictionaries/formats/<format>.py`."""
+
+    def recognises(self, files: Files) -> bool:
+        """Say whether the folder looks like this format; reads names and small configuration files only."""
+        ...
+
+    def read(self, files: Files, config: DictionaryConfig) -> Dictionary:
+        """Read it, or refuse with what is wrong.
+
+        Raises:
+            DictionaryError: the checkpoint is broken, or would be read wrongly.
+        """
+        ...
+
+
+def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Dictionary:
+    """Open the dictionary that a study names.
+
+    Raises:
+        DictionaryError: no such checkpoint, unknown format, or one that would be read wrongly.
+    """
+    files = find(config.source)
+    name = recognise(files) if config.format == "auto" else config.format
+    try:
+        member = cast(Format, plugins.load(FAMILY, name))
+    except StudyError as error:
+        raise DictionaryError(str(error)) from error
+    dictionary = member.read(files, config)
+    check(dictionary, config)
+    sites = {"site_in": config.site_in or dictionary.site_in, "site_out": config.site_out or dictionary.site_out}
+    for side, site in sites.items():
+        if not site:
+            raise DictionaryError(
+                f"{config.source}: the checkpoint does not say its site; add `{side}: <site>` "
+                "(`autointerp sites MODEL` lists a model's)"
+            )
+    seed = config.seed if config.seed >= 0 else dictionary.seed
+    dictionary = replace(dictionary, name=config.name, seed=seed, **sites)
+    return dictionary.to(device, DTYPES.get(config.dtype))
+
+
+def recognise(files: Files) -> str:
+    """Tell the format of a checkpoint.
+
+    Raises:
+        DictionaryError: none, or several, recognise it.
+    """
+    members = plugins.names(FAMILY)
+    found = [name for name in members if plugins.load(FAMILY, name).recognises(files)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DictionaryError(f"{files.source}: could be {' or '.join(found)}; say which with `format: {found[0]}`")
+    raise DictionaryError(
+        f"{files.source}: no known dictionary format. Known: {', '.join(members)}. The folder has: "
+        f"{shortened(files.names)}. If it holds several dictionaries, name one: <source>/<folder> or org/repo:<folder>"
+    )
+
+
+def check(dictionary: Dictionary, config: DictionaryConfig) -> None:
+    """Check a dictionary against itself and against what the study says of it.
+
+    Raises:
+        DictionaryError: shapes, k or architecture do not fit together.
+    """
+    who, m, d, o = config.source, dictionary.n_latents, dictionary.d_in, dictionary.d_out
+    shapes = {
+        "b_enc": (dictionary.b_enc, (m,)), "W_dec": (dictionary.W_dec, (m, o)), "b_dec": (dictionary.b_dec, (o,)),
+        "W_skip": (dictionary.W_skip, (o, d)), "pre_bias": (dictionary.pre_bias, (d,)),
+        "threshold": (dictionary.activation.threshold, (m,)),
+    }  # fmt: skip
+    for name, (tensor, shape) in shapes.items():
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise DictionaryError(f"{who}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")
+    if dictionary.activation.competes and not 0 < dictionary.k <= m:
+        raise DictionaryError(f"{who}: k = {dictionary.k}, expected 1..{m} (its number of latents)")
+    if dictionary.activation.kind == "groupmax" and m % dictionary.k:
+        raise DictionaryError(f"{who}: groupmax needs k that divides the {m} latents, not {dictionary.k}")
+    if config.k is not None and config.k != dictionary.k:
+        raise DictionaryError(f"{who}: the study says k: {config.k}, the checkpoint k = {dictionary.k}; remove one")
+    if config.architecture is not None and config.architecture != dictionary.architecture:
+        raise DictionaryError(
+            f"{who}: the study says architecture: {config.architecture}, the checkpoint is a {dictionary.architecture}"
+        )

@@ -1,0 +1,188 @@
+"""The one in-memory dictionary that every checkpoint format becomes.
+
+With x a row of activations at `site_in`, D its width, M latents, O the width at `site_out`:
+
+    z    = norm(x) * input_scale - pre_bias                    norm: none, layer_norm or rms, per token
+    acts = activation(z @ W_enc + b_enc)                       W_enc [D, M]
+    y    = unnorm((acts @ W_dec + b_dec) * output_scale) + x @ W_skip.T      W_dec [M, O], W_skip [O, D]
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from autointerp.dictionaries.activations import Activation, Codes
+from autointerp.dictionaries.base import Architecture
+
+InputNorm = Literal["none", "layer_norm", "rms"]
+# Elements of the pre-activation tile [tokens, M]: 2**22 floats are 16 MB, about a CPU's last-level cache.
+TILE_CPU = 2**22
+TILE_GPU = 2**27
+# Of layer_norm in OpenAI's sparse_autoencoder and in SAELens: added to the standard deviation, not under the root.
+LAYER_NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a dictionary came from. `files` are (name, sha256) of every file read."""
+
+    format: str
+    source: str
+    revision: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """One hash over all files."""
+        return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in self.files).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """Rows as the encoder sees them [n, D], and what undoes the normalisation: [n, 1] each, or None."""
+
+    rows: Tensor
+    mean: Tensor | None = None
+    scale: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dictionary:
+    """An SAE, a transcoder or a skip transcoder.
+
+    Weights keep the type they were saved in; a computation runs in the wider of theirs and the activations'. `seed` is
+    the training seed, -1 where unknown; `prepend_bos` is what the checkpoint says of training, None where nothing;
+    `remarks` are sentences for people about what the checkpoint left open and how it was read.
+    """
+
+    name: str
+    architecture: Architecture
+    site_in: str
+    site_out: str
+    W_enc: Tensor
+    b_enc: Tensor
+    activation: Activation
+    W_dec: Tensor
+    b_dec: Tensor
+    W_skip: Tensor | None = None
+    pre_bias: Tensor | None = None
+    input_norm: InputNorm = "none"
+    input_scale: float = 1.0
+    output_scale: float = 1.0
+    prepend_bos: bool | None = None
+    seed: int = -1
+    remarks: tuple[str, ...] = ()
+    provenance: Provenance
+
+    @property
+    def d_in(self) -> int:
+        """Width of what it reads."""
+        return self.W_enc.shape[0]
+
+    @property
+    def n_latents(self) -> int:
+        """How many latents it has."""
+        return self.W_enc.shape[1]
+
+    @property
+    def d_out(self) -> int:
+        """Width of what it reconstructs."""
+        return self.W_dec.shape[1]
+
+    @property
+    def k(self) -> int:
+        """Latents per token; 0 where the activation has no k."""
+        return self.activation.k
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.W_enc.device
+
+    def encode(self, x: Tensor) -> Codes:
+        """Sparse activations of rows x [n, d_in]: values and indices [n, w], w = k, or the widest row's count.
+
+        Works tile by tile over rows: no buffer of [n, n_latents].
+        """
+        assert x.shape[1:] == (self.d_in,), f"{self.name}: rows {tuple(x.shape)}, expected [n, {self.d_in}]"
+        return Codes.cat([self.activation.sparse(self._pre_activations(tile)) for tile in self._tiles(x)])
+
+    def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
+        """Activations of rows x [n, d_in] as [n, n_latents], or [n, len(latents)] of some latents.
+
+        Dictionaries whose latents do not compete (relu, jumprelu, gated) read the weights of `latents` only.
+        """
+        if latents is None:
+            return self.activation.dense(self._pre_activations(x))
+        latents = latents.to(self.device)
+        if self.activation.competes:
+            return torch.cat([self.activation.dense(self._pre_activations(t))[:, latents] for t in self._tiles(x)])
+        return self.activation.select(latents).dense(self._pre_activations(x, latents))
+
+    def decode(self, codes: Codes, x: Tensor) -> Tensor:
+        """Reconstruction [n, d_out] from codes; `x` [n, d_in] is what was encoded (for the skip and normalisation)."""
+        dtype = self._dtype(x)
+        weights = self.W_dec.to(dtype)
+        y = torch.nn.functional.embedding_bag(
+            codes.indices, weights, per_sample_weights=codes.values.to(dtype), mode="sum"
+        )
+        return self._finish(y + self.b_dec.to(dtype), x.to(self.device, dtype))
+
+    def decode_dense(self, acts: Tensor, x: Tensor) -> Tensor:
+        """Reconstruction [n, d_out] from dense activations [n, n_latents], for tests and training."""
+        dtype = self._dtype(x)
+        return self._finish(acts.to(dtype) @ self.W_dec.to(dtype) + self.b_dec.to(dtype), x.to(self.device, dtype))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What it predicts at `site_out` [n, d_out] from rows x [n, d_in] at `site_in`."""
+        return self.decode(self.encode(x), x)
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "Dictionary":
+        """Move the weights; a copy unless nothing changes."""
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, dtype)
+
+        names = ("W_enc", "b_enc", "W_dec", "b_dec", "W_skip", "pre_bias")
+        changes = {name: moved(getattr(self, name)) for name in names}
+        return replace(self, activation=self.activation.to(device, dtype), **changes)
+
+    def _dtype(self, x: Tensor) -> torch.dtype:
+        return torch.promote_types(x.dtype, self.W_enc.dtype)
+
+    def _tiles(self, x: Tensor) -> Iterator[Tensor]:
+        budget = TILE_CPU if self.device.type == "cpu" else TILE_GPU
+        yield from x.split(max(1, budget // self.n_latents))
+
+    def _normalise(self, x: Tensor) -> Normalised:
+        mean = scale = None
+        if self.input_norm == "layer_norm":
+            mean = x.mean(dim=-1, keepdim=True)
+            scale = x.std(dim=-1, keepdim=True) + LAYER_NORM_EPS
+            x = (x - mean) / scale
+        elif self.input_norm == "rms":
+            scale = x.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny) / self.d_in**0.5
+            x = x / scale
+        return Normalised(x * self.input_scale if self.input_scale != 1 else x, mean, scale)
+
+    def _pre_activations(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
+        dtype = self._dtype(x)
+        z = self._normalise(x.to(self.device, dtype)).rows
+        if self.pre_bias is not None:
+            z = z - self.pre_bias.to(dtype)
+        W_enc = self.W_enc if latents is None else self.W_enc[:, latents]
+        b_enc = self.b_enc if latents is None else self.b_enc[latents]
+        return torch.addmm(b_enc.to(dtype), z, W_enc.to(dtype))
+
+    def _finish(self, y: Tensor, x: Tensor) -> Tensor:
+        if self.output_scale != 1:
+            y = y * self.output_scale
+        if self.input_norm != "none":
+            undo = self._normalise(x)
+            y = y * undo.scale if undo.scale is not None else y
+            y = y + undo.mean if undo.mean is not None else y
+        return y if self.W_skip is None else y + x @ self.W_skip.to(y.dtype).T
