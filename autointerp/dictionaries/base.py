@@ -17,18 +17,28 @@ class DictionaryConfig(BaseModel):
 
     name: str = Field(description="its name in every table", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     source: str = Field(description="local folder or file, or hub `org/repo[@revision][:path in the repository]`")
-    format: str = Field("auto", description="checkpoint format, one of `autointerp/dictionaries/formats/`; auto looks")
-    site_in: str | None = Field(None, description="site it reads, where the checkpoint does not say or is wrong")
-    site_out: str | None = Field(None, description="site it reconstructs, likewise")
-    architecture: Architecture | None = Field(None, description="what it must be; refused if the weights say otherwise")
-    pre_bias: bool | None = Field(
-        None, description="is b_dec subtracted from the input? Only for formats that do not record it"
+    format: str = Field(
+        default="auto", description="checkpoint format, one of `autointerp/dictionaries/formats/`; auto looks"
     )
-    k: int | None = Field(None, description="latents per token, where the checkpoint does not record it", gt=0)
+    site_in: str | None = Field(
+        default=None, description="site it reads, where the checkpoint does not say or is wrong"
+    )
+    site_out: str | None = Field(default=None, description="site it reconstructs, likewise")
+    architecture: Architecture | None = Field(
+        default=None, description="what it must be; refused if the weights say otherwise"
+    )
+    pre_bias: bool | None = Field(
+        default=None, description="is b_dec subtracted from the input? Only for formats that do not record it"
+    )
+    k: int | None = Field(default=None, description="latents per token, where the checkpoint does not record it", gt=0)
     input_scale: float | None = Field(
-        None, description="factor on activations before encoding, where training normalised them and did not save it",
+        default=None, description="factor on activations before encoding, where training normalised them and did not save it",
         gt=0,
     )  # fmt: skip
-    seed: int = Field(-1, description="training seed; -1 is unknown")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="weights' type; auto as saved")
-    accept: bool = Field(False, description="go on although FVU, L0 or alive share look like a misread checkpoint")
+    seed: int = Field(default=-1, description="training seed; -1 is unknown")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="weights' type; auto as saved"
+    )
+    accept: bool = Field(
+        default=False, description="go on although FVU, L0 or alive share look like a misread checkpoint"
+    )
