@@ -32,9 +32,10 @@ class DictionaryConfig(BaseModel):
     )
     k: int | None = Field(default=None, description="latents per token, where the checkpoint does not record it", gt=0)
     input_scale: float | None = Field(
-        default=None, description="factor on activations before encoding, where training normalised them and did not save it",
+        default=None,
+        description="factor on activations before encoding that training used and did not save",
         gt=0,
-    )  # fmt: skip
+    )
     seed: int = Field(default=-1, description="training seed; -1 is unknown")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="weights' type; auto as saved"
