@@ -1,0 +1,90 @@
+"""Plain text files: what separates two documents is a setting."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from autointerp.corpus._files import find
+from autointerp.corpus.base import Document
+from autointerp.errors import CorpusError
+
+CHUNK_CHARACTERS = 1 << 20
+
+
+class Config(BaseModel):
+    """Where the text is and how it falls into documents."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(description="a text file, a folder of .txt files, or a glob")
+    split: Literal["blank_lines", "separator", "heading", "file"] = Field(
+        default="blank_lines",
+        description="what ends a document: a blank line, `separator`, a `heading` line, or the file",
+    )
+    separator: str = Field(
+        default="<|endoftext|>", min_length=1, description="text between documents, for split: separator"
+    )
+    heading: str = Field(
+        default=r"^# ", min_length=1, description="regular expression of a document's first line, for split: heading"
+    )
+
+    @model_validator(mode="after")
+    def _heading_compiles(self) -> "Config":
+        try:
+            re.compile(self.heading)
+        except re.error as error:
+            raise ValueError(f"heading {self.heading!r} is no regular expression ({error})") from error
+        return self
+
+
+def documents(config: Config) -> Iterator[Document]:
+    """Yield the files' documents in order; stretches without any visible character are no documents.
+
+    Raises:
+        CorpusError: no file, or one that is not UTF-8.
+    """
+    ids = itertools.count()
+    for path in find(config.path, (".txt", ".text", ".md")):
+        try:
+            for text in _texts(path, config):
+                if text := text.strip("\n"):
+                    if text.isspace():
+                        continue
+                    yield Document(next(ids), text)
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"corpus: {path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def _texts(path: Path, config: Config) -> Iterator[str]:
+    if config.split == "separator":
+        return _between(path, config.separator)
+    if config.split == "file":
+        return iter([path.read_text(encoding="utf-8")])
+    starts = re.compile(config.heading).search if config.split == "heading" else None
+    return _runs(path, starts)
+
+
+def _between(path: Path, separator: str) -> Iterator[str]:
+    rest = ""
+    with path.open(encoding="utf-8") as file:
+        while chunk := file.read(CHUNK_CHARACTERS):
+            *whole, rest = (rest + chunk).split(separator)
+            yield from whole
+    yield rest
+
+
+def _runs(path: Path, starts: object) -> Iterator[str]:
+    """Yield runs of lines: from one heading to the next, or from one blank line to the next."""
+    lines: list[str] = []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            ends = starts(line) if callable(starts) else not line.strip()
+            if ends and lines:
+                yield "".join(lines)
+                lines = []
+            lines.append(line)
+    yield "".join(lines)

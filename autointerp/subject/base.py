@@ -1,0 +1,72 @@
+"""The subject model as other stages see it: its settings, and the two things that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autointerp.records import Site
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SubjectConfig(BaseModel):
+    """Which model is under study and how it is run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="a Hugging Face causal language model: a local folder or a hub id")
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+    tokenizer: str | None = Field(default=None, description="folder or hub id of the tokenizer, if not the model's own")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="auto: the checkpoint's own on a GPU, float32 on a CPU"
+    )
+    device: str = Field(default="auto", description="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        default="auto", description="attention implementation; auto: sdpa where the model has it"
+    )
+    trust_remote_code: bool = Field(default=False, description="run model code that comes with the checkpoint")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spliced:
+    """What the subject predicts when one site's activation is replaced.
+
+    Attributes:
+        ce: [batch, sequence - 1] cross-entropy (nats, float32) of each next token, NaN where that token is padding.
+        hidden: [batch, sequence, d] the trunk's last hidden states, which `Subject.kl` compares.
+    """
+
+    ce: torch.Tensor
+    hidden: torch.Tensor
+
+
+class Subject(Protocol):
+    """A causal language model whose activations can be read at sites and replaced at one of them."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+    fingerprint: str
+
+    def capture(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: Sequence[Site]
+    ) -> dict[Site, torch.Tensor]:
+        """Return the activations [batch, sequence, d] at each site; nothing behind the last site is computed."""
+        ...
+
+    def splice(
+        self,
+        ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        site_out: Site,
+        replace: Callable[[Mapping[Site, torch.Tensor]], torch.Tensor],
+        sites_in: Sequence[Site] = (),
+    ) -> Spliced:
+        """Run to the end with `replace({site: activation})` in place of what `site_out` gives."""
+        ...
