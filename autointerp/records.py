@@ -170,8 +170,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens and time of one reply, as the back end tells them; 0 where it does not."""
+    """Tokens and time of one reply, as the back end tells them; 0 where it does not.
 
+    `calls` counts what was sent for it, repeats after transport errors included.
+    """
+
+    calls: int = 1
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0

@@ -105,7 +105,10 @@ QUESTIONS = {
     "control": "str",
     "prompt": "str",  # JSON list of {role, content}
     "reply": "str",  # raw text; null where none came
-    "failure": "str",  # "" or one word
+    "failure": "str",  # "" or one word: why this prompt ended without an answer
+    "retried_for": "str",  # the reasons of replies that were asked again, in order, joined by spaces
+    "n_left_out": "int64",  # examples left out so that the prompt fits the model's context
+    "n_calls": "int64",  # calls made of the back end for the reply that counted, transport retries included
     "tokens_in": "int64",
     "tokens_cached": "int64",
     "tokens_out": "int64",

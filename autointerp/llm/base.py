@@ -1,15 +1,34 @@
 """The protocol every LLM back end keeps: keyed requests in, keyed replies out as they finish."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.records import Reply, Request
+
+
+class Price(BaseModel):
+    """What a million tokens cost, in US dollars; all zero for a model of your own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    input: float = Field(default=0.0, ge=0, description="US dollars per million prompt tokens")
+    cached: float | None = Field(default=None, ge=0, description="the same for tokens that the server had cached")
+    output: float = Field(default=0.0, ge=0, description="US dollars per million generated tokens")
+
+    def of(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
+        """US dollars for this many tokens; `tokens_cached` is part of `tokens_in`."""
+        cached = self.input if self.cached is None else self.cached
+        fresh = tokens_in - tokens_cached
+        return (fresh * self.input + tokens_cached * cached + tokens_out * self.output) / 1e6
 
 
 class LLM(Protocol):
     """A source of replies: a language model, a server, or a program that answers like one.
 
-    A member file `autointerp/llm/<name>.py` defines a frozen pydantic `Config` and `open(config) -> LLM`.
+    A member file `autointerp/llm/<name>.py` defines a frozen pydantic `Config` and `open(config) -> LLM`. A `Config`
+    of a model that costs money has `price: Price`.
     """
 
     name: str
@@ -18,8 +37,9 @@ class LLM(Protocol):
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer every request exactly once, in any order, lazily pulling requests as capacity frees.
 
-        A prompt that fails yields a `Reply` with `text=None` and a one-word `failure`; it never costs its neighbours
-        theirs.
+        Requests are pulled in the caller's thread, between two replies, so that nothing piles up when the caller is
+        slow. A prompt that fails yields a `Reply` with `text=None` and a one-word `failure` (`too_long` where it
+        exceeds the model's context); it never costs its neighbours theirs.
 
         Raises:
             EngineError: the engine or server as a whole is gone; replies already yielded stay valid.
@@ -32,4 +52,19 @@ class LLM(Protocol):
 
     def close(self) -> None:
         """Free the engine or connections."""
+        ...
+
+
+@runtime_checkable
+class Served(LLM, Protocol):
+    """What back ends of real models have besides: a context length, abilities to find out, facts for the manifest."""
+
+    context_length: int | None  # tokens, prompt and reply together; None where unknown
+
+    def learn(self, put: Callable[[Request], Reply]) -> None:
+        """Find out what the model can do by putting test prompts to it, through `put` so that they are counted."""
+        ...
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """What the manifest records: model, what `learn` found, which form of structured output is used."""
         ...

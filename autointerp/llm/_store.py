@@ -1,0 +1,209 @@
+"""The durable response store: every reply that was paid for, found again by what was asked.
+
+One SQLite file in WAL mode, which several processes may share. A reply is committed before anybody sees it, so that a
+killed run repeats no finished call. Replies that never came (`text` None) are not stored: they are asked for again.
+Nothing of how a server is reached (address, key) is written.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from autointerp.errors import RunDirectoryError
+from autointerp.llm.base import LLM, Served
+from autointerp.records import Reply, Request, TokenLogprob, Usage
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages (hash BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS responses (
+    key BLOB PRIMARY KEY, fingerprint TEXT NOT NULL, request TEXT NOT NULL, reply TEXT NOT NULL,
+    created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+) WITHOUT ROWID;
+"""
+# Replies found in a row that are handed on before the back end is asked again; bounds memory, not speed.
+MOST_FOUND = 1000
+# Message hashes remembered as stored; few-shot messages recur in every prompt.
+MOST_KNOWN = 10_000
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=20).digest()
+
+
+def key(fingerprint: str, request: Request) -> bytes:
+    """20 bytes that name what was asked of whom: model, messages, sampling and schema; never `request.key`."""
+    messages = [[message.role, message.content] for message in request.messages]
+    return _digest(fingerprint, json.dumps([messages, asdict(request.sampling), request.schema]))
+
+
+class Store:
+    """Replies on disk, by `key`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: set[bytes] = set()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
+            # NORMAL: a commit survives the death of the process; only a power cut can lose the last few.
+            self._db.execute("PRAGMA journal_mode=WAL").fetchone()
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(SCHEMA)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def get(self, name: bytes) -> Reply | None:
+        """The stored reply, marked `from_cache`, with an empty `key`."""
+        row = self._run("SELECT reply FROM responses WHERE key = ?", (name,)).fetchone()
+        return _decode(row[0]) if row else None
+
+    def put(self, name: bytes, fingerprint: str, request: Request, reply: Reply) -> Reply:
+        """Store a reply for good and return it; where another process was first, its reply stays and is returned."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            messages = [[message.role, self._message(message.content).hex()] for message in request.messages]
+            asked = json.dumps([messages, asdict(request.sampling), request.schema])
+            added = self._db.execute(
+                "INSERT OR IGNORE INTO responses (key, fingerprint, request, reply) VALUES (?, ?, ?, ?)",
+                (name, fingerprint, asked, _encode(reply)),
+            ).rowcount
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        first = None if added else self.get(name)
+        return reply if first is None else replace(first, key=reply.key, from_cache=False)
+
+    def export(self) -> Iterator[dict[str, object]]:
+        """Yield everything stored, one JSON-able object per reply, prompts in full."""
+        for fingerprint, asked, reply, created in self._run(
+            "SELECT fingerprint, request, reply, created FROM responses ORDER BY created, key", ()
+        ):
+            messages, sampling, schema = json.loads(asked)
+            prompt = [{"role": role, "content": self._content(bytes.fromhex(name))} for role, name in messages]
+            yield {
+                "model": fingerprint, "messages": prompt, "sampling": sampling,
+                "schema": schema and json.loads(schema), "reply": json.loads(reply), "created": created,
+            }  # fmt: skip
+
+    def __len__(self) -> int:
+        return self._run("SELECT count(*) FROM responses", ()).fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _message(self, content: str) -> bytes:
+        name = _digest(content)
+        if name not in self._known:
+            blob = content.encode("utf-8", "surrogatepass")
+            self._db.execute("INSERT OR IGNORE INTO messages VALUES (?, ?)", (name, blob))
+            if len(self._known) < MOST_KNOWN:
+                self._known.add(name)
+        return name
+
+    def _content(self, name: bytes) -> str:
+        blob: bytes = self._run("SELECT content FROM messages WHERE hash = ?", (name,)).fetchone()[0]
+        return blob.decode("utf-8", "surrogatepass")
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: sqlite3.Error) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self.path}: the response store cannot be used ({error}); is the disk full, or the file not a store?"
+        )
+
+
+class Cached:
+    """`llm`, asked only for what `store` does not hold yet."""
+
+    def __init__(self, llm: LLM, store: Store) -> None:
+        self.inner, self.store = llm, store
+        self.name, self.fingerprint = llm.name, llm.fingerprint
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens the model takes, prompt and reply together."""
+        return self.inner.context_length if isinstance(self.inner, Served) else None
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer from the store, else by `llm`, whose replies are committed before they are yielded."""
+        source = iter(requests)
+        found: deque[Reply] = deque()
+        asked: dict[str, tuple[bytes, Request]] = {}
+        twins: dict[bytes, list[str]] = {}  # what is in flight -> keys of requests that ask the same
+        ended = False
+
+        def missing() -> Iterator[Request]:
+            # Ends early on a long run of found replies, so that they do not pile up; `generate` then comes back.
+            nonlocal ended
+            while len(found) < MOST_FOUND:
+                request = next(source, None)
+                if request is None:
+                    ended = True
+                    return
+                name = key(self.fingerprint, request)
+                if name in twins:
+                    twins[name].append(request.key)
+                elif (reply := self.store.get(name)) is not None:
+                    found.append(replace(reply, key=request.key))
+                else:
+                    asked[request.key], twins[name] = (name, request), []
+                    yield request
+
+        while not ended:
+            for reply in self.inner.generate(missing()):
+                name, request = asked.pop(reply.key)
+                if reply.text is not None:
+                    reply = self.store.put(name, self.fingerprint, request, reply)
+                found.extend(replace(reply, key=twin, from_cache=True) for twin in twins.pop(name))
+                yield reply
+                while found:
+                    yield found.popleft()
+            while found:
+                yield found.popleft()
+
+    def count_tokens(self, request: Request) -> int | None:
+        """As `llm`."""
+        return self.inner.count_tokens(request)
+
+    def learn(self, put: Callable[[Request], Reply]) -> None:
+        """As `llm`."""
+        if isinstance(self.inner, Served):
+            self.inner.learn(put)
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """As `llm`."""
+        return self.inner.facts() if isinstance(self.inner, Served) else {}
+
+    def close(self) -> None:
+        """Close the model and the store."""
+        self.inner.close()
+        self.store.close()
+
+
+def _encode(reply: Reply) -> str:
+    value = {
+        "text": reply.text, "finish_reason": reply.finish_reason, "usage": asdict(reply.usage),
+        "logprobs": [[token.token, token.logprob, token.top] for token in reply.logprobs],
+    }  # fmt: skip
+    return json.dumps(value)
+
+
+def _decode(stored: str) -> Reply:
+    value: dict[str, Any] = json.loads(stored)
+    logprobs = tuple(
+        TokenLogprob(token, logprob, tuple((text, mass) for text, mass in top))
+        for token, logprob, top in value["logprobs"]
+    )
+    return Reply(
+        key="", text=value["text"], finish_reason=value["finish_reason"], logprobs=logprobs,
+        usage=Usage(**value["usage"]), from_cache=True,
+    )  # fmt: skip

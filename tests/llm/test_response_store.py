@@ -1,0 +1,117 @@
+"""What was paid for is kept: byte for byte, over kills, for several processes, and never asked twice."""
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autointerp.errors import RunDirectoryError
+from autointerp.llm._store import Cached, Store, key
+from autointerp.llm.scripted import Scripted
+from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
+from tests.helpers import asking
+
+RICH = Reply(
+    key="", text='[1, "é\u2028\ud800"]', finish_reason="stop", usage=Usage(calls=2, tokens_in=7, tokens_out=3),
+    logprobs=(TokenLogprob("1", -0.1, (("1", -0.1), ("0", float("-inf")))),),
+)  # fmt: skip
+
+
+def test_a_hit_equals_the_reply_it_was_made_of(tmp_path: Path) -> None:
+    first = list(Cached(Scripted(lambda _: RICH), Store(tmp_path / "s")).generate(asking.requests(3)))
+    again = list(Cached(Scripted([]), Store(tmp_path / "s")).generate(asking.requests(3)))
+    assert again == [replace(reply, from_cache=True) for reply in first]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": (Message("user", "other"),)}, {"schema": None}, {"sampling": Sampling(seed=1)},
+        {"sampling": Sampling(temperature=0.5)}, {"sampling": Sampling(top_logprobs=5)},
+    ],
+)  # fmt: skip
+def test_the_key_is_what_was_asked(change: dict[str, object]) -> None:
+    (request,) = asking.requests(1)
+    assert key("m", request) == key("m", replace(request, key="other"))
+    assert key("m", request) != key("m", replace(request, **change))  # pyright: ignore[reportArgumentType]
+    assert key("m", request) != key("m2", request)
+
+
+def test_a_reply_that_never_came_is_not_stored(tmp_path: Path) -> None:
+    assert [reply.text for reply in Cached(Scripted([None]), Store(tmp_path / "s")).generate(asking.requests(1))] == [
+        None
+    ]
+    assert len(Store(tmp_path / "s")) == 0
+
+
+def test_twins_in_flight_are_asked_once(tmp_path: Path) -> None:
+    (request,) = asking.requests(1)
+    llm = Scripted(asking.oracle, shuffled=0)
+    twins = [replace(request, key=str(number)) for number in range(5)]
+    replies = list(Cached(llm, Store(tmp_path / "s")).generate(twins))
+    assert {reply.key for reply in replies} == set("01234")
+    assert len({reply.text for reply in replies}) == 1
+    assert len(llm.asked) == 1
+
+
+@pytest.mark.parametrize("n_known", [0, 1, 2500, 3000])
+def test_found_and_missing_mix_in_any_share(tmp_path: Path, n_known: int) -> None:
+    asked = [
+        Request(key=str(i), messages=(Message("user", str(i)),), task=asking.requests(1)[0].task) for i in range(3000)
+    ]
+    echo = Scripted(lambda request: request.messages[0].content)
+    assert len(list(Cached(echo, Store(tmp_path / "s")).generate(asked[:n_known]))) == n_known
+    llm = Scripted(lambda request: request.messages[0].content, shuffled=1)
+    replies = list(Cached(llm, Store(tmp_path / "s")).generate(asked))
+    assert sorted(int(reply.key) for reply in replies) == list(range(3000))
+    assert all(reply.text == reply.key for reply in replies)
+    assert len(llm.asked) == 3000 - n_known
+
+
+def _fill(path: Path, numbers: range, die_at: int | None) -> None:
+    def answer(request: Request) -> str:
+        if die_at is not None and request.key == str(die_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return asking.oracle(request)
+
+    wanted = [request for request in asking.requests(200) if int(request.key) in numbers]
+    for _ in Cached(Scripted(answer), Store(path)).generate(wanted):
+        pass
+
+
+def _run(*jobs: tuple[Path, range, int | None]) -> list[int | None]:
+    spawn = multiprocessing.get_context("fork")
+    processes = [spawn.Process(target=_fill, args=job) for job in jobs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def test_a_killed_process_loses_no_finished_reply(tmp_path: Path) -> None:
+    assert _run((tmp_path / "s", range(200), 57)) == [-signal.SIGKILL]
+    assert len(Store(tmp_path / "s")) == 57
+
+
+def test_two_processes_share_a_store(tmp_path: Path) -> None:
+    assert _run((tmp_path / "s", range(150), None), (tmp_path / "s", range(50, 200), None)) == [0, 0]
+    assert len(Store(tmp_path / "s")) == 200
+
+
+def test_the_export_holds_prompts_and_replies(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    list(Cached(Scripted(asking.oracle), store).generate(asking.requests(4)))
+    exported = list(store.export())
+    prompts = {str(one["messages"][-1]["content"]) for one in exported}  # pyright: ignore[reportIndexIssue]
+    assert prompts == {request.messages[-1].content for request in asking.requests(4)}
+    assert {one["reply"]["text"] for one in exported} == {"[1, 0, 1, 0, 1]", "[0, 1, 0, 1, 0]"}  # pyright: ignore[reportIndexIssue]
+
+
+def test_a_file_that_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("not a database " * 100)
+    with pytest.raises(RunDirectoryError, match="response store cannot be used"):
+        Store(tmp_path / "s")
