@@ -1,5 +1,6 @@
 """The protocol every explainer keeps: examples in, one prompt out, the reply read into an explanation's text."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ class Explainer(Protocol):
     """
 
     name: str
+    templates: Sequence[str]  # the templates it renders, for the manifest's hashes
 
     def request(self, examples: LatentExamples, rng: np.random.Generator) -> Request:
         """Make the prompt from the explain split only."""
