@@ -1,0 +1,168 @@
+"""What detection and fuzzing share: contexts dealt into prompts, one yes or no per context read back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from autointerp import answers
+from autointerp.prompts import Prompts, context, one_line, plain
+from autointerp.records import (
+    Control,
+    Example,
+    Explanation,
+    Item,
+    Judgement,
+    JudgeTask,
+    LatentId,
+    Question,
+    Reply,
+    Sampling,
+    ShownItem,
+)
+from autointerp.seeds import digest
+
+# Tokens of a reply: a JSON list's brackets and, per entry, number, comma and white space, with room to spare.
+FRAME_TOKENS, ANSWER_TOKENS = 16, 6
+
+
+class YesNoConfig(BaseModel):
+    """Settings of a scorer that asks yes or no about every context."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    n_per_question: int = Field(default=5, ge=1, le=50, description="contexts per prompt; 1 asks each by itself")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="sampling temperature of the judge")
+    top_logprobs: int = Field(default=10, ge=0, le=20, description="alternatives to read P(yes) from; 0 asks for none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One context to ask about: what is known of it, and what the judge is shown of it."""
+
+    item: Item
+    shown: ShownItem
+
+
+def entry(example: Example, *, truth: bool, marks: Sequence[int] = (), **changes: object) -> Entry:
+    """Make the entry of one example, the tokens at `marks` marked; `changes` replace fields of its item."""
+    fields = {
+        "window": example.window,
+        "document": example.document,
+        "kind": example.kind,
+        "stratum": example.stratum,
+        "stratum_share": example.stratum_share,
+    }
+    item = Item(**{**fields, **changes}, truth=truth)  # pyright: ignore[reportArgumentType]
+    return Entry(item=item, shown=ShownItem(text=plain(example.text), marks=spans(example.pieces, marks)))
+
+
+def spans(pieces: Sequence[str], tokens: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Return the character spans of some tokens of a text, neighbours joined into one span.
+
+    >>> spans(["a", " big", " cat", "."], [1, 2])
+    ((1, 9),)
+    """
+    ends = np.cumsum([len(piece) for piece in pieces])
+    joined: list[tuple[int, int]] = []
+    for token in sorted(tokens):
+        begin, end = int(ends[token]) - len(pieces[token]), int(ends[token])
+        if begin == end:
+            continue
+        if joined and joined[-1][1] == begin:
+            begin = joined.pop()[0]
+        joined.append((begin, end))
+    return tuple(joined)
+
+
+def deal(entries: Sequence[Entry], n_per_prompt: int, rng: np.random.Generator) -> list[list[Entry]]:
+    """Deal entries at random into prompts of `n_per_prompt`, the last one short; one window twice in none if possible.
+
+    How many of a prompt's contexts are positives is left to chance, so that no answer tells about another.
+    """
+    sizes = [min(n_per_prompt, len(entries) - start) for start in range(0, len(entries), n_per_prompt)]
+    prompts: list[list[Entry]] = [[] for _ in sizes]
+    for number in rng.permutation(len(entries)):
+        new = entries[number]
+        open_ = [i for i, prompt in enumerate(prompts) if len(prompt) < sizes[i]]
+        apart = [i for i in open_ if all(old.item.window != new.item.window for old in prompts[i])]
+        room = np.array([sizes[i] - len(prompts[i]) for i in (apart or open_)], dtype=float)
+        prompts[int(rng.choice(apart or open_, p=room / room.sum()))].append(new)
+    return [[prompt[i] for i in rng.permutation(len(prompt))] for prompt in prompts]
+
+
+def questions(
+    dealt: Sequence[Sequence[Entry]],
+    *,
+    latent: LatentId,
+    scorer: str,
+    control: Control,
+    explanation: Explanation,
+    prompts: Prompts,
+    config: YesNoConfig,
+) -> list[Question]:
+    """Write one prompt per dealt group of contexts, from the template named as the scorer."""
+    told = one_line(plain(explanation.text or "")).strip()
+    made = []
+    for number, group in enumerate(dealt):
+        shown = tuple(entry.shown for entry in group)
+        lines = [context(item.text, item.marks) for item in shown]
+        key = digest(scorer, control, latent, explanation.explanation_id, number)
+        question = Question(
+            question_id=f"{key:032x}"[:20],
+            latent=latent,
+            scorer=scorer,
+            control=control,
+            explanation_id=explanation.explanation_id,
+            items=tuple(entry.item for entry in group),
+            messages=prompts.render(f"scorers/{scorer}", explanation=told, items=lines, n_items=len(lines)),
+            task=JudgeTask(explanation=told, items=shown),
+            sampling=Sampling(
+                temperature=config.temperature,
+                max_tokens=FRAME_TOKENS + ANSWER_TOKENS * len(group),
+                top_logprobs=config.top_logprobs,
+            ),
+            schema=answers.yes_no_schema(len(group)),
+        )
+        made.append(question)
+    return made
+
+
+def judge(question: Question, reply: Reply) -> list[Judgement]:
+    """Read a reply with one yes or no per item; all items are `unanswered` where it has not exactly that."""
+    n = len(question.items)
+    seen = answers.visible(reply)
+    told = answers.yes_no(seen.text, n) if seen.text else None
+    probabilities = answers.probabilities(seen.logprobs, n) if told else [None] * n
+    return [
+        judgement(question, position, None if told is None else told[position], probabilities[position], reply)
+        for position in range(n)
+    ]
+
+
+def judgement(
+    question: Question, position: int, answer: bool | None, probability: float | None, reply: Reply
+) -> Judgement:
+    """Record one answer, None being `unanswered`; the reply tells why."""
+    return Judgement(
+        latent=question.latent,
+        scorer=question.scorer,
+        control=question.control,
+        question_id=question.question_id,
+        position=position,
+        item=question.items[position],
+        answer="unanswered" if answer is None else "yes" if answer else "no",
+        probability=probability,
+        explanation_id=question.explanation_id,
+        status="ok" if answer is not None else unanswered_because(reply),
+    )
+
+
+def unanswered_because(reply: Reply) -> str:
+    """Say in one word why a reply could not be read: its failure, or truncated, empty or unparsed."""
+    if reply.failure:
+        return reply.failure
+    if reply.finish_reason == "length":
+        return "truncated"
+    return "unparsed" if (reply.text or "").strip() else "empty"
