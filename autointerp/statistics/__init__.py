@@ -1,0 +1,29 @@
+"""Judgements become estimates, comparisons and verdicts. Tables in, tables out; the unit is the latent."""
+
+from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits, StatisticsConfig
+from autointerp.statistics.composition import decompose
+from autointerp.statistics.contrasts import WORDS, compare, verdict
+from autointerp.statistics.controls import controls, validity
+from autointerp.statistics.estimates import estimate
+from autointerp.statistics.scores import latent_scores
+from autointerp.statistics.summary import Summary, coverage, headlines, summarise
+
+__all__ = [
+    "POPULATIONS",
+    "WORDS",
+    "Estimate",
+    "GateConfig",
+    "Limits",
+    "StatisticsConfig",
+    "Summary",
+    "compare",
+    "controls",
+    "coverage",
+    "decompose",
+    "estimate",
+    "headlines",
+    "latent_scores",
+    "summarise",
+    "validity",
+    "verdict",
+]

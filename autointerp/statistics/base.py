@@ -1,0 +1,102 @@
+"""The settings of the statistics, and the numbers they hand on. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Population = Literal["eligible", "standardised", "iti", "freq"]
+POPULATIONS: tuple[Population, ...] = ("eligible", "standardised", "iti", "freq")
+Verdict = Literal[
+    "better", "worse", "equivalent", "better_but_negligible", "worse_but_negligible", "inconclusive", "invalid"
+]
+# What a judge that knows nothing scores in balanced accuracy, and what a latent that cannot be judged counts as.
+CHANCE = 0.5
+
+
+class Limits(BaseModel):
+    """Bounds past which a run's scores are INVALID rather than low, and a candidate's dictionary is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    missing: float = Field(default=0.02, ge=0, le=1, description="largest share of unanswered judgements")
+    missing_gap: float = Field(
+        default=0.01, ge=0, le=1, description="largest difference of that share between two arms"
+    )
+    shuffled: float = Field(
+        default=0.02, gt=0, lt=0.5, description="a shuffled or empty explanation must score .5 plus or minus this"
+    )
+    planted: float = Field(
+        default=0.6, ge=0, le=1, description="least sensitivity + specificity - 1 on planted latents"
+    )
+    dead_share: float = Field(default=0.02, ge=0, le=1, description="gate: largest rise of the share of dead latents")
+    ce_increase: float = Field(
+        default=0.005, ge=0, description="gate: largest rise of the cross-entropy increase, in nats"
+    )
+
+
+class StatisticsConfig(BaseModel):
+    """How scores become estimates and comparisons."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    margin: float = Field(
+        default=0.02,
+        gt=0,
+        lt=0.5,
+        description="equivalence margin in balanced accuracy; fix it before looking at results",
+    )
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="error rate of each test; equivalence uses the 1 - 2 alpha interval"
+    )
+    level: float = Field(default=0.95, gt=0.5, lt=1, description="confidence level of intervals")
+    by: tuple[Literal["layer", "k", "seed"], ...] = Field(
+        default=("layer", "k"), description="what two dictionaries must have in common to be compared"
+    )
+    n_resamples: int = Field(default=2000, ge=200, description="bootstrap draws of BCa intervals")
+    seed: int = Field(default=0, description="seed of the bootstrap")
+    trivial_share: float = Field(
+        default=0.9, gt=0, le=1, description="a latent is trivial when this share of its peaks is one token"
+    )
+    yield_threshold: float = Field(
+        default=0.75, gt=0.5, lt=1, description="score from which a latent counts in the yield"
+    )
+    n_frequency_bins: int = Field(default=8, ge=1, description="firing-rate bins of the frequency-standardised mean")
+    failed: Literal["chance", "drop", "worst"] = Field(
+        default="chance", description="what a latent without a readable explanation counts as: .5, nothing, or 0"
+    )
+    limits: Limits = Field(default=Limits(), description="bounds past which a run is INVALID")
+
+
+class GateConfig(BaseModel):
+    """When a candidate may replace a baseline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    margin: float = Field(default=0.02, gt=0, lt=0.5, description="loss of score that still counts as not worse")
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="chance of passing a candidate that is worse by the margin"
+    )
+    power: float = Field(default=0.8, gt=0.5, lt=1, description="chance of passing a candidate that is as good")
+    looks: int = Field(default=5, ge=1, le=20, description="times at which the gate may stop early")
+    efficacy_gamma: float = Field(default=1.0, description="Hwang-Shih-DeCani parameter of the passing bound")
+    futility_gamma: float = Field(default=-2.0, description="Hwang-Shih-DeCani parameter of the failing bound")
+    endpoints: tuple[str, ...] = Field(default=("detection", "fuzzing"), description="scorers that must all pass")
+    limits: Limits = Field(default=Limits(), description="bounds on controls, dead latents and cross-entropy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One number with its interval. `n_eff` is the number of equally weighted latents that would know as much."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    se: float
+    df: float
+    n_latents: int
+    n_eff: float
+    n_unanswered: int
+    method: str
+    seed: int

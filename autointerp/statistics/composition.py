@@ -1,0 +1,89 @@
+"""Which part of a difference comes from having more trivial latents, and which from the same kind scoring otherwise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from autointerp.statistics.base import CHANCE
+from autointerp.statistics.intervals import Floats
+
+TRIVIAL_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A difference of means as composition + within; they sum to it exactly."""
+
+    composition: float
+    within: float
+
+
+def is_trivial(scores: pd.DataFrame, share: float = TRIVIAL_SHARE) -> np.ndarray:
+    """Say which latents peak on one token in at least this share of their activating windows; unknown counts as no."""
+    return scores["token_share"].fillna(0.0).to_numpy(float) >= share
+
+
+def design_weights(scores: pd.DataFrame) -> Floats:
+    """Weigh latents by the inverse of their chance of being sampled, summing to 1."""
+    weights = 1 / scores["inclusion_probability"].to_numpy(float)
+    return weights / weights.sum()
+
+
+def split(share_a: np.ndarray, mean_a: np.ndarray, share_b: np.ndarray, mean_b: np.ndarray) -> Parts:
+    """Split a difference of means by classes: Kitagawa's symmetric decomposition.
+
+    >>> parts = split(np.array([.5, .5]), np.array([.9, .7]), np.array([.8, .2]), np.array([.9, .7]))
+    >>> round(parts.composition, 12), round(parts.within, 12)
+    (0.06, 0.0)
+
+    Source:
+        Kitagawa, Components of a difference between two rates (1955).
+    """
+    composition = float(((share_b - share_a) * (mean_a + mean_b) / 2).sum())
+    return Parts(composition=composition, within=float(((mean_b - mean_a) * (share_a + share_b) / 2).sum()))
+
+
+def kitagawa(a: pd.DataFrame, b: pd.DataFrame, weights_a: Floats, weights_b: Floats) -> Parts:
+    """Split the weighted mean of b less that of a by triviality; the parts sum to the difference.
+
+    Weights that sum to less than 1 leave a third class, the latents that could not be judged, which score chance.
+    A class that only one dictionary has takes that dictionary's mean in the other one: its share is composition.
+    """
+    shares, means = [], []
+    for arm, weights in ((a, weights_a), (b, weights_b)):
+        trivial, values = is_trivial(arm), arm["score"].to_numpy(float)
+        inside = np.array([weights[~trivial].sum(), weights[trivial].sum()])
+        totals = np.array([weights[~trivial] @ values[~trivial], weights[trivial] @ values[trivial]])
+        shares.append(np.r_[inside, 1 - inside.sum()])
+        means.append(np.r_[np.divide(totals, inside, out=np.full(2, np.nan), where=inside > 0), CHANCE])
+    first, second = (np.where(np.isnan(own), other, own) for own, other in (means, means[::-1]))
+    return split(shares[0], np.nan_to_num(first), shares[1], np.nan_to_num(second))
+
+
+def decompose(a: pd.DataFrame, b: pd.DataFrame, *, by: str = "trivial", share: float = TRIVIAL_SHARE) -> pd.DataFrame:
+    """List share, mean and contribution of each class of latents in both dictionaries (scores of one scorer).
+
+    Args:
+        a: scores of one dictionary and scorer.
+        b: the same of the other.
+        by: `trivial`, or any column of the scores that both have.
+        share: peak-token share from which a latent is trivial.
+
+    Returns:
+        One row per class: `share_a`, `share_b`, `mean_a`, `mean_b`, `composition`, `within`; the two last columns sum
+        over rows to mean(b) - mean(a).
+    """
+    keyed = []
+    for arm in (a, b):
+        classes = pd.Series(is_trivial(arm, share), index=arm.index) if by == "trivial" else arm[by]
+        keyed.append(pd.DataFrame({"class": classes.astype(str), "w": design_weights(arm), "score": arm["score"]}))
+    tables = [t.assign(ws=t["w"] * t["score"]).groupby("class")[["w", "ws"]].sum() for t in keyed]
+    both = tables[0].join(tables[1], how="outer", lsuffix="_a", rsuffix="_b").fillna(0.0)
+    mean_a, mean_b = (both[f"ws_{x}"] / both[f"w_{x}"].where(both[f"w_{x}"] > 0) for x in "ab")
+    mean_a, mean_b = mean_a.fillna(mean_b), mean_b.fillna(mean_a)
+    return pd.DataFrame({
+        "class": both.index, "share_a": both["w_a"], "share_b": both["w_b"], "mean_a": mean_a, "mean_b": mean_b,
+        "composition": (both["w_b"] - both["w_a"]) * (mean_a + mean_b) / 2,
+        "within": (mean_b - mean_a) * (both["w_a"] + both["w_b"]) / 2,
+    }).reset_index(drop=True)  # fmt: skip

@@ -1,0 +1,173 @@
+"""Do the run's controls come out as they must? If not, its scores are INVALID, not merely low."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from autointerp.statistics.base import CHANCE, Limits
+from autointerp.statistics.intervals import mean
+
+# A control has failed, rather than being undecided, when chance lies outside its interval at this level.
+FAILURE_LEVEL = 0.99
+Status = Literal["passed", "failed", "undecided", "informative"]
+COLUMNS = [
+    "control",
+    "scorer",
+    "dictionary",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "expected",
+    "n_latents",
+    "status",
+    "reason",
+]
+
+
+def controls(scores: pd.DataFrame, *, limits: Limits | None = None, alpha: float = 0.05) -> pd.DataFrame:
+    """Judge every control of a run.
+
+    * `shuffled`, `empty`: balanced accuracy must be equivalent to .5 within `limits.shuffled` (90 % interval inside).
+      It has failed when the 99 % interval excludes .5 as well; in between it is undecided: too few latents to tell.
+    * `planted`: the judge's sensitivity + specificity - 1 on latents whose true explanation is known must reach
+      `limits.planted`.
+    * `missing`: the share of unanswered judgements, and its largest difference between dictionaries.
+    * `lexical`: what the latent's modal tokens alone score; informative, never failing.
+
+    Args:
+        scores: `latent_scores(..., control=None)`: all controls, all dictionaries.
+        limits: bounds.
+        alpha: error rate of the equivalence test.
+
+    Returns:
+        One row per control, scorer and dictionary ("all" for all together; only those decide), columns `COLUMNS`.
+    """
+    limits = Limits() if limits is None else limits
+    rows: list[dict[str, object]] = []
+    for (control, scorer), part in scores.groupby(["control", "scorer"], sort=False, observed=True):
+        if control in ("shuffled", "empty"):
+            rows += [
+                _chance_row(str(control), str(scorer), name, arm, limits.shuffled, alpha) for name, arm in _arms(part)
+            ]
+        elif control == "planted":
+            rows.append(_planted_row(str(scorer), part, limits.planted))
+        elif control == "lexical":
+            rows += [_mean_row(str(control), str(scorer), name, arm) for name, arm in _arms(part)]
+        elif control == "none":
+            rows += _missing_rows(str(scorer), part, limits)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _arms(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Split rows with a score by dictionary, all of them first."""
+    kept = part[part["score"].notna()]
+    if kept.empty:
+        return []
+    split = [(str(name), arm) for name, arm in kept.groupby("dictionary", sort=False, observed=True)]
+    return [("all", kept), *split]
+
+
+def _chance_row(
+    control: str, scorer: str, name: str, arm: pd.DataFrame, margin: float, alpha: float
+) -> dict[str, object]:
+    inner = mean(arm["score"].to_numpy(float))
+    # All latents at exactly chance (a judge that answers all alike) is what the control asks for.
+    exact = bool((arm["score"] - CHANCE).abs().max() < 1e-12)
+    low, high = (CHANCE, CHANCE) if exact and inner.n > 1 else inner.interval(1 - 2 * alpha)
+    wide = inner.interval(FAILURE_LEVEL)
+    inside = CHANCE - margin < low and high < CHANCE + margin
+    status: Status = "passed" if inside else "undecided" if wide[0] <= CHANCE <= wide[1] else "failed"
+    reason = {
+        "passed": "",
+        "failed": f"{scorer} with a {control} explanation scores {inner.value:.3f}, not .5: "
+        "something else gives the truth away",
+        "undecided": f"{scorer} with a {control} explanation scores {inner.value:.3f} [{low:.3f}, {high:.3f}]: "
+        f"too few latents ({inner.n}) to show that it is within {margin:g} of .5",
+    }[status]
+    return _row(control, scorer, name, "score", inner.value, low, high, CHANCE, inner.n, status, reason)
+
+
+def _planted_row(scorer: str, part: pd.DataFrame, least: float) -> dict[str, object]:
+    kept = part[part["score"].notna()]
+    if kept.empty:
+        return _row("planted", scorer, "all", "sensitivity + specificity - 1", 0.0, -1.0, 1.0, 1.0, 0, "failed",
+                    f"{scorer}: no judgement of a planted latent was answered")  # fmt: skip
+    inner = mean(2 * kept["score"].to_numpy(float) - 1, bounded=False)
+    low, high = inner.interval(0.9, -1.0, 1.0)
+    status: Status = "passed" if inner.value >= least else "failed"
+    reason = "" if status == "passed" else (
+        f"{scorer}: the judge knows planted latents by their true explanation only at {inner.value:.2f} "
+        f"(sensitivity + specificity - 1); at least {least:g} is needed: take a stronger judge"
+    )  # fmt: skip
+    return _row(
+        "planted", scorer, "all", "sensitivity + specificity - 1", inner.value, low, high, 1.0, inner.n, status, reason
+    )
+
+
+def _mean_row(control: str, scorer: str, name: str, arm: pd.DataFrame) -> dict[str, object]:
+    inner = mean(arm["score"].to_numpy(float))
+    low, high = inner.interval(0.9)
+    return _row(control, scorer, name, "score", inner.value, low, high, CHANCE, inner.n, "informative", "")
+
+
+def _missing_rows(scorer: str, part: pd.DataFrame, limits: Limits) -> list[dict[str, object]]:
+    """Share of unanswered judgements over all, and the largest gap between two dictionaries."""
+    counts = part.groupby("dictionary", sort=False, observed=True)[["n_unanswered", "n_items"]].sum()
+    counts = counts[counts["n_items"] > 0]
+    if counts.empty:
+        return []
+    total = counts.sum()
+    share = float(total["n_unanswered"] / total["n_items"])
+    shares = (counts["n_unanswered"] / counts["n_items"]).to_numpy(float)
+    gap = float(np.ptp(shares))
+    n = int((part["n_items"] > 0).sum())
+    reason = f"{scorer}: {share:.1%} of judgements are unanswered, more than {limits.missing:.1%}"
+    gap_reason = (
+        f"{scorer}: the share of unanswered judgements differs by {gap:.1%} between dictionaries, "
+        f"more than {limits.missing_gap:.1%}"
+    )
+    bad, apart = share > limits.missing, gap > limits.missing_gap
+    return [
+        _row(
+            "missing", scorer, "all", "share", share, share, share, 0.0, n, "failed" if bad else "passed", reason * bad
+        ),
+        _row(
+            "missing", scorer, "all", "gap", gap, gap, gap, 0.0, n, "failed" if apart else "passed", gap_reason * apart
+        ),
+    ]
+
+
+def _row(
+    control: str, scorer: str, dictionary: str, measure: str, value: float, low: float, high: float, expected: float,
+    n: int, status: Status, reason: str,
+) -> dict[str, object]:  # fmt: skip
+    values = (control, scorer, dictionary, measure, value, low, high, expected, n, status, reason)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def validity(table: pd.DataFrame) -> tuple[Literal["valid", "INVALID", "undecided"], list[str]]:
+    """Say whether the run's scores may be read, and why not: only rows over all dictionaries decide."""
+    deciding = table[table["dictionary"] == "all"]
+    failed = [str(reason) for reason in deciding.loc[deciding["status"] == "failed", "reason"]]
+    if failed:
+        return "INVALID", failed
+    open_ones = [str(reason) for reason in deciding.loc[deciding["status"] == "undecided", "reason"]]
+    return ("undecided", open_ones) if open_ones else ("valid", [])
+
+
+def shuffled_score(scores: pd.DataFrame, dictionary: str, scorer: str) -> float | None:
+    """Return the mean score of a dictionary under shuffled explanations, or None where that control was not run."""
+    kept = scores[
+        (scores["control"] == "shuffled") & (scores["dictionary"] == dictionary) & (scores["scorer"] == scorer)
+    ]
+    values = kept["score"].dropna()
+    return float(values.mean()) if len(values) else None
+
+
+def judge_accuracy(table: pd.DataFrame) -> Mapping[str, float]:
+    """Map scorer -> the judge's sensitivity + specificity - 1 on planted latents."""
+    kept = table[table["control"] == "planted"]
+    return dict(zip(kept["scorer"].astype(str), kept["value"].astype(float), strict=True))

@@ -1,0 +1,192 @@
+"""One dictionary's numbers: four populations side by side, and what explains them, each with an interval."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from autointerp.errors import TableError
+from autointerp.seeds import generator
+from autointerp.statistics.base import CHANCE, POPULATIONS, Estimate, Population
+from autointerp.statistics.clusters import document_variance
+from autointerp.statistics.composition import is_trivial
+from autointerp.statistics.effects import between_latents
+from autointerp.statistics.intervals import Mean, mean, weighted_mean_bca
+from autointerp.statistics.populations import Bins, frequency_bins, population_mean, population_weights, usable
+
+# A frequency-weighted mean that rests on fewer effective latents than this is not to be relied on.
+FEW_EFFECTIVE = 50
+# Means of eligible latents given beside the score.
+BESIDES = ("recall", "specificity", "score_hard", "auroc", "skill")
+
+
+def estimate(
+    scores: pd.DataFrame,
+    latents: pd.DataFrame | None = None,
+    *,
+    population: Population = "eligible",
+    ci: Literal["auto", "t", "bca"] = "auto",
+    cluster: Sequence[str] = ("latent",),
+    judgements: pd.DataFrame | None = None,
+    level: float = 0.95,
+    column: str = "score",
+    bins: Bins | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate one dictionary's mean score under one scorer.
+
+    Args:
+        scores: `latent_scores` of one dictionary, one scorer, one control.
+        latents: latents of all compared dictionaries; `standardised` without `bins` needs them.
+        population: over which latents the mean is (see `population_mean`).
+        ci: `t`, or `bca` bootstrap over latents; `auto` takes BCa for the frequency-weighted mean, a ratio, else t.
+        cluster: `("latent",)`, or `("latent", "document")` for two-way errors, which need `judgements`: contexts judged
+            for many latents make their scores err together.
+        judgements: rows of the same dictionary, scorer and control.
+        level: confidence level.
+        column: which column of the scores is averaged.
+        bins: firing-rate bins of the `standardised` population.
+        n_resamples: bootstrap draws.
+        seed: of the bootstrap.
+
+    Raises:
+        TableError: several dictionaries or scorers at once, or no latent with a score.
+    """
+    if scores[["dictionary", "scorer", "control"]].drop_duplicates().shape[0] != 1:
+        raise TableError(
+            "estimate: scores must be of one dictionary, one scorer and one control; filter or use summarise"
+        )
+    if population == "standardised" and bins is None:
+        if latents is None:
+            raise TableError(
+                "estimate: population 'standardised' needs the latents tables that its bins are pooled over"
+            )
+        bins = frequency_bins([part for _, part in latents.groupby("dictionary", sort=False, observed=True)])
+    rows = usable(scores, column)
+    inner = population_mean(scores, population, bins=bins, column=column, level=level)
+    extra = 0.0
+    if "document" in cluster:
+        if judgements is None:
+            raise TableError("estimate: clustering by document needs the judgements that the scores come from")
+        extra = document_variance(judgements, rows, population_weights(rows, population, bins))
+    return finish(
+        inner, rows, population, column=column, ci=ci, extra=extra, level=level, n_resamples=n_resamples, seed=seed
+    )
+
+
+def finish(
+    inner: Mean, rows: pd.DataFrame, population: Population, *, column: str = "score", ci: str = "auto",
+    extra: float = 0.0, level: float = 0.95, n_resamples: int = 2000, seed: int = 0,
+) -> Estimate:  # fmt: skip
+    """Turn a mean into an estimate with its interval; `extra` is the variance that shared documents add."""
+    wide = Mean(
+        value=inner.value,
+        se=float(np.sqrt(inner.se**2 + extra)),
+        df=inner.df,
+        n=inner.n,
+        n_eff=inner.n_eff,
+        sd=inner.sd,
+    )
+    low, high = wide.interval(level)
+    method = "t over latents" if extra == 0 else "t over latents and documents"
+    values = rows[column].to_numpy(float)
+    varies = len(values) > 1 and float(np.ptp(values)) > 0
+    if population == "freq" and ci != "t" and varies and extra == 0:
+        first = rows.iloc[0]
+        rng = generator(seed, "bca", str(first["dictionary"]), str(first["scorer"]), column)
+        weights = population_weights(rows, population)
+        low, high = weighted_mean_bca(values, weights, level=level, n_resamples=n_resamples, rng=rng)
+        method = "BCa over latents"
+    if not varies:
+        method = "exact bound (scores do not vary)" if len(values) > 1 else "none (one latent)"
+    return Estimate(
+        value=inner.value, low=low, high=high, level=level, se=wide.se, df=inner.df, n_latents=inner.n,
+        n_eff=inner.n_eff, n_unanswered=int(rows["n_unanswered"].sum()), method=method, seed=seed,
+    )  # fmt: skip
+
+
+def estimate_rows(
+    arm: pd.DataFrame, *, bins: Bins, extras: Mapping[Population, float], level: float, n_resamples: int, seed: int,
+    trivial_share: float, threshold: float,
+) -> list[dict[str, object]]:  # fmt: skip
+    """Make the estimates table's rows of one dictionary and scorer (control none).
+
+    Raises:
+        TableError: no latent has a score.
+    """
+    rows = []
+    scored = usable(arm)
+    if scored.empty:
+        raise TableError("every judgement is unanswered")
+    for population in POPULATIONS:
+        inner = population_mean(arm, population, bins=bins, level=level)
+        found = finish(
+            inner, scored, population, extra=extras.get(population, 0.0), level=level,
+            n_resamples=n_resamples, seed=seed, ci="bca" if population == "freq" else "t",
+        )  # fmt: skip
+        bounds = [population_mean(arm, population, bins=bins, column=f"score_{side}").value for side in ("low", "high")]
+        note = "few effective latents" if population == "freq" and found.n_eff < FEW_EFFECTIVE else ""
+        rows.append(_row(arm, population, "score", found, bounds, note))
+    for name, part, column, population in _besides(arm, trivial_share, threshold):
+        kept = usable(part, column)
+        if len(kept):
+            inner = population_mean(kept, population, column=column, level=level)
+            found = finish(inner, kept, population, column=column, ci="t", level=level)
+            rows.append(_row(arm, population, name, found, [found.value, found.value], ""))
+    tau = between_latents(scored["score"].to_numpy(float), scored["noise_variance"].to_numpy(float))
+    rows.append(yield_row(arm, threshold, level))
+    return [{**row, "tau": tau} for row in rows]
+
+
+def _besides(
+    arm: pd.DataFrame, trivial_share: float, threshold: float
+) -> list[tuple[str, pd.DataFrame, str, Population]]:
+    """List the further statistics: name, latents, column, population."""
+    flagged = arm.assign(
+        trivial=np.where(arm["score"].notna(), is_trivial(arm, trivial_share), np.nan),
+        reaches=np.where(arm["score"].notna(), arm["score"] >= threshold, np.nan),
+    )
+    listed: list[tuple[str, pd.DataFrame, str, Population]] = [
+        (column, arm, column, "eligible") for column in BESIDES if column in arm.columns
+    ]
+    listed.append(("trivial_share", flagged, "trivial", "eligible"))
+    for name, value in (("score_trivial", 1.0), ("score_nontrivial", 0.0)):
+        listed.append((name, flagged[flagged["trivial"] == value], "score", "eligible"))
+    listed.append(("share_above_threshold", flagged, "reaches", "eligible"))
+    return listed
+
+
+def yield_row(arm: pd.DataFrame, threshold: float, level: float) -> dict[str, object]:
+    """Estimate the share of ALL latents of a dictionary that score at least the threshold; unjudgeable ones do not."""
+    rows = usable(arm)
+    reach = (rows["score"].to_numpy(float) >= threshold).astype(float)
+    inner = mean(reach, 1 / rows["inclusion_probability"].to_numpy(float), level=level)
+    share = min(1.0, float(rows["n_eligible"].iloc[0]) / float(rows["n_total"].iloc[0]))
+    scaled = Mean(
+        value=share * inner.value, se=share * inner.se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd
+    )
+    found = finish(scaled, rows.assign(reach=reach), "iti", column="reach", ci="t", level=level)
+    return _row(arm, "iti", "yield", found, [found.value, found.value], f"score >= {threshold:g}")
+
+
+def _row(
+    arm: pd.DataFrame, population: str, statistic: str, found: Estimate, bounds: Sequence[float], note: str
+) -> dict[str, object]:
+    """Write one row of the estimates table."""
+    first = arm.iloc[0]
+    items = int(arm["n_items"].sum())
+    unanswered = int(arm["n_unanswered"].sum())
+    return {
+        "dictionary": first["dictionary"], "architecture": first["architecture"], "site": first["site"],
+        "scorer": first["scorer"], "population": population, "statistic": statistic,
+        "value": found.value, "low": found.low, "high": found.high, "level": found.level, "se": found.se,
+        "df": found.df,
+        "n_latents": found.n_latents, "n_eff": found.n_eff, "n_unanswered": unanswered,
+        "missing_share": unanswered / items if items else 0.0, "missing_low": bounds[0], "missing_high": bounds[1],
+        "method": found.method, "seed": found.seed, "note": note, "chance": CHANCE,
+        "n_total": int(first["n_total"]), "n_alive": int(first["n_alive"]), "n_eligible": int(first["n_eligible"]),
+        "n_sampled": int(first["n_sampled"]), "n_explained": int(arm["explained"].sum()),
+        "n_scored": int(arm["score"].notna().sum()),
+    }  # fmt: skip

@@ -1,0 +1,159 @@
+"""Means of latents with design weights and their intervals; the unit is always the latent, never the judged item."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+# The largest standard deviation that a score in [0, 1] can have.
+WORST_SD = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean:
+    """A mean with its standard error and degrees of freedom; `sd` is the spread of the values."""
+
+    value: float
+    se: float
+    df: float
+    n: int
+    n_eff: float
+    sd: float
+
+    def interval(self, level: float, low: float = 0.0, high: float = 1.0) -> tuple[float, float]:
+        """Return the t interval, cut to the range of the quantity."""
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.se
+        return max(low, self.value - half), min(high, self.value + half)
+
+
+def mean(values: Floats, weights: Floats | None = None, *, bounded: bool = True, level: float = 0.95) -> Mean:
+    """Average values of latents under design weights (Hájek), with the linearised standard error.
+
+    With equal weights this is the mean with sd / sqrt(n) and n - 1 degrees of freedom. Where the values do not vary, or
+    there is one only, they still do not prove certainty: for `bounded` values (scores in [0, 1]) the standard error is
+    then what gives the exact interval of the share of latents that may be elsewhere and were not drawn.
+
+    Args:
+        values: [n] scores, without NaN, n >= 1.
+        weights: [n] positive weights, such as 1 / inclusion probability; equal if None.
+        bounded: values are scores in [0, 1], or differences of such in [-1, 1].
+        level: confidence level at which the interval of constant values is exact.
+
+    Raises:
+        ValueError: there are no values, or some are not finite.
+    """
+    if len(values) == 0 or not np.isfinite(values).all():
+        raise ValueError("mean needs at least one value, all of them finite")
+    w = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
+    w = w / w.sum()
+    value = float(w @ values)
+    n, n_eff = len(values), float(1 / (w @ w))
+    deviations = values - value
+    sd = float(np.sqrt(max(0.0, w @ deviations**2) * n_eff / (n_eff - 1))) if n > 1 else 0.0
+    if n == 1:
+        return Mean(value=value, se=WORST_SD, df=1.0, n=1, n_eff=1.0, sd=0.0)
+    se = float(np.sqrt(n / (n - 1) * (w**2 @ deviations**2)))
+    df = max(1.0, n_eff - 1)
+    if se < 1e-12 and bounded:
+        se = _constant_se(value, n_eff, df, level)
+    return Mean(value=value, se=se, df=df, n=n, n_eff=n_eff, sd=sd if sd > 1e-12 else 0.0)
+
+
+def _constant_se(value: float, n_eff: float, df: float, level: float) -> float:
+    """Give constant scores the standard error whose t interval is the exact bound: a share q of latents unseen."""
+    q = 1 - ((1 - level) / 2) ** (1 / n_eff)
+    reach = q * max(abs(value), 1 - abs(value))
+    return float(reach / stats.t.ppf((1 + level) / 2, df))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """B minus A with standard error and Welch-Satterthwaite degrees of freedom."""
+
+    value: float
+    se: float
+    df: float
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the t interval, cut to [-1, 1]."""
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.se
+        return max(-1.0, self.value - half), min(1.0, self.value + half)
+
+    def p_two_sided(self) -> float:
+        """Test that there is no difference."""
+        return float(2 * stats.t.sf(abs(self.value) / self.se, self.df))
+
+    def p_not_inferior(self, margin: float) -> float:
+        """Test that B is worse than A by the margin or more; small means B is not worse."""
+        return float(stats.t.sf((self.value + margin) / self.se, self.df))
+
+    def p_equivalent(self, margin: float) -> float:
+        """Test that they differ by the margin or more (two one-sided tests); small means equivalent."""
+        return max(self.p_not_inferior(margin), float(stats.t.cdf((self.value - margin) / self.se, self.df)))
+
+
+def unpaired(a: Mean, b: Mean) -> Difference:
+    """Subtract independent means (Welch): variances add, degrees of freedom by Satterthwaite."""
+    va, vb = a.se**2, b.se**2
+    df = (va + vb) ** 2 / (va**2 / a.df + vb**2 / b.df)
+    return Difference(value=b.value - a.value, se=float(np.sqrt(va + vb)), df=float(df))
+
+
+def bca(
+    statistic: Callable[[NDArray[np.intp]], Floats], n: int, *, level: float, n_resamples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Bootstrap a nonlinear statistic over latents: bias-corrected and accelerated interval.
+
+    Args:
+        statistic: maps indices of latents [resamples, n] to the statistic of each resample [resamples].
+        n: number of latents, at least 2.
+        level: confidence level.
+        n_resamples: bootstrap draws.
+        rng: source of the draws.
+
+    Source:
+        Efron, Better bootstrap confidence intervals (1987).
+    """
+    everything = np.arange(n)
+    observed = float(statistic(everything[None])[0])
+    chunk = max(1, 2_000_000 // n)
+    draws = np.concatenate(
+        [statistic(rng.integers(n, size=(min(chunk, n_resamples - at), n))) for at in range(0, n_resamples, chunk)]
+    )
+    left_out = np.array([statistic(np.delete(everything, i)[None])[0] for i in range(n)])
+    return bca_limits(observed, draws, left_out, level)
+
+
+def bca_limits(observed: float, draws: Floats, left_out: Floats, level: float) -> tuple[float, float]:
+    """Read a BCa interval from bootstrap draws and leave-one-out values."""
+    below = (np.mean(draws < observed) + np.mean(draws <= observed)) / 2
+    z0 = float(stats.norm.ppf(np.clip(below, 1 / (2 * len(draws)), 1 - 1 / (2 * len(draws)))))
+    centred = left_out.mean() - left_out
+    spread = float((centred**2).sum() ** 1.5)
+    acceleration = float((centred**3).sum() / (6 * spread)) if spread > 0 else 0.0
+    z = stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    corrected = stats.norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
+    low, high = np.quantile(draws, corrected)
+    return float(low), float(high)
+
+
+def weighted_mean_bca(
+    values: Floats, weights: Floats, *, level: float, n_resamples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Bootstrap a ratio of sums over latents, sum(w x) / sum(w), by BCa.
+
+    Resampling and leave-one-out are in closed form over the pair (w x, w): no loop over latents.
+    """
+    n = len(values)
+    w = weights / weights.sum()
+    wx = w * values
+    draws = np.empty(n_resamples)
+    chunk = max(1, 2_000_000 // n)
+    for at in range(0, n_resamples, chunk):
+        rows = rng.integers(n, size=(min(chunk, n_resamples - at), n))
+        draws[at : at + len(rows)] = wx[rows].sum(1) / w[rows].sum(1)
+    left_out = (wx.sum() - wx) / (1 - w) if n > 1 else values
+    return bca_limits(float(wx.sum()), draws, left_out, level)

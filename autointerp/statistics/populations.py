@@ -1,0 +1,139 @@
+"""Four means of one dictionary: over which latents, and how each one counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from autointerp.errors import TableError
+from autointerp.statistics.base import CHANCE, Population
+from autointerp.statistics.intervals import Floats, Mean, mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bins:
+    """Firing-rate bins with the weight of each in a standardised mean: `edges` [n - 1] of log rate, `shares` [n]."""
+
+    edges: Floats
+    shares: Floats
+
+    def of(self, rates: Floats) -> np.ndarray:
+        """Return the bin of each firing rate."""
+        return np.searchsorted(self.edges, np.log(np.maximum(rates, 1e-12)), side="right")
+
+
+def frequency_bins(latents: Sequence[pd.DataFrame], n_bins: int = 8) -> Bins:
+    """Cut the pooled eligible latents of all compared dictionaries into bins of equal size by firing rate per token.
+
+    Each dictionary counts equally in the pool, so that a wider one does not set the weights.
+    """
+    pools = [
+        np.log(np.maximum(part.loc[part["eligible"], "firing_rate_token"].to_numpy(float), 1e-12)) for part in latents
+    ]
+    pools = [pool for pool in pools if len(pool)]
+    if not pools:
+        raise TableError("latents: none is eligible, so no firing-rate bins can be made; collect more tokens")
+    rates = np.concatenate(pools)
+    weights = np.concatenate([np.full(len(pool), 1 / len(pool)) for pool in pools])
+    order = np.argsort(rates)
+    cumulative = np.cumsum(weights[order]) / weights.sum()
+    cuts = rates[order][np.searchsorted(cumulative, np.arange(1, n_bins) / n_bins - 1e-9)]
+    edges = np.unique(cuts)
+    counts = np.bincount(np.searchsorted(edges, rates, side="right"), weights, minlength=len(edges) + 1)
+    return Bins(edges=edges, shares=counts / counts.sum())
+
+
+def usable(scores: pd.DataFrame, column: str = "score") -> pd.DataFrame:
+    """Keep the latents that have this score: an unanswered one has none (`missing` bounds what it could have been)."""
+    return scores[scores[column].notna()]
+
+
+def population_mean(
+    scores: pd.DataFrame,
+    population: Population,
+    *,
+    bins: Bins | None = None,
+    column: str = "score",
+    level: float = 0.95,
+) -> Mean:
+    """Average the scores of one dictionary and scorer over a population.
+
+    * `eligible`: latents with enough activating contexts to be judged; what most papers report.
+    * `standardised`: as if the dictionary had the pooled firing rates of all compared ones (`bins`).
+    * `iti` (intent to interpret): every latent of the dictionary; one that cannot be judged counts as chance, .5.
+    * `freq`: weighted by firing rate: how interpretable is what fires, rather than what exists.
+
+    Raises:
+        TableError: no latent has a score.
+    """
+    rows = usable(scores, column)
+    if rows.empty:
+        raise TableError(f"scores: no latent has a {column}; nothing can be estimated for population {population!r}")
+    values, design = rows[column].to_numpy(float), 1 / rows["inclusion_probability"].to_numpy(float)
+    if population == "eligible":
+        return mean(values, design, level=level)
+    if population == "freq":
+        rate = np.maximum(rows["firing_rate_token"].to_numpy(float), 1e-12)
+        return mean(values, design * rate, level=level)
+    if population == "iti":
+        inner = mean(values, design, level=level)
+        return _scaled(inner, judged_share(rows))
+    if bins is None:
+        raise ValueError(
+            "population 'standardised' needs bins; make them with frequency_bins over all compared dictionaries"
+        )
+    return _standardised(values, design, bins.of(rows["firing_rate_token"].to_numpy(float)), bins, level)
+
+
+def population_weights(scores: pd.DataFrame, population: Population, bins: Bins | None = None) -> Floats:
+    """Weigh each scored latent as its population does; they sum to 1, for `iti` to the share that can be judged."""
+    design = 1 / scores["inclusion_probability"].to_numpy(float)
+    if population == "freq":
+        design = design * np.maximum(scores["firing_rate_token"].to_numpy(float), 1e-12)
+    if population == "standardised" and bins is not None:
+        return bin_weights(design, bins.of(scores["firing_rate_token"].to_numpy(float)), bins)
+    share = judged_share(scores) if population == "iti" else 1.0
+    return share * design / design.sum()
+
+
+def judged_share(scores: pd.DataFrame) -> float:
+    """Return the share of a dictionary's latents that are eligible."""
+    first = scores.iloc[0]
+    return min(1.0, float(first["n_eligible"]) / float(first["n_total"]))
+
+
+def _scaled(inner: Mean, share: float) -> Mean:
+    """Mix the judged latents with a known share of latents that count as chance."""
+    value = share * inner.value + (1 - share) * CHANCE
+    return Mean(value=value, se=share * inner.se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd)
+
+
+def bin_weights(design: Floats, place: np.ndarray, bins: Bins) -> Floats:
+    """Weigh latents so that each bin has its pooled share; bins without a latent hand theirs to the others."""
+    inside = np.bincount(place, design, minlength=len(bins.shares))
+    weights = np.divide(bins.shares, inside, out=np.zeros(len(inside)), where=inside > 0)[place] * design
+    return weights / weights.sum()
+
+
+def _standardised(values: Floats, design: Floats, place: np.ndarray, bins: Bins, level: float) -> Mean:
+    """Average within bins, then over bins; the standard error comes from the spread inside bins."""
+    weights = bin_weights(design, place, bins)
+    plain = mean(values, weights, level=level)
+    n_in = np.bincount(place, minlength=len(bins.shares))
+    centre = np.divide(
+        np.bincount(place, weights * values, minlength=len(n_in)),
+        np.bincount(place, weights, minlength=len(n_in)),
+        out=np.zeros(len(n_in)), where=n_in > 0,
+    )  # fmt: skip
+    inside = values - centre[place]
+    residual_df = int((n_in[n_in > 0] - 1).sum())
+    if residual_df < 1 or not inside.any():
+        return plain
+    # A bin with one latent shows no spread of its own: it gets the pooled one.
+    pooled = float((inside**2).sum() / residual_df)
+    lone = n_in[place] == 1
+    grown = np.where(lone, pooled, inside**2 * n_in[place] / np.maximum(n_in[place] - 1, 1))
+    se = float(np.sqrt((weights**2 * grown).sum()))
+    df = max(1.0, min(float(residual_df), plain.n_eff - 1))
+    return Mean(value=plain.value, se=se, df=df, n=plain.n, n_eff=plain.n_eff, sd=plain.sd)

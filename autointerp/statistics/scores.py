@@ -1,0 +1,242 @@
+"""Judgements -> one score per latent, scorer and control: the unit of every later statistic."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from autointerp.errors import TableError
+from autointerp.statistics._answers import CHOOSING, KINDS, SHARE_TOLERANCE, UNIT, Answers, read
+from autointerp.statistics.base import CHANCE
+
+POSITIVE = KINDS.index("positive")
+# Which negatives a score rests on, unless told: the first of these that a scorer was given.
+PREFERENCE = ("random", "mismarked", "hard")
+FAILED_SCORE = {"chance": CHANCE, "worst": 0.0}
+CARRIED = [
+    "architecture",
+    "firing_rate_token",
+    "firing_rate_window",
+    "inclusion_probability",
+    "token_share",
+    "look_order",
+]
+LATENT = ["dictionary", "site", "latent"]
+
+
+def latent_scores(
+    judgements: pd.DataFrame,
+    latents: pd.DataFrame,
+    *,
+    scorer: str | None = None,
+    control: str | None = "none",
+    negatives: Mapping[str, str] | None = None,
+    failed: str = "chance",
+) -> pd.DataFrame:
+    """Score every judged latent by decile-weighted balanced accuracy, in [0, 1], chance .5.
+
+    Balanced accuracy is half the recall over activating contexts, each activation decile weighted by its share of the
+    latent's activating contexts, plus half the specificity over `negatives`. It does not depend on the mix of classes,
+    so a judge that says always yes, always no, or flips coins expects .5. Unanswered items are left out of the score
+    (`score`) and bounded (`score_low` all wrong, `score_high` all right).
+
+    Args:
+        judgements: rows of `tables.JUDGEMENTS`.
+        latents: rows of `tables.LATENTS`, every latent of every dictionary.
+        scorer: one scorer, or None for all.
+        control: one control, or None for all.
+        negatives: scorer -> kind of negative its score rests on; else the first of random, mismarked, hard it has.
+        failed: what a sampled latent without a readable explanation scores: `chance` .5, `worst` 0, `drop` no row.
+
+    Returns:
+        One row per (dictionary, site, latent, scorer, control): `score`, `recall`, `specificity`, `score_hard`,
+        `auroc` (NaN where the judge gave no probabilities or no hard negatives were asked), `noise_variance` (of the
+        score, from its finite number of items), counts of items, the latent's own columns that estimates need, and
+        `n_total`, `n_alive`, `n_eligible` of its dictionary.
+
+    Raises:
+        TableError: see `_answers.read`; also shares of a class that exceed 1.
+
+    Source:
+        Balanced accuracy instead of accuracy, F1 or MCC: unbiased at any number of items and any class mix.
+    """
+    kept = judgements
+    if scorer is not None:
+        kept = kept[kept["scorer"] == scorer]
+    if control is not None:
+        kept = kept[kept["control"] == control]
+    return scores_of(read(kept), latents, negatives=negatives, failed=failed)
+
+
+def scores_of(
+    answers: Answers, latents: pd.DataFrame, *, negatives: Mapping[str, str] | None = None, failed: str = "chance"
+) -> pd.DataFrame:
+    """Do what `latent_scores` does from coded judgements."""
+    frame = answers.units.copy()
+    used = primary_kinds(answers, negatives)
+    negative = frame["scorer"].map(used).map({kind: place for place, kind in enumerate(KINDS)}).fillna(-1).to_numpy(int)
+    rates = _class_rates(answers)
+    choosing = frame["scorer"].isin(CHOOSING).to_numpy()
+    units = np.arange(len(frame))
+    for name in ("rate", "low", "high"):
+        recall = rates[name][units, POSITIVE]
+        specificity = np.where(negative >= 0, rates[name][units, negative], np.nan)
+        score = np.where(choosing, recall, (recall + specificity) / 2)
+        frame[{"rate": "score", "low": "score_low", "high": "score_high"}[name]] = score
+        if name == "rate":
+            frame["recall"], frame["specificity"] = recall, specificity
+            frame["score_hard"] = np.where(choosing, np.nan, (recall + rates["rate"][:, KINDS.index("hard")]) / 2)
+    frame["negatives"] = frame["scorer"].map(used).fillna("")
+    variance = rates["variance"]
+    both = (variance[units, POSITIVE] + np.where(negative >= 0, variance[units, negative], np.nan)) / 4
+    frame["noise_variance"] = np.where(choosing, variance[units, POSITIVE], both)
+    frame["auroc"] = auroc(answers, negative)
+    frame["n_positive"] = rates["answered"][:, POSITIVE]
+    frame["n_negative"] = np.where(negative >= 0, rates["answered"][units, negative], 0)
+    frame["n_items"] = np.bincount(answers.unit, minlength=len(frame))
+    frame["n_unanswered"] = np.bincount(answers.unit[~answers.answered], minlength=len(frame))
+    frame["explained"] = True
+    return _with_latents(_with_failed(frame, latents, failed), latents)
+
+
+def primary_kinds(answers: Answers, negatives: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Say for each scorer which kind of negative its score rests on; the same for all dictionaries compared."""
+    given = {} if negatives is None else dict(negatives)
+    scorers = answers.units["scorer"].to_numpy()[answers.cell_unit]
+    chosen: dict[str, str] = {}
+    for scorer in pd.unique(scorers):
+        present = {KINDS[kind] for kind in np.unique(answers.cell_kind[scorers == scorer])} - {"positive"}
+        wanted = given.get(scorer)
+        if wanted is not None and wanted not in present:
+            raise TableError(
+                f"scores: {scorer} has no negatives of kind {wanted!r}; it has: {', '.join(sorted(present)) or 'none'}"
+            )
+        kind = wanted or next((kind for kind in PREFERENCE if kind in present), None)
+        if kind is not None:
+            chosen[str(scorer)] = kind
+    return chosen
+
+
+def _class_rates(answers: Answers) -> dict[str, np.ndarray]:
+    """Weigh the cells of each (unit, kind): [units, kinds] rate, its bounds, its sampling variance, items answered."""
+    shape = (len(answers.units), len(KINDS))
+    place = answers.cell_unit * len(KINDS) + answers.cell_kind
+
+    def total(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(place, weights, minlength=shape[0] * shape[1]).reshape(shape)
+
+    share = answers.cell_share
+    sums = total(share)
+    _refuse_excess(sums, answers)
+    seen = answers.cell_answered > 0
+    safe = np.maximum(answers.cell_answered, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        answered_share = total(share * seen)
+        rate = np.where(answered_share > 0, total(share * seen * answers.cell_correct / safe) / answered_share, np.nan)
+        low = np.where(sums > 0, total(share * answers.cell_correct / answers.cell_n) / sums, np.nan)
+        lost = answers.cell_n - answers.cell_answered
+        high = np.where(sums > 0, total(share * (answers.cell_correct + lost) / answers.cell_n) / sums, np.nan)
+        # Kish's effective number of items under the strata's weights; p(1 - p) / (n - 1) is unbiased for the variance.
+        weight_sq = total(seen * share**2 / safe)
+        n_eff = np.where(weight_sq > 0, answered_share**2 / weight_sq, 0.0)
+        variance = np.where(n_eff > 1, rate * (1 - rate) / (n_eff - 1), np.where(n_eff > 0, 0.25, np.nan))
+    answered = total(answers.cell_answered.astype(np.float64)).astype(np.int64)
+    return {"rate": rate, "low": low, "high": high, "variance": variance, "answered": answered}
+
+
+def _refuse_excess(sums: np.ndarray, answers: Answers) -> None:
+    """The strata of one class are parts of a whole."""
+    if (sums > 1 + 1e3 * SHARE_TOLERANCE).any():
+        unit, kind = (int(axis[0]) for axis in np.nonzero(sums > 1 + 1e3 * SHARE_TOLERANCE))
+        name = answers.units.iloc[unit]
+        raise TableError(
+            f"judgements: stratum_share of {name['dictionary']} latent {name['latent']} {name['scorer']} sums to "
+            f"{sums[unit, kind]:.4g} over its {KINDS[kind]} strata; shares of one class must sum to 1"
+        )
+
+
+def auroc(answers: Answers, negative: np.ndarray) -> np.ndarray:
+    """Rank each unit's positives against its negatives by P(yes): [units], in [0, 1], chance .5, NaN without both.
+
+    Never pooled over latents: judges' thresholds differ between latents, which would hide perfect ranking.
+    Positives are weighted by their stratum's share; ties count half.
+    """
+    n_units = len(answers.units)
+    use = ~np.isnan(answers.probability)
+    use &= (answers.kind == POSITIVE) | (answers.kind == negative[answers.unit])
+    if not use.any():
+        return np.full(n_units, np.nan)
+    unit, probability, positive = answers.unit[use], answers.probability[use], answers.truth[use]
+    n_in_cell = np.bincount(answers.cell[use], minlength=len(answers.cell_n))
+    weight = (answers.cell_share / np.maximum(n_in_cell, 1))[answers.cell[use]]
+    order = np.lexsort((probability, unit))
+    unit, probability, positive, weight = unit[order], probability[order], positive[order], weight[order]
+    new = np.r_[True, (unit[1:] != unit[:-1]) | (probability[1:] != probability[:-1])]
+    group = np.cumsum(new) - 1
+    negatives_in = np.bincount(group, weights=~positive)
+    before = np.cumsum(negatives_in) - negatives_in
+    n_negative = np.bincount(unit, weights=~positive, minlength=n_units)
+    offset = np.cumsum(n_negative) - n_negative
+    rank = before[group] - offset[unit] + negatives_in[group] / 2
+    won = np.bincount(unit[positive], weights=(weight * rank)[positive], minlength=n_units)
+    mass = np.bincount(unit[positive], weights=weight[positive], minlength=n_units) * n_negative
+    return np.divide(won, mass, out=np.full(n_units, np.nan), where=mass > 0)
+
+
+def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.DataFrame:
+    """Add a row for each sampled latent whose explanation failed, per scorer, under control `none`."""
+    lost = latents[latents["status"] == "explanation_failed"]
+    scorers: Sequence[str] = list(pd.unique(frame.loc[frame["control"] == "none", "scorer"]))
+    if failed == "drop" or lost.empty or not scorers:
+        return frame
+    score = FAILED_SCORE[failed]
+    rows = pd.concat([lost[LATENT].assign(scorer=scorer, control="none") for scorer in scorers], ignore_index=True)
+    known = pd.MultiIndex.from_frame(frame[UNIT])
+    rows = rows[~pd.MultiIndex.from_frame(rows[UNIT]).isin(known)]
+    rows = rows.assign(
+        score=score, score_low=score, score_high=score, recall=score, specificity=score, noise_variance=0.0,
+        n_positive=0, n_negative=0, n_items=0, n_unanswered=0, explained=False, negatives="",
+    )  # fmt: skip
+    return pd.concat([frame, rows], ignore_index=True)
+
+
+def _with_latents(frame: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
+    """Join the latents' own columns and their dictionary's totals."""
+    totals = latents.groupby("dictionary", sort=False, observed=True).agg(
+        n_total=("latent", "size"),
+        n_alive=("alive", "sum"),
+        n_eligible=("eligible", "sum"),
+        n_sampled=("sampled", "sum"),
+    )
+    kept = latents[[*LATENT, *(column for column in CARRIED if column in latents.columns)]]
+    if kept.duplicated(LATENT).any():
+        raise TableError(f"latents: {int(kept.duplicated(LATENT).sum())} latents appear twice; were two runs appended?")
+    joined = frame.merge(kept, on=LATENT, how="left", validate="many_to_one", indicator=True)
+    # Planted latents belong to no dictionary under study; they stand in the judgements only.
+    planted = joined["control"] == "planted"
+    joined.loc[planted, "inclusion_probability"] = 1.0
+    strangers = (joined["_merge"] == "left_only") & ~planted
+    if strangers.any():
+        row = joined[strangers].iloc[0]
+        raise TableError(
+            f"judgements: {int(strangers.sum())} scored latents are not in the latents table, first "
+            f"{row['dictionary']} {row['latent']}; the two tables are not of one run"
+        )
+    _check_inclusion(joined)
+    joined = joined.drop(columns="_merge").join(totals, on="dictionary")
+    rank = {name: place for place, name in enumerate(pd.unique(latents["dictionary"]))}
+    joined["_rank"] = joined["dictionary"].map(rank)
+    ordered = joined.sort_values(["_rank", "site", "scorer", "control", "latent"], kind="stable")
+    return ordered.drop(columns="_rank").reset_index(drop=True)
+
+
+def _check_inclusion(joined: pd.DataFrame) -> None:
+    """A latent that was scored had a chance to be drawn."""
+    chance = joined["inclusion_probability"].to_numpy(np.float64, na_value=np.nan)
+    bad = ~((chance > 0) & (chance <= 1 + SHARE_TOLERANCE))
+    if bad.any():
+        row = joined[bad].iloc[0]
+        raise TableError(
+            f"latents: inclusion_probability {row['inclusion_probability']} of scored {row['dictionary']} latent "
+            f"{row['latent']} is not in (0, 1]"
+        )

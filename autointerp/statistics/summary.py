@@ -1,0 +1,240 @@
+"""From judgements to everything that is reported: estimates, comparisons, controls and the words that follow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from autointerp.errors import TableError
+from autointerp.statistics._answers import UNIT, Answers, read
+from autointerp.statistics.arms import Pair, groups, pairs
+from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
+from autointerp.statistics.clusters import added_variance, arm_codes, influence
+from autointerp.statistics.contrasts import WORDS, compare
+from autointerp.statistics.controls import controls, judge_accuracy, shuffled_score, validity
+from autointerp.statistics.estimates import estimate_rows
+from autointerp.statistics.populations import Bins, frequency_bins, population_weights, usable
+from autointerp.statistics.scores import scores_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """All that `score` and `compare` report; `summary` is JSON-able."""
+
+    scores: pd.DataFrame
+    estimates: pd.DataFrame
+    comparisons: pd.DataFrame
+    controls: pd.DataFrame
+    summary: dict[str, object]
+
+
+def summarise(
+    judgements: pd.DataFrame,
+    latents: pd.DataFrame,
+    dictionaries: pd.DataFrame,
+    reconstruction: pd.DataFrame | None = None,
+    config: StatisticsConfig | None = None,
+) -> Summary:
+    """Compute every estimate, comparison and control of a run from its tables.
+
+    Args:
+        judgements: `tables.JUDGEMENTS`; rows under control `planted` are no arm of a comparison.
+        latents: `tables.LATENTS`, every latent of every dictionary.
+        dictionaries: `tables.DICTIONARIES`.
+        reconstruction: `tables.RECONSTRUCTION`, if it was measured; handed on into the summary.
+        config: settings; the defaults if None.
+
+    Raises:
+        TableError: a table breaks a law that the statistics rely on.
+    """
+    config = StatisticsConfig() if config is None else config
+    answers = read(judgements)
+    scores = _with_skill(scores_of(answers, latents, failed=config.failed))
+    table = controls(scores, limits=config.limits, alpha=config.alpha)
+    status, reasons = validity(table)
+    own = scores[scores["control"] == "none"]
+    bins = _bins(latents, dictionaries, config)
+    estimates, skipped = _estimates(own, dictionaries, bins, _extras(answers, own, bins), config)
+    comparisons, refused = _comparisons(own, dictionaries, bins, config)
+    comparisons = _with_controls(comparisons, scores, table, status)
+    summary = {
+        "controls": {"verdict": status, "reasons": reasons},
+        "settings": config.model_dump(mode="json"),
+        "coverage": coverage(latents, own),
+        "headlines": headlines(comparisons),
+        "skipped": skipped + refused,
+        "reconstruction": [] if reconstruction is None else _records(reconstruction),
+    }
+    return Summary(scores=scores, estimates=estimates, comparisons=comparisons, controls=table, summary=summary)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as JSON-able records; an absent number is null."""
+    return [
+        {
+            str(name): None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in table.astype(object).to_dict("records")
+    ]
+
+
+def _with_skill(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add what each latent scores above its own modal tokens (control lexical), where that was asked."""
+    lexical = scores.loc[scores["control"] == "lexical", ["dictionary", "site", "latent", "scorer", "score"]]
+    if lexical.empty:
+        return scores
+    joined = scores.merge(
+        lexical.rename(columns={"score": "lexical"}), on=["dictionary", "site", "latent", "scorer"], how="left"
+    )
+    joined["skill"] = (joined["score"] - joined["lexical"]).where(joined["control"] == "none")
+    return joined
+
+
+def _bins(latents: pd.DataFrame, dictionaries: pd.DataFrame, config: StatisticsConfig) -> dict[str, Bins]:
+    """Make firing-rate bins for each group of compared dictionaries; keyed by dictionary."""
+    made: dict[str, Bins] = {}
+    parts = {str(name): part for name, part in latents.groupby("dictionary", sort=False, observed=True)}
+    for group in groups(dictionaries, config.by).values():
+        names = [name for name in group["dictionary"] if name in parts]
+        eligible = [parts[name] for name in names if parts[name]["eligible"].any()]
+        if eligible:
+            bins = frequency_bins(eligible, config.n_frequency_bins)
+            made.update(dict.fromkeys(names, bins))
+    return made
+
+
+def _extras(answers: Answers, own: pd.DataFrame, bins: Mapping[str, Bins]) -> dict[tuple[str, str, Population], float]:
+    """Find what shared documents add to the variance of each (dictionary, scorer, population)."""
+    arm = arm_codes(answers.units)
+    place = pd.Series(np.arange(len(answers.units)), index=pd.MultiIndex.from_frame(answers.units[UNIT]))
+    found = influence(answers)
+    weights = {population: np.zeros(len(answers.units)) for population in POPULATIONS}
+    arms: dict[tuple[str, str], int] = {}
+    for (dictionary, scorer), part in usable(own).groupby(["dictionary", "scorer"], sort=False, observed=True):
+        rows = part[part["explained"].to_numpy(bool)]
+        if str(dictionary) not in bins or rows.empty:
+            continue
+        at = place.loc[pd.MultiIndex.from_frame(rows[UNIT])].to_numpy()
+        arms[str(dictionary), str(scorer)] = int(arm[at[0]])
+        kept = part["explained"].to_numpy(bool)
+        for population in POPULATIONS:
+            weights[population][at] = population_weights(part, population, bins[str(dictionary)])[kept]
+    added = {population: added_variance(found, weights[population], arm) for population in POPULATIONS}
+    return {
+        (*names, population): float(added[population][code])
+        for names, code in arms.items()
+        for population in POPULATIONS
+    }
+
+
+def _estimates(
+    own: pd.DataFrame, dictionaries: pd.DataFrame, bins: Mapping[str, Bins],
+    extras: Mapping[tuple[str, str, Population], float], config: StatisticsConfig,
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:  # fmt: skip
+    """Estimate every dictionary and scorer; what cannot be estimated is listed with its reason."""
+    rows: list[dict[str, object]] = []
+    skipped: list[dict[str, str]] = []
+    details = dictionaries.set_index("dictionary")[["layer", "k", "seed"]].rename(columns={"seed": "training_seed"})
+    for name in dictionaries["dictionary"]:
+        mine = own[own["dictionary"] == name]
+        if mine.empty and name != "planted":
+            skipped.append({"what": f"estimates of {name}", "reason": "no latent was scored"})
+        for scorer, arm in mine.groupby("scorer", sort=False, observed=True):
+            wanted: dict[Population, float] = {
+                population: extras.get((name, str(scorer), population), 0.0) for population in POPULATIONS
+            }
+            try:
+                rows += estimate_rows(
+                    arm, bins=bins[name], extras=wanted, level=config.level, n_resamples=config.n_resamples,
+                    seed=config.seed, trivial_share=config.trivial_share, threshold=config.yield_threshold,
+                )  # fmt: skip
+            except TableError as error:
+                skipped.append({"what": f"estimates of {name} by {scorer}", "reason": str(error)})
+    table = pd.DataFrame(rows)
+    return (table.join(details, on="dictionary") if rows else table), skipped
+
+
+def _comparisons(
+    own: pd.DataFrame, dictionaries: pd.DataFrame, bins: Mapping[str, Bins], config: StatisticsConfig
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Compare every pair; a pair that cannot be compared is listed with its reason."""
+    parts = {str(name): part for name, part in own.groupby("dictionary", sort=False, observed=True)}
+    details = dictionaries.set_index("dictionary")
+    found, refused = [], []
+    for pair in pairs(dictionaries, config.by):
+        try:
+            table = compare(
+                parts.get(pair.a, own.iloc[:0]), parts.get(pair.b, own.iloc[:0]), margin=config.margin,
+                alpha=config.alpha, level=config.level, bins=bins.get(pair.a),
+            )  # fmt: skip
+        except TableError as error:
+            refused.append({"what": f"{pair.contrast} ({pair.a}, {pair.b})", "reason": str(error)})
+            continue
+        found.append(_placed(table, pair, details))
+    return (pd.concat(found, ignore_index=True) if found else pd.DataFrame()), refused
+
+
+def _placed(table: pd.DataFrame, pair: Pair, details: pd.DataFrame) -> pd.DataFrame:
+    """Put what is compared in front of a comparison."""
+    first = details.loc[[pair.b]].iloc[0].to_dict()
+    front = {
+        "contrast": pair.contrast, "site": first["site_out"], "layer": first["layer"], "k": first["k"],
+        "training_seed": first["seed"], "over": "dictionaries",
+    }  # fmt: skip
+    return pd.concat([pd.DataFrame([front] * len(table)), table], axis=1)
+
+
+def _with_controls(comparisons: pd.DataFrame, scores: pd.DataFrame, table: pd.DataFrame, status: str) -> pd.DataFrame:
+    """Add the controls' columns; a run with a failed control has no verdict but INVALID."""
+    if comparisons.empty:
+        return comparisons
+    out = comparisons.copy()
+    for side in ("a", "b"):
+        values = [
+            shuffled_score(scores, str(name), str(scorer))
+            for name, scorer in zip(out[side], out["scorer"], strict=True)
+        ]
+        out[f"BA_shuffled_{side}"] = pd.array(values, dtype="Float64")
+    accuracy = judge_accuracy(table)
+    stars = [
+        2 * diff / accuracy[scorer] if accuracy.get(scorer, 0) > 0 else None
+        for diff, scorer in zip(out["diff"], out["scorer"], strict=True)
+    ]
+    out["J_star_diff"] = pd.array(stars, dtype="Float64")
+    if status == "INVALID":
+        out["verdict"] = "invalid"
+    return out
+
+
+def coverage(latents: pd.DataFrame, own: pd.DataFrame) -> list[dict[str, object]]:
+    """Count each dictionary's latents down the ladder: total, alive, eligible, sampled, explained, scored."""
+    rows: list[dict[str, object]] = []
+    for name, part in latents.groupby("dictionary", sort=False, observed=True):
+        mine = own[own["dictionary"] == name]
+        explained = mine[mine["explained"].to_numpy(bool)]
+        rows.append({
+            "dictionary": str(name), "architecture": str(part["architecture"].iloc[0]), "total": len(part),
+            "alive": int(part["alive"].sum()), "eligible": int(part["eligible"].sum()),
+            "sampled": int(part["sampled"].sum()), "explained": int(explained["latent"].nunique()),
+            "explanation_failed": int((part["status"] == "explanation_failed").sum()),
+            "scored": int(explained.loc[explained["score"].notna(), "latent"].nunique()),
+        })  # fmt: skip
+    return rows
+
+
+def headlines(comparisons: pd.DataFrame) -> list[dict[str, object]]:
+    """Put each eligible-population comparison into words; they come from the verdict alone."""
+    if comparisons.empty:
+        return []
+    rows = comparisons[comparisons["population"] == "eligible"]
+    kept = ["contrast", "a", "b", "scorer", "layer", "over", "scope", "diff", "ci95_lo", "ci95_hi", "margin", "verdict"]
+    return [{**row, "words": sentence(row)} for row in _records(rows[kept])]
+
+
+def sentence(row: Mapping[str, object]) -> str:
+    """Say a comparison in one line: what was seen, its interval, and the words its verdict allows."""
+    second, first = str(row["contrast"]).split(" - ", 1)
+    numbers = f"{float(str(row['diff'])):+.3f} [{float(str(row['ci95_lo'])):+.3f}, {float(str(row['ci95_hi'])):+.3f}]"
+    return f"{second} against {first} ({row['scorer']}): {numbers}: {WORDS[str(row['verdict'])]}"
