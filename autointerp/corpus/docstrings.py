@@ -1,4 +1,4 @@
-"""Docstrings of the Python standard library, or of installed packages: real English and code that every installation has.
+"""Docstrings of the Python standard library, or of installed packages: English and code that is always there.
 
 A document is a module's docstring, a top-level function's, or a class's with those of its members, each behind the line
 that defines it. Sources are parsed, never imported. Files come in an order drawn from their names, so that any first

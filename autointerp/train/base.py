@@ -1,0 +1,99 @@
+"""Settings of training, import-light so that a study file is checked before anything heavy is loaded."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class SubjectRecipe(BaseModel):
+    """A small Llama-shaped subject model and its byte-level BPE tokenizer, trained from nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    vocabulary: int = Field(default=4096, ge=300, description="tokens of the tokenizer, specials included")
+    width: int = Field(default=160, ge=8, description="residual width; a multiple of head_width")
+    head_width: int = Field(default=32, ge=4, description="width of one attention head")
+    layers: int = Field(default=5, ge=1, description="transformer layers")
+    context: int = Field(default=256, ge=16, description="tokens per training row")
+    rows: int = Field(default=8, ge=1, description="rows per optimiser step")
+    n_tokens: int = Field(
+        default=5_000_000, ge=1, description="training budget; repeats the corpus where it is smaller"
+    )
+    lr_matrices: float = Field(default=0.02, gt=0, description="peak learning rate of the layers' matrices (Muon)")
+    lr_others: float = Field(default=0.003, gt=0, description="peak learning rate of embeddings and gains (AdamW)")
+    warmup_share: float = Field(default=0.02, ge=0, lt=1, description="share of the budget with a rising rate")
+    decay_share: float = Field(
+        default=0.35, gt=0, le=1, description="last share of the budget, rate falling as a cosine"
+    )
+    clip: float = Field(default=1.0, gt=0, description="gradient norm limit of embeddings and gains")
+    seed: int = Field(default=0, description="seed of weights and batches")
+    checkpoint_s: float = Field(default=180, gt=0, description="seconds between checkpoints")
+
+
+Architecture = Literal["sae", "transcoder", "skip-transcoder"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One dictionary to be trained: `module` is the module path whose input and output it reads."""
+
+    module: str
+    architecture: Architecture
+    n_latents: int
+    k: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Folder of its checkpoints: `skip-transcoder_m32768_k32_seed0`."""
+        return f"{self.architecture}_m{self.n_latents}_k{self.k}_seed{self.seed}"
+
+
+class TrainConfig(BaseModel):
+    """Which dictionaries are trained, and how; everything but the subject and the text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    sites: tuple[str, ...] = Field(min_length=1, description="modules whose input and output are read: layers.5.mlp")
+    architectures: tuple[Architecture, ...] = Field(
+        default=("sae", "transcoder", "skip-transcoder"), min_length=1, description="what is trained at each site"
+    )
+    latents: tuple[int, ...] = Field(default=(32768,), min_length=1, description="numbers of latents")
+    k: tuple[int, ...] = Field(default=(32,), min_length=1, description="active latents per token")
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="seeds of the weights")
+    n_tokens: int = Field(default=10_000_000, ge=1, description="tokens every dictionary is trained on")
+    epochs: int = Field(default=1, ge=1, description="times the text may be read to reach n_tokens")
+    context_length: int = Field(default=256, ge=2, description="tokens of a context, BOS included")
+    contexts_per_step: int = Field(default=16, ge=1, description="contexts whose tokens make one batch")
+    optimizer: Literal["adam", "signum"] = Field(
+        default="adam", description="adam, or signum: the sign of the gradients' running mean"
+    )
+    lr: float | None = Field(
+        default=None, gt=0, description="peak rate; none: 2e-4 (adam) or 5e-3 (signum) / sqrt(latents / 2^14)"
+    )
+    warmup_steps: int = Field(default=1000, ge=0, description="steps of rising rate; at most a tenth of all")
+    decay_share: float = Field(default=1.0, ge=0, le=1, description="last share of steps, rate falling linearly to 0")
+    clip: float = Field(default=1.0, gt=0, description="limit of each dictionary's gradient norm")
+    auxk_weight: float = Field(default=0.0, ge=0, description="weight of AuxK, which revives dead latents; 0 is off")
+    multi_topk: bool = Field(default=False, description="add the loss at 4 k, an eighth of it")
+    dead_after: int = Field(default=10_000_000, ge=1, description="tokens without firing that make a latent dead")
+    batch_seed: int = Field(default=0, description="seed of the order of contexts")
+    checkpoint_s: float = Field(default=300, gt=0, description="seconds between checkpoints")
+    log_steps: int = Field(default=20, ge=1, description="steps between two lines of the log")
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> "TrainConfig":
+        if max(self.k) > min(self.latents):
+            raise ValueError(
+                f"k = {max(self.k)} is more than the {min(self.latents)} latents: lower one or raise the other"
+            )
+        if min(*self.k, *self.latents) < 1:
+            raise ValueError("k and latents must be 1 or more")
+        return self
+
+    def arms(self) -> list[Arm]:
+        """Every combination of site, architecture, latents, k and seed, in a fixed order."""
+        axes = itertools.product(self.sites, self.architectures, self.latents, self.k, self.seeds)
+        return [Arm(module=s, architecture=a, n_latents=m, k=k, seed=seed) for s, a, m, k, seed in axes]
