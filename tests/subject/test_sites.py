@@ -91,8 +91,10 @@ def test_the_raw_mlp_is_what_its_input_maps_to(kind: str) -> None:
     seen = capture(model, [inner, outer])
     model.requires_grad_(False)
     if kind == "opt":
-        block = model.get_submodule("model.decoder.layers.0")
-        again = block.fc2(block.activation_fn(block.fc1(seen[inner])))
+        first, act, second = (
+            model.get_submodule(f"model.decoder.layers.0.{x}") for x in ("fc1", "activation_fn", "fc2")
+        )
+        again = second(act(first(seen[inner])))
     elif kind == "bloom":
         again = model.get_submodule("transformer.h.0.mlp")(seen[inner], torch.zeros(1, 10, 16))
     else:
