@@ -128,9 +128,9 @@ def pre_gain(norm: nn.Module, x: Tensor) -> Tensor:
     Raises:
         SiteError: the module is no LayerNorm or RMSNorm.
     """
-    if "LayerNorm" in type(norm).__name__ and hasattr(norm, "normalized_shape"):
+    if "LayerNorm" in type(norm).__name__ and isinstance(shape := getattr(norm, "normalized_shape", None), tuple):
         # OLMo's LayerNorm has neither gain nor an epsilon attribute; it uses PyTorch's default.
-        return nn.functional.layer_norm(x, tuple(norm.normalized_shape), eps=float(getattr(norm, "eps", 1e-5)))
+        return nn.functional.layer_norm(x, shape, eps=float(getattr(norm, "eps", 1e-5)))
     eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
     if "RMSNorm" not in type(norm).__name__ or not isinstance(eps, float):
         raise SiteError(f"{type(norm).__name__} is no LayerNorm or RMSNorm: `pre_gain` has no meaning there")
