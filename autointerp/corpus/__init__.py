@@ -1,0 +1,32 @@
+"""Text to token windows: `read` puts any member's documents into a token store, in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autointerp.corpus._tokens import TokenStore
+    from autointerp.corpus.base import Document, WindowsConfig
+
+
+def read(
+    documents: Iterable[Document], tokenizer: Any, config: WindowsConfig, folder: Path, *, seed: int, source: str = ""
+) -> TokenStore:
+    """Tokenise documents into `folder` in a background thread, or open what is already there.
+
+    Args:
+        documents: the corpus, in order; read only as far as `config.n_tokens` needs.
+        tokenizer: a Hugging Face tokenizer.
+        config: how documents become contexts and windows.
+        folder: where the tokens are kept, once.
+        seed: the study's, for the split of documents into explain and held-out.
+        source: the corpus's settings as text; a store made from other settings is not reused.
+
+    Raises:
+        CorpusError: the tokenizer has no BOS, and the settings do not say what to do about it.
+    """
+    from autointerp.corpus._tokens import TokenStore
+
+    return TokenStore(documents, tokenizer, config, folder, seed=seed, source=source)

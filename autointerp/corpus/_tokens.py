@@ -1,0 +1,249 @@
+"""The corpus's tokens on disk, once: written by a background thread while the subject already reads them."""
+
+import hashlib
+import itertools
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.corpus._layout import Layout, Segments
+from autointerp.corpus._pieces import decoder
+from autointerp.corpus.base import Document, WindowsConfig
+from autointerp.errors import CorpusError
+from autointerp.examples.base import ShardTokens, Windows
+from autointerp.seeds import generator
+
+# Documents handed to the tokenizer at once: enough for its own threads, little enough to keep memory flat.
+BATCH_DOCUMENTS = 64
+# Of uint32, in which positions are kept.
+MAX_TOKENS = 2**32 - 1
+
+
+class TokenStore:
+    """A corpus as tokens: contexts for the subject, windows for judges, each token stored once.
+
+    `shard(i, n)` waits until the tokens are there, so that work on the first starts while later ones are tokenised.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        tokenizer: Any,
+        config: WindowsConfig,
+        folder: Path,
+        *,
+        seed: int,
+        source: str,
+    ) -> None:
+        self.config, self.folder = config, folder
+        self.bos = bos_id(tokenizer, config.bos)
+        self.decode = decoder(tokenizer)
+        self._tokenizer, self._documents = tokenizer, documents
+        self._dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.uint32)
+        self._layout = Layout(config.context_length, packed=config.packing == "packed", separated=self.bos is not None)
+        self._draws = generator(seed, "split")
+        self._held_out: list[NDArray[np.bool_]] = []
+        self._changed = threading.Condition()
+        self._finished, self._error = False, None
+        folder.mkdir(parents=True, exist_ok=True)
+        key = f"{config.model_dump_json()} {self.bos} {seed} {source} {sorted(tokenizer.get_vocab().items())}"
+        self._key = hashlib.sha256(key.encode()).hexdigest()
+        self.fingerprint = ""
+        if not self._open_finished():
+            threading.Thread(target=self._work, name="tokenise", daemon=True).start()
+
+    # ------------------------------------------------------------------ reading
+
+    def shard(self, number: int, shard_tokens: int) -> ShardTokens | None:
+        """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None behind the last one.
+
+        Waits for the tokeniser. What a shard holds depends on nothing but the corpus and the settings.
+
+        Raises:
+            CorpusError: the corpus cannot be read.
+        """
+        low, high = number * shard_tokens, (number + 1) * shard_tokens
+        with self._changed:
+            self._changed.wait_for(lambda: self._finished or self._layout.n_tokens > high + self.config.context_length)
+            self._raise()
+            if self._layout.n_tokens <= low:
+                return None
+            segments = self._layout.segments()
+            held_out = np.concatenate(self._held_out)
+        return self._cut(segments, held_out, low, high)
+
+    def windows(self) -> Windows:
+        """Return all windows, once everything is tokenised.
+
+        Raises:
+            CorpusError: the corpus cannot be read or gives not one window of some split.
+        """
+        segments, held_out = self._wait()
+        starts, segment = segments.window_starts(self.config.window_length)
+        documents = segments.documents[segment]
+        windows = Windows(
+            tokens=self._tokens(), starts=starts, length=self.config.window_length, documents=documents,
+            held_out=held_out[documents], decode=self.decode, fingerprint=self.fingerprint,
+        )  # fmt: skip
+        if not 0 < windows.held_out.sum() < len(windows):
+            raise CorpusError(
+                f"corpus: {len(held_out):,} documents with {segments.starts[-1]:,} tokens give "
+                f"{int(windows.held_out.sum()):,} held-out and {int((~windows.held_out).sum()):,} explain windows of "
+                f"{windows.length} tokens; both are needed: give more or longer documents, or shorter windows"
+            )
+        return windows
+
+    def counts(self) -> dict[str, int]:
+        """Count what went in and what came out, once everything is tokenised."""
+        segments, held_out = self._wait()
+        n_windows = int((np.diff(segments.starts) // self.config.window_length).sum())
+        n_tokens = int(segments.starts[-1])
+        n_empty = len(held_out) - len(np.unique(segments.documents))
+        return {
+            "documents": len(held_out), "empty_documents": n_empty, "tokens": n_tokens,
+            "contexts": int(segments.contexts[-1]) + 1, "windows": n_windows,
+            "tokens_outside_windows": n_tokens - n_windows * self.config.window_length,
+        }  # fmt: skip
+
+    def _cut(self, segments: Segments, held_out: NDArray[np.bool_], low: int, high: int) -> ShardTokens | None:
+        first_of_context = np.flatnonzero(np.diff(segments.contexts, prepend=-1))
+        begins = segments.starts[first_of_context]
+        edges = np.append(first_of_context, len(segments.contexts))
+        a, b = edges[np.searchsorted(begins, [low, high])]
+        if a == b:  # the last context began before and ends here
+            return None
+        starts = segments.starts[a : b + 1]
+        part = Segments(starts=starts, contexts=segments.contexts[a:b], documents=segments.documents[a:b])
+        window_starts, window_segment = part.window_starts(self.config.window_length)
+        return ShardTokens(
+            tokens=self._tokens(int(starts[0]), int(starts[-1])),
+            offset=int(starts[0]),
+            segment_starts=starts,
+            segment_contexts=part.contexts - part.contexts[0],
+            window_starts=window_starts,
+            window_held_out=held_out[part.documents[window_segment]],
+            window_length=self.config.window_length,
+            bos=self.bos,
+        )
+
+    def _tokens(self, start: int = 0, end: int | None = None) -> NDArray[np.integer]:
+        n = (self._layout.n_tokens if end is None else end) - start
+        path = self.folder / "tokens.bin"
+        return np.memmap(path, dtype=self._dtype, mode="r", offset=start * self._dtype.itemsize, shape=(n,))
+
+    def _wait(self) -> tuple[Segments, NDArray[np.bool_]]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._finished)
+            self._raise()
+            return self._layout.segments(), np.concatenate(self._held_out)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    # ------------------------------------------------------------------ writing
+
+    def _work(self) -> None:
+        try:
+            self._tokenise()
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    def _tokenise(self) -> None:
+        seen = hashlib.sha256(self._key.encode())
+        lengths: list[int] = []
+        (self.folder / "tokens.json").unlink(missing_ok=True)
+        with (self.folder / "tokens.bin").open("wb") as file:
+            for batch in self._batches():
+                ids = self._tokenizer(
+                    batch,
+                    add_special_tokens=False,
+                    split_special_tokens=True,  # text that looks like a special token stays text
+                    return_attention_mask=False,
+                    verbose=False,
+                )["input_ids"]
+                ids = ids[: self._n_wanted([len(found) for found in ids])]
+                flat = np.fromiter(itertools.chain.from_iterable(ids), dtype=self._dtype)
+                flat.tofile(file)
+                file.flush()
+                seen.update(flat.tobytes())
+                lengths += [len(found) for found in ids]
+                self._grow([len(found) for found in ids])
+                if self._layout.n_tokens >= self.config.n_tokens:
+                    break
+            os.fsync(file.fileno())
+        if not any(lengths):
+            raise CorpusError("corpus: it holds no document with any text")
+        self.fingerprint = _of(seen.hexdigest(), lengths)
+        meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths}
+        partial = self.folder / "tokens.json.partial"
+        partial.write_text(json.dumps(meta))
+        partial.replace(self.folder / "tokens.json")
+
+    def _batches(self) -> Iterator[list[str]]:
+        texts = (document.text for document in self._documents)
+        while batch := list(itertools.islice(texts, BATCH_DOCUMENTS)):
+            yield batch
+
+    def _n_wanted(self, lengths: list[int]) -> int:
+        """How many of the next documents are needed to reach `n_tokens`."""
+        reached = self._layout.n_tokens + np.cumsum(lengths)
+        return min(len(lengths), int(np.searchsorted(reached, self.config.n_tokens)) + 1)
+
+    def _grow(self, lengths: list[int]) -> None:
+        with self._changed:
+            number = sum(len(part) for part in self._held_out)
+            for document, n_tokens in enumerate(lengths, start=number):
+                self._layout.add(document, n_tokens)
+            self._held_out.append(self._draws.random(len(lengths)) < self.config.held_out_share)
+            if self._layout.n_tokens > MAX_TOKENS:
+                raise CorpusError(f"corpus: more than {MAX_TOKENS:,} tokens; set windows.n_tokens lower")
+            self._changed.notify_all()
+
+    def _open_finished(self) -> bool:
+        """Take up a store that an earlier run finished with the same settings."""
+        try:
+            meta = json.loads((self.folder / "tokens.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return False
+        if meta["key"] != self._key:
+            return False
+        self.fingerprint = meta["fingerprint"]
+        self._grow(meta["lengths"])
+        self._finished = True
+        return True
+
+
+def _of(digest: str, lengths: list[int]) -> str:
+    return hashlib.sha256(f"{digest} {lengths}".encode()).hexdigest()[:32]
+
+
+def bos_id(tokenizer: Any, setting: str) -> int | None:
+    """Return the id that starts each context, or None for none.
+
+    Raises:
+        CorpusError: the tokenizer has no such token.
+    """
+    if setting == "none":
+        return None
+    if setting == "auto":
+        if tokenizer.bos_token_id is None:
+            raise CorpusError(
+                "the tokenizer has no BOS token; set windows.bos to `none` (contexts then begin with text) "
+                "or to the text of another token"
+            )
+        return int(tokenizer.bos_token_id)
+    vocabulary = tokenizer.get_vocab()
+    if setting not in vocabulary:
+        special = ", ".join(tokenizer.all_special_tokens) or "none"
+        raise CorpusError(f"windows.bos: {setting!r} is no token of the vocabulary; special tokens: {special}")
+    return int(vocabulary[setting])
