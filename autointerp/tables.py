@@ -129,6 +129,104 @@ RECONSTRUCTION = {
     "n_tokens": "int64",
 }
 
+# One row per dictionary, scorer, population and statistic.
+ESTIMATES = {
+    "dictionary": "str",
+    "architecture": "str",
+    "site": "str",
+    "scorer": "str",
+    "population": "str",  # eligible | standardised | iti | freq
+    "statistic": "str",  # score | recall | specificity | score_hard | auroc | skill | trivial_share | yield | ...
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "level": "float64",
+    "se": "float64",
+    "df": "float64",
+    "n_latents": "int64",
+    "n_eff": "float64",  # equally weighted latents that would know as much
+    "n_unanswered": "int64",
+    "missing_share": "float64",  # unanswered judgements / all of them
+    "missing_low": "float64",  # the value if every unanswered judgement was wrong, and if it was right
+    "missing_high": "float64",
+    "method": "str",
+    "seed": "int64",  # of the bootstrap
+    "note": "str",
+    "chance": "float64",
+    "n_total": "int64",
+    "n_alive": "int64",
+    "n_eligible": "int64",
+    "n_sampled": "int64",
+    "n_explained": "int64",
+    "n_scored": "int64",
+    "tau": "float64",  # spread of latents' true scores
+    "layer": "int64",
+    "k": "int64",
+    "training_seed": "int64",
+}
+
+# One row per contrast (b minus a), scorer and population.
+COMPARISONS = {
+    "contrast": "str",  # "transcoder - sae"
+    "site": "str",
+    "layer": "int64",  # -1 over layers
+    "k": "int64",
+    "training_seed": "int64",
+    "over": "str",  # dictionaries | layers
+    "a": "str",  # "" where several dictionaries stand behind it
+    "b": "str",
+    "scorer": "str",
+    "population": "str",
+    "scope": "str",  # these_dictionaries | architecture
+    "design": "str",  # unpaired | paired | seeds | fixed
+    "diff": "float64",
+    "se": "float64",
+    "df": "float64",
+    "ci95_lo": "float64",
+    "ci95_hi": "float64",
+    "ci90_lo": "float64",
+    "ci90_hi": "float64",
+    "p_diff": "float64",
+    "p_diff_adj": "float64",
+    "margin": "float64",
+    "p_tost": "float64",
+    "p_tost_adj": "float64",
+    "p_ni": "float64",
+    "mde80": "float64",
+    "verdict": "str",
+    "n_a": "int64",
+    "n_b": "int64",
+    "n_pairs": "int64",
+    "n_eff_a": "float64",
+    "n_eff_b": "float64",
+    "mean_a": "float64",
+    "mean_b": "float64",
+    "hedges_g": "float64",
+    "g_true": "float64",  # in units of the spread of true scores
+    "cliff_delta": "float64",
+    "cliff_lo": "float64",
+    "cliff_hi": "float64",
+    "tau_a": "float64",
+    "tau_b": "float64",
+    "rho": "float64",  # correlation of pairs; 0 unpaired
+    "live_a": "float64",
+    "live_b": "float64",
+    "eligible_a": "float64",
+    "eligible_b": "float64",
+    "missing_a": "float64",
+    "missing_b": "float64",
+    "missing_diff_lo": "float64",
+    "missing_diff_hi": "float64",
+    "comp_part": "float64",  # of diff, from more or fewer trivial latents
+    "within_part": "float64",
+    "family": "str",  # primary | layers | exploratory
+    "band_lo": "float64",  # simultaneous over layers
+    "band_hi": "float64",
+    "BA_shuffled_a": "float64",  # null where that control was not run
+    "BA_shuffled_b": "float64",
+    "J_star_diff": "float64",  # null where no latents were planted
+}
+
 KEY = ["dictionary", "site", "latent"]
 
 

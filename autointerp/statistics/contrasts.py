@@ -11,7 +11,7 @@ from autointerp.errors import TableError
 from autointerp.statistics.base import POPULATIONS, Population, Verdict
 from autointerp.statistics.composition import Parts, kitagawa
 from autointerp.statistics.effects import between_latents, cliff, hedges_g
-from autointerp.statistics.intervals import Difference, Mean, mean, unpaired
+from autointerp.statistics.intervals import Difference, mean, unpaired
 from autointerp.statistics.populations import Bins, frequency_bins, population_mean, population_weights, usable
 
 Design = Literal["auto", "unpaired", "paired"]
@@ -26,7 +26,7 @@ WORDS: dict[str, str] = {
     "equivalent": "no effect beyond the margin (equivalent)",
     "better_but_negligible": "scores higher, by less than the margin",
     "worse_but_negligible": "scores lower, by less than the margin",
-    "inconclusive": "undecided: too few latents to tell",
+    "inconclusive": "undecided: the data cannot tell",
     "invalid": "INVALID: a control failed",
 }
 
@@ -127,9 +127,9 @@ def _row(
         "cliff_delta": dominance.delta, "cliff_lo": dominance.low, "cliff_hi": dominance.high,
         "tau_a": tau_a, "tau_b": tau_b,
         "rho": _correlation(paired),
-        **_arm_shares(a, "a"), **_arm_shares(b, "b"),
-        "missing_diff_lo": _bound(b, a, population, bins, "low"),
-        "missing_diff_hi": _bound(b, a, population, bins, "high"),
+        **arm_shares(a, "a"), **arm_shares(b, "b"),
+        "missing_diff_lo": bound(b, a, population, bins, "low"),
+        "missing_diff_hi": bound(b, a, population, bins, "high"),
         "comp_part": parts.composition, "within_part": parts.within,
     }  # fmt: skip
 
@@ -195,14 +195,14 @@ def _parts(
     return kitagawa(first, second, weights, weights)
 
 
-def _bound(up: pd.DataFrame, down: pd.DataFrame, population: Population, bins: Bins | None, side: str) -> float:
+def bound(up: pd.DataFrame, down: pd.DataFrame, population: Population, bins: Bins | None, side: str) -> float:
     """Bound B - A by the worst that the unanswered items could have been."""
     other = "high" if side == "low" else "low"
     one = population_mean(up, population, bins=bins, column=f"score_{side}").value
     return one - population_mean(down, population, bins=bins, column=f"score_{other}").value
 
 
-def _arm_shares(arm: pd.DataFrame, name: str) -> dict[str, float]:
+def arm_shares(arm: pd.DataFrame, name: str) -> dict[str, float]:
     """Say which share of a dictionary lives, was eligible, and of its judgements went unanswered."""
     first = arm.iloc[0]
     items = float(arm["n_items"].sum())
@@ -211,8 +211,3 @@ def _arm_shares(arm: pd.DataFrame, name: str) -> dict[str, float]:
         f"eligible_{name}": float(first["n_eligible"]) / float(first["n_total"]),
         f"missing_{name}": float(arm["n_unanswered"].sum()) / items if items else 0.0,
     }
-
-
-def arm_mean(arm: pd.DataFrame, column: str = "score") -> Mean:
-    """Average one column of an arm over its eligible latents."""
-    return population_mean(arm, "eligible", column=column)

@@ -158,13 +158,11 @@ def validity(table: pd.DataFrame) -> tuple[Literal["valid", "INVALID", "undecide
     return ("undecided", open_ones) if open_ones else ("valid", [])
 
 
-def shuffled_score(scores: pd.DataFrame, dictionary: str, scorer: str) -> float | None:
-    """Return the mean score of a dictionary under shuffled explanations, or None where that control was not run."""
-    kept = scores[
-        (scores["control"] == "shuffled") & (scores["dictionary"] == dictionary) & (scores["scorer"] == scorer)
-    ]
-    values = kept["score"].dropna()
-    return float(values.mean()) if len(values) else None
+def shuffled_scores(scores: pd.DataFrame) -> Mapping[tuple[str, str], float]:
+    """Map (dictionary, scorer) -> mean score under shuffled explanations, where that control was run."""
+    kept = scores[(scores["control"] == "shuffled") & scores["score"].notna()]
+    means = kept.groupby(["dictionary", "scorer"], observed=True)["score"].mean()
+    return {(str(name), str(scorer)): float(value) for (name, scorer), value in means.items()}  # type: ignore[misc]
 
 
 def judge_accuracy(table: pd.DataFrame) -> Mapping[str, float]:

@@ -46,7 +46,8 @@ def frequency_bins(latents: Sequence[pd.DataFrame], n_bins: int = 8) -> Bins:
 
 def usable(scores: pd.DataFrame, column: str = "score") -> pd.DataFrame:
     """Keep the latents that have this score: an unanswered one has none (`missing` bounds what it could have been)."""
-    return scores[scores[column].notna()]
+    known = ~np.isnan(scores[column].to_numpy(float))
+    return scores if known.all() else scores[known]
 
 
 def population_mean(

@@ -1,20 +1,24 @@
 """From judgements to everything that is reported: estimates, comparisons, controls and the words that follow."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from autointerp import tables
 from autointerp.errors import TableError
 from autointerp.statistics._answers import UNIT, Answers, read
 from autointerp.statistics.arms import Pair, groups, pairs
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
 from autointerp.statistics.clusters import added_variance, arm_codes, influence
-from autointerp.statistics.contrasts import WORDS, compare
-from autointerp.statistics.controls import controls, judge_accuracy, shuffled_score, validity
+from autointerp.statistics.contrasts import WORDS, compare, verdict
+from autointerp.statistics.controls import controls, judge_accuracy, shuffled_scores, validity
 from autointerp.statistics.estimates import estimate_rows
+from autointerp.statistics.layers import layers
+from autointerp.statistics.multiplicity import families
 from autointerp.statistics.populations import Bins, frequency_bins, population_weights, usable
+from autointerp.statistics.replicates import architecture_rows
 from autointerp.statistics.scores import scores_of
 
 
@@ -57,16 +61,25 @@ def summarise(
     bins = _bins(latents, dictionaries, config)
     estimates, skipped = _estimates(own, dictionaries, bins, _extras(answers, own, bins), config)
     comparisons, refused = _comparisons(own, dictionaries, bins, config)
-    comparisons = _with_controls(comparisons, scores, table, status)
+    comparisons, pooled = _pooled(comparisons, own, dictionaries, bins, config)
+    comparisons = _with_controls(comparisons, scores, dictionaries, table, status)
     summary = {
         "controls": {"verdict": status, "reasons": reasons},
         "settings": config.model_dump(mode="json"),
         "coverage": coverage(latents, own),
         "headlines": headlines(comparisons),
+        "layers": _records(pooled),
         "skipped": skipped + refused,
         "reconstruction": [] if reconstruction is None else _records(reconstruction),
     }
+    estimates = _shaped(estimates, tables.ESTIMATES, "estimates")
+    comparisons = _shaped(comparisons, tables.COMPARISONS, "comparisons")
     return Summary(scores=scores, estimates=estimates, comparisons=comparisons, controls=table, summary=summary)
+
+
+def _shaped(table: pd.DataFrame, columns: dict[str, str], name: str) -> pd.DataFrame:
+    """Put a table's columns in their order; one without rows gets them too."""
+    return tables.check(table if len(table) else pd.DataFrame(columns=list(columns)), columns, name)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:
@@ -186,16 +199,42 @@ def _placed(table: pd.DataFrame, pair: Pair, details: pd.DataFrame) -> pd.DataFr
     return pd.concat([pd.DataFrame([front] * len(table)), table], axis=1)
 
 
-def _with_controls(comparisons: pd.DataFrame, scores: pd.DataFrame, table: pd.DataFrame, status: str) -> pd.DataFrame:
+def _pooled(
+    comparisons: pd.DataFrame,
+    own: pd.DataFrame,
+    dictionaries: pd.DataFrame,
+    bins: Mapping[str, Bins],
+    config: StatisticsConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Add rows over seeds and over layers, adjust by families, name the verdicts; also layers as a sample of layers."""
+    if comparisons.empty:
+        return comparisons, pd.DataFrame()
+    both = pd.concat([comparisons, architecture_rows(own, dictionaries, bins, config)], ignore_index=True)
+    fixed = layers(both, scope="fixed", alpha=config.alpha, level=config.level)
+    random = layers(both, scope="population", alpha=config.alpha, level=config.level)
+    every = families(pd.concat([both, fixed[fixed.columns.intersection(both.columns)]], ignore_index=True))
+    every["verdict"] = [
+        verdict(float(diff), float(p), float(tost), alpha=config.alpha)
+        for diff, p, tost in zip(every["diff"], every["p_diff_adj"], every["p_tost_adj"], strict=True)
+    ]
+    return every, random
+
+
+def _with_controls(
+    comparisons: pd.DataFrame, scores: pd.DataFrame, dictionaries: pd.DataFrame, table: pd.DataFrame, status: str
+) -> pd.DataFrame:
     """Add the controls' columns; a run with a failed control has no verdict but INVALID."""
     if comparisons.empty:
         return comparisons
     out = comparisons.copy()
-    for side in ("a", "b"):
-        values = [
-            shuffled_score(scores, str(name), str(scorer))
-            for name, scorer in zip(out[side], out["scorer"], strict=True)
-        ]
+    shuffled = shuffled_scores(scores)
+    for side, place in (("a", 1), ("b", 0)):
+        values = []
+        for row in out[["a", "b", "contrast", "layer", "over", "scorer"]].to_dict("records"):
+            architecture = str(row["contrast"]).split(" - ")[place]
+            found = [shuffled.get((name, str(row["scorer"]))) for name in _named(row, side, architecture, dictionaries)]
+            known = [value for value in found if value is not None]
+            values.append(float(np.mean(known)) if known else None)
         out[f"BA_shuffled_{side}"] = pd.array(values, dtype="Float64")
     accuracy = judge_accuracy(table)
     stars = [
@@ -206,6 +245,16 @@ def _with_controls(comparisons: pd.DataFrame, scores: pd.DataFrame, table: pd.Da
     if status == "INVALID":
         out["verdict"] = "invalid"
     return out
+
+
+def _named(row: Mapping[Hashable, object], side: str, architecture: str, dictionaries: pd.DataFrame) -> list[str]:
+    """List the dictionaries behind one side of a comparison: one, or all of an architecture for pooled rows."""
+    if row[side]:
+        return [str(row[side])]
+    rows = dictionaries[dictionaries["architecture"] == architecture]
+    if row["over"] != "layers":
+        rows = rows[rows["layer"] == row["layer"]]
+    return [str(name) for name in rows["dictionary"]]
 
 
 def coverage(latents: pd.DataFrame, own: pd.DataFrame) -> list[dict[str, object]]:
@@ -237,4 +286,6 @@ def sentence(row: Mapping[str, object]) -> str:
     """Say a comparison in one line: what was seen, its interval, and the words its verdict allows."""
     second, first = str(row["contrast"]).split(" - ", 1)
     numbers = f"{float(str(row['diff'])):+.3f} [{float(str(row['ci95_lo'])):+.3f}, {float(str(row['ci95_hi'])):+.3f}]"
-    return f"{second} against {first} ({row['scorer']}): {numbers}: {WORDS[str(row['verdict'])]}"
+    where = "all layers" if row["over"] == "layers" else f"layer {row['layer']}"
+    scope = "architectures" if row["scope"] == "architecture" else "these dictionaries"
+    return f"{second} against {first}, {where}, {row['scorer']}, {scope}: {numbers}: {WORDS[str(row['verdict'])]}"
