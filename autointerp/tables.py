@@ -227,6 +227,17 @@ COMPARISONS = {
     "J_star_diff": "float64",  # null where no latents were planted
 }
 
+# Optional. One row per sampled latent and token: those whose logits its decoder row raises or lowers most.
+LOGITS = {
+    "dictionary": "str",
+    "site": "str",
+    "latent": "int64",
+    "side": "str",  # top | bottom
+    "rank": "int64",
+    "token": "str",
+    "value": "float64",
+}
+
 KEY = ["dictionary", "site", "latent"]
 
 

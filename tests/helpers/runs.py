@@ -306,7 +306,8 @@ def _asked(row: dict, question_id: str, scorer: str, control: str, prompt: list[
     n_in = sum(len(message["content"]) for message in prompt) // 4
     return {
         "question_id": question_id, **{key: row[key] for key in tables.KEY}, "scorer": scorer, "control": control,
-        "prompt": json.dumps(prompt), "reply": reply, "failure": "", "tokens_in": n_in, "tokens_cached": n_in // 2,
+        "prompt": json.dumps(prompt), "reply": reply, "failure": "", "retried_for": "",
+        "n_left_out": 0, "n_calls": 1, "tokens_in": n_in, "tokens_cached": n_in // 2,
         "tokens_out": len(reply) // 4 + 1, "latency_s": 0.2, "from_cache": False, "n_retries": row["n_retries"],
     }  # fmt: skip
 

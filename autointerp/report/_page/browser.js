@@ -1,0 +1,168 @@
+// The list of latents: search, filter, sort, keyboard, and which one is open (kept in the address as #latent=<name>).
+const PAGE = 100;
+const field = (id) => document.getElementById(id);
+const pane = document.querySelector(".browser");
+const body = document.querySelector("#list tbody");
+let index, rows = [], shown = [], current = null, sortBy = { key: "score", down: true }, limit = PAGE;
+
+const nameOf = (row) => `${index.dictionaries[row.d].name}/${row.i}`;
+
+function readIndex(data) {
+  index = data;
+  const { columns } = data;
+  rows = columns.d.map((d, n) => ({
+    n, d, i: columns.i[n], words: columns.x[n], status: columns.status[n], rate: columns.rate[n], share: columns.share[n],
+    peak: columns.peak[n], chunk: columns.chunk[n], at: columns.at[n], scores: columns.scores.map((values) => values[n]),
+  }));
+  for (const row of rows) {
+    const known = row.scores.filter(isNumber);
+    row.score = known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+    row.trivial = isNumber(row.share) && row.share >= meta.trivial;
+    row.key = `${nameOf(row)} ${row.words ?? ""} ${row.peak}`.toLocaleLowerCase();
+  }
+}
+
+const measure = (row, key) => (key === "score" ? row.score : row.scores[index.scorers.indexOf(key)]);
+function valueOf(row, key) {
+  if (key === "latent") return row.n;
+  if (key === "words") return row.words ?? "";
+  if (key === "rate" || key === "share") return row[key];
+  return measure(row, key);
+}
+
+function compareRows(a, b) {
+  const [x, y] = [valueOf(a, sortBy.key), valueOf(b, sortBy.key)];
+  if (x == null || y == null) return (x == null) - (y == null) || a.n - b.n;
+  const order = typeof x === "string" ? x.localeCompare(y) : x - y;
+  return (sortBy.down ? -order : order) || a.n - b.n;
+}
+
+const bound = (id, otherwise) => (field(id).value === "" ? otherwise : Number(field(id).value));
+function matches(row) {
+  const words = field("search").value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  const chosen = field("dictionary").value, trivial = field("trivial").value;
+  const score = measure(row, field("measure").value);
+  const bounded = field("score-min").value !== "" || field("score-max").value !== "";
+  return words.every((word) => row.key.includes(word)) && (chosen === "" || row.d === Number(chosen)) &&
+    (trivial === "" || row.trivial === (trivial === "yes")) &&
+    (!bounded || (isNumber(score) && score >= bound("score-min", 0) && score <= bound("score-max", 1))) &&
+    row.rate >= bound("rate-min", 0) && row.rate <= bound("rate-max", 1);
+}
+
+function cellScore(value) {
+  const share = isNumber(value) ? Math.max(0, Math.min(1, value)) * 100 : 0;
+  return el("td", { class: "num" }, fixed(value), el("span", { class: "meter", style: `--share: ${share}%`, "aria-hidden": "true" }));
+}
+
+function rowOf(row) {
+  const dictionary = index.dictionaries[row.d];
+  const name = el("button", { type: "button", class: "open", "data-n": row.n }, el("span", { class: `dot ${dictionary.architecture}`, "aria-hidden": "true" }), nameOf(row));
+  const words = row.words === null ? el("em", {}, row.status.replace("_", " ")) : visible(row.words);
+  const line = el("tr", { "data-n": row.n, on: { click: () => open(row) } },
+    el("td", {}, name), el("td", {}, el("div", { class: "words" }, words)), ...row.scores.map(cellScore),
+    el("td", { class: "num optional" }, rate(row.rate)), el("td", { class: "optional" }, row.trivial ? "trivial" : ""));
+  if (current === row) line.setAttribute("aria-current", "true");
+  return line;
+}
+
+function headings() {
+  const columns = [["latent", "Latent"], ["words", "Explanation"], ...index.scorers.map((name) => [name, name]), ["rate", "Fires on", "optional"], ["share", "Trivial", "optional"]];
+  document.querySelector("#list thead tr").replaceChildren(...columns.map(([key, label, kind]) => {
+    const active = sortBy.key === key;
+    const sort = active ? (sortBy.down ? "descending" : "ascending") : "none";
+    const arrow = el("span", { "aria-hidden": "true" }, active ? (sortBy.down ? " ↓" : " ↑") : "");
+    const press = () => { sortBy = { key, down: active ? !sortBy.down : !["latent", "words"].includes(key) }; refresh(); document.querySelector(`#list thead [data-key="${key}"]`)?.focus(); };
+    return el("th", { scope: "col", "aria-sort": sort, class: kind }, el("button", { type: "button", "data-key": key, on: { click: press } }, label, arrow));
+  }));
+}
+
+function fill() {
+  body.replaceChildren(...shown.slice(0, limit).map(rowOf));
+  field("more").hidden = shown.length <= limit;
+}
+
+function refresh() {
+  shown = rows.filter(matches).sort(compareRows);
+  limit = PAGE;
+  headings();
+  const wanted = `${sortBy.key} ${sortBy.down ? "down" : "up"}`;
+  if (field("sort").value !== wanted) field("sort").value = wanted;
+  field("count").textContent = `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} latents`;
+  fill();
+}
+
+async function open(row, { move = true } = {}) {
+  current = row;
+  history.replaceState(null, "", `#latent=${encodeURIComponent(nameOf(row))}`);
+  body.querySelector("[aria-current]")?.removeAttribute("aria-current");
+  while (shown.indexOf(row) >= limit) { limit += PAGE; fill(); }
+  const line = body.querySelector(`tr[data-n="${row.n}"]`);
+  line?.setAttribute("aria-current", "true");
+  pane.classList.add("open");
+  const detail = field("detail");
+  try {
+    const loaded = (await chunk(row.chunk))[row.at];
+    if (current !== row) return;
+    detail.replaceChildren(...describe(row, loaded));
+    detail.scrollTop = 0;
+  } catch (error) {
+    detail.replaceChildren(el("p", { class: "alert bad" }, String(error.message)));
+  }
+  if (!move) return;
+  const narrow = window.matchMedia("(max-width: 900px)").matches;
+  (narrow ? detail : line)?.scrollIntoView({ block: narrow ? "start" : "nearest" });
+  if (narrow) detail.focus({ preventScroll: true });
+}
+
+function back() {
+  pane.classList.remove("open");
+  body.querySelector("tr[aria-current] button")?.focus();
+}
+
+function step(by) {
+  if (!shown.length) return;
+  const at = shown.indexOf(current);
+  open(shown[Math.max(0, Math.min(shown.length - 1, at < 0 ? 0 : at + by))]);
+}
+
+function keys(event) {
+  const typing = event.target.closest?.("input, select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") { if (typing) typing.blur(); else back(); return; }
+  if (typing) return;
+  const actions = { "/": () => field("search").focus(), j: () => step(1), k: () => step(-1), d: () => themeButton.click() };
+  if (event.key in actions) { event.preventDefault(); actions[event.key](); }
+}
+
+function fromAddress() {
+  const match = /^#latent=(.+)$/.exec(location.hash);
+  const name = match && decodeURIComponent(match[1]);
+  const row = name && rows.find((one) => nameOf(one) === name);
+  if (row) { open(row); field("latents").scrollIntoView(); }
+}
+
+function controlsOf() {
+  const option = (value, label) => el("option", { value }, label);
+  field("dictionary").replaceChildren(option("", "all"), ...index.dictionaries.map((one, n) => option(n, one.name)));
+  field("measure").replaceChildren(option("score", "mean"), ...index.scorers.map((name) => option(name, name)));
+  const orders = [["score", "mean score"], ...index.scorers.map((name) => [name, name]), ["rate", "firing rate"], ["share", "triviality"], ["latent", "latent"], ["words", "explanation"]];
+  field("sort").replaceChildren(...orders.flatMap(([key, label]) => [option(`${key} down`, `${label}, falling`), option(`${key} up`, `${label}, rising`)]));
+  field("sort").addEventListener("change", () => { const [key, way] = field("sort").value.split(" "); sortBy = { key, down: way === "down" }; refresh(); });
+  const form = field("filters");
+  form.addEventListener("input", (event) => { if (event.target.id !== "sort") refresh(); });
+  form.addEventListener("submit", (event) => { event.preventDefault(); if (shown.length) open(shown[0]); });
+  form.addEventListener("reset", () => setTimeout(() => { sortBy = { key: "score", down: true }; refresh(); }));
+  field("more").addEventListener("click", () => { limit += PAGE; fill(); });
+  document.addEventListener("keydown", keys);
+  window.addEventListener("hashchange", fromAddress);
+}
+
+async function start() {
+  readIndex(JSON.parse(await inflate(inline("index"))));
+  controlsOf();
+  refresh();
+  fromAddress();
+  document.documentElement.dataset.ready = "true";
+}
+startFigures();
+start();

@@ -1,0 +1,146 @@
+// One latent in full: explanation, scores, histogram, example windows, the judge's answers, prompts and replies.
+const SPLITS = { explain: "shown to the explainer", held_out: "held out, judged" };
+const KINDS = { positive: "activates", random: "silent, random", hard: "silent, hard", mismarked: "activates, wrong tokens marked" };
+
+function tokens(window, peak) {
+  let from = 0;
+  const active = new Map(window.acts);
+  const top = Math.max(...window.acts.map(([, value]) => value), 0);
+  return window.lengths.map((length, at) => {
+    const text = window.text.slice(from, (from += length));
+    const value = active.get(at) ?? 0;
+    if (value <= 0) return el("span", { class: "tok" }, visible(text));
+    const strength = Math.min(1, value / peak);
+    return el("span", { class: value === top ? "tok peak" : "tok", style: `background: rgba(var(--shade), ${(0.12 + 0.48 * strength).toFixed(2)})`, title: `activation ${value.toPrecision(3)}` }, visible(text));
+  });
+}
+
+function windowOf(window, peak, words) {
+  return el("div", { class: "window" }, el("span", { class: "meta" }, words), tokens(window, peak));
+}
+
+const topOf = (window) => Math.max(0, ...window.acts.map(([, value]) => value));
+const decile = (window) => (window.kind === "positive" ? `decile ${window.stratum + 1} of 10` : KINDS[window.kind]);
+const about = (window) => [decile(window), SPLITS[window.split], `peak ${topOf(window).toPrecision(3)}`, `document ${window.document}`].join(" · ");
+
+function fold(title, content, isOpen = false) {
+  const node = el("details", isOpen ? { open: true } : {}, el("summary", {}, title));
+  const fillIn = () => { if (node.open && node.children.length === 1) node.append(...content()); };
+  node.addEventListener("toggle", fillIn);
+  fillIn();
+  return node;
+}
+
+function scoreTable(found) {
+  const head = ["Scorer", "Explanation", "Score", "Recall", "Specificity", "AUROC", "Items", "Unanswered"];
+  const words = { none: "its own", shuffled: "another latent's (control)", empty: "none (control)", lexical: "its modal tokens, no judge", duplicate: "its own, asked again" };
+  const lines = found.map((row) => el("tr", {}, el("th", { scope: "row" }, row.scorer), el("td", {}, words[row.control] ?? row.control),
+    ...[row.score, row.recall, row.specificity, row.auroc].map((value) => el("td", { class: "num" }, fixed(value))),
+    el("td", { class: "num" }, row.n), el("td", { class: "num" }, row.unanswered)));
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Scores of this latent" },
+    el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, lines)));
+}
+
+function histogram(data) {
+  let spec;
+  if (data.histogram) {
+    const { edges, counts } = data.histogram;
+    const centres = counts.map((_, i) => (edges[i] + edges[i + 1]) / 2);
+    spec = [{ type: "bar", x: centres, y: counts, width: counts.map((_, i) => edges[i + 1] - edges[i]), marker: { color: "@accent/0.75" }, hovertemplate: "%{x:.3g}: %{y}<extra></extra>" }];
+  } else {
+    const values = data.windows.flatMap((window) => window.acts.map(([, value]) => value));
+    spec = [{ type: "histogram", x: values, nbinsx: 30, marker: { color: "@accent/0.75" }, hovertemplate: "%{x}: %{y} tokens<extra></extra>" }];
+  }
+  const node = el("div", { class: "plot", role: "img", "aria-label": "Histogram of this latent's activations" });
+  setTimeout(() => draw(node, { data: spec, layout: { xaxis: { title: { text: "activation" } }, yaxis: { title: { text: "tokens" } }, margin: { l: 46, r: 8, t: 6, b: 40 }, bargap: 0.02 } }));
+  const words = data.histogram ? "All its activations in the collected text." : "Its activations on the example windows below.";
+  return el("div", {}, el("h4", {}, "Activations"), node, el("p", { class: "note" }, words));
+}
+
+function logitsOf(data) {
+  if (!data.logits) return el("div", {}, el("h4", {}, "Logits"), el("p", { class: "note" }, "This run did not compute which tokens the latent promotes."));
+  const list = (side) => el("ul", { class: "logits" }, data.logits[side].map(([token, value]) => el("li", { title: fixed(value) }, visible(token), " ", el("span", { class: "ci" }, fixed(value, 2)))));
+  return el("div", {}, el("h4", {}, "Promotes"), list("top"), el("h4", {}, "Suppresses"), list("bottom"));
+}
+
+function exampleParts(data) {
+  const positive = data.windows.filter((window) => window.kind === "positive").sort((a, b) => topOf(b) - topOf(a));
+  const silent = data.windows.filter((window) => window.kind !== "positive");
+  const peak = topOf(positive[0] ?? { acts: [[0, 1]] }) || 1;
+  const byDecile = () => [9, 8, 7, 6, 5, 4, 3, 2, 1, 0].flatMap((stratum) => {
+    const mine = positive.filter((window) => window.stratum === stratum);
+    return mine.length ? [el("h4", {}, `Decile ${stratum + 1}${stratum === 9 ? " (strongest)" : ""}`), ...mine.map((window) => windowOf(window, peak, about(window)))] : [];
+  });
+  return [
+    fold(`Strongest examples`, () => positive.slice(0, 6).map((window) => windowOf(window, peak, about(window))), true),
+    fold(`All ${positive.length} activating examples by decile`, byDecile),
+    fold(`${silent.length} contexts in which it is silent`, () => silent.map((window) => windowOf(window, peak, about(window)))),
+  ];
+}
+
+function verdictOf(judged) {
+  if (judged.answer === "unanswered") return ["unanswered", "? unanswered"];
+  return (judged.answer === "yes") === judged.truth ? ["right", "✓ right"] : ["wrong", "✗ wrong"];
+}
+
+function answersOf(data) {
+  const own = data.judgements.filter((judged) => judged.control === "none");
+  const peak = Math.max(1e-9, ...data.windows.map(topOf));
+  const windows = new Map(data.windows.map((window) => [window.id, window]));
+  const place = el("div");
+  let scorer = "", outcome = "";
+  const line = (judged) => {
+    const [kind, label] = verdictOf(judged);
+    const window = windows.get(judged.window);
+    const p = isNumber(judged.probability) ? ` · P(yes) ${fixed(judged.probability, 2)}` : "";
+    const status = judged.status !== "ok" ? ` · ${judged.status}` : "";
+    const words = `${judged.scorer} · ${KINDS[judged.kind] ?? judged.kind} · judge says ${judged.answer}, truth ${judged.truth ? "yes" : "no"}${p}${status}`;
+    return el("div", { class: "window" }, el("span", { class: "meta" }, el("span", { class: `badge ${kind}` }, label), " ", words), window ? tokens(window, peak) : el("em", {}, `window ${judged.window}`));
+  };
+  const fillIn = () => place.replaceChildren(...own.filter((one) => (!scorer || one.scorer === scorer) && (!outcome || verdictOf(one)[0] === outcome)).map(line));
+  const press = (group, set) => (event) => {
+    group.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button === event.target)));
+    set(event.target.dataset.value);
+    fillIn();
+  };
+  const choice = (label, values, set) => {
+    const group = el("div", { class: "answers", role: "group", "aria-label": label });
+    group.append(...values.map(([value, text], n) => el("button", { type: "button", "data-value": value, "aria-pressed": String(n === 0), on: { click: press(group, set) } }, text)));
+    return group;
+  };
+  const counts = (kind) => own.filter((one) => verdictOf(one)[0] === kind).length;
+  fillIn();
+  return [
+    choice("Scorer", [["", "all scorers"], ...index.scorers.map((name) => [name, name])], (value) => { scorer = value; }),
+    choice("Outcome", [["", `all ${own.length}`], ["right", `✓ right ${counts("right")}`], ["wrong", `✗ wrong ${counts("wrong")}`], ["unanswered", `? unanswered ${counts("unanswered")}`]], (value) => { outcome = value; }),
+    place,
+  ];
+}
+
+function promptsOf(data) {
+  return data.questions.map((asked) => fold(`${asked.scorer}${asked.control === "none" ? "" : ` · ${asked.control}`} · ${asked.id}`, () => [
+    ...asked.messages.flatMap(([role, content]) => [el("h4", {}, role), el("pre", { tabindex: 0, role: "region", "aria-label": role }, typeof content === "number" ? meta.shared[content] : content)]),
+    el("h4", {}, "reply"), el("pre", { tabindex: 0, role: "region", "aria-label": "reply" }, asked.reply ?? `(none: ${asked.failure})`),
+    el("p", { class: "note" }, `${asked.tokens_in} tokens in, ${asked.tokens_out} out${asked.failure ? ` · ${asked.failure}` : ""}`),
+  ]));
+}
+
+function describe(row, data) {
+  const words = row.words === null
+    ? el("p", { class: "explanation failed-text" }, `No explanation (${data.explanation?.status ?? row.status.replace("_", " ")})`)
+    : el("p", { class: "explanation" }, visible(row.words));
+  const chips = [
+    `fires on ${rate(row.rate)} of tokens`, `${row.status.replace("_", " ")}`, row.peak ? ["peak token ", el("q", {}, visible(row.peak))] : null,
+    isNumber(row.share) ? `${(row.share * 100).toFixed(0)} % of peaks on it${row.trivial ? " (trivial)" : ""}` : null, data.explanation ? `explained by ${data.explanation.by}` : null,
+  ].filter(Boolean);
+  const omitted = data.omitted ? el("p", { class: "note" }, `${data.omitted} prompts of controls are left out of this page; \`autointerp show\` prints them.`) : null;
+  return [
+    el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
+    el("h3", {}, nameOf(row)), words, el("ul", { class: "chips" }, chips.map((chip) => el("li", {}, chip))),
+    scoreTable(data.scores),
+    el("div", { class: "pair" }, histogram(data), logitsOf(data)),
+    ...exampleParts(data),
+    fold("The judge's answers", () => answersOf(data)),
+    data.questions.length ? fold(`${data.questions.length} raw prompts and replies`, () => [...promptsOf(data), omitted].filter(Boolean)) : el("p", { class: "note" }, "This run kept no prompts."),
+  ];
+}

@@ -1,0 +1,129 @@
+"""`report.html`: one self-contained page of a run. No network, no template of the user's text, nothing but the file.
+
+Corpus text, explanations and replies travel as gzip in base64 and are set as `textContent`; a content security policy
+allows only the page's own scripts, by their hash, and forbids every request.
+"""
+
+import base64
+import hashlib
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from autointerp import __version__
+from autointerp.report._facts import facts
+from autointerp.report._payload import Payload, packed, payload, plain
+from autointerp.report.run import ReportRun
+from autointerp.store import write_atomically
+
+# A page that would be larger leaves out the prompts of controls; if that is not enough, its latents go into a folder.
+LIMIT_BYTES = 15_000_000
+FOLDER = "report_data"
+SCRIPTS = ("core.js", "latent.js", "browser.js")
+SECTIONS = [
+    ("verdicts", "Verdicts"), ("coverage", "Coverage"), ("controls", "Controls"), ("figures", "Figures"),
+    ("latents", "Latents"), ("protocol", "Protocol and cost"),
+]  # fmt: skip
+
+
+def write_report(run: ReportRun | Path | str, out: Path | None = None) -> Path:
+    """Write the page of a run, `report.html` in the run directory unless `out` names another file.
+
+    A run too large for one file of 15 MB gets a folder `report_data` beside the page, which must travel with it.
+
+    Raises:
+        RunDirectoryError: the run lacks the tables that a report is made from.
+    """
+    run = run if isinstance(run, ReportRun) else ReportRun(run)
+    out = run.path / "report.html" if out is None else out
+    plotly = _plotly()
+    figures = _figures(run)
+    fixed = len(plotly[1]) + len(packed(figures["specs"])) + 200_000
+    data = payload(run)
+    if data.n_bytes + fixed > LIMIT_BYTES:
+        data = payload(run, control_prompts=False)
+    paged = data.n_bytes + fixed > LIMIT_BYTES
+    folder = out.with_name(FOLDER)
+    if paged:
+        data = payload(run)
+        _write_folder(folder, data.chunks)
+    elif folder.exists():
+        shutil.rmtree(folder)
+    text = render(run, data, plotly, figures, paged=paged)
+    write_atomically(out, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
+    return out
+
+
+def _write_folder(folder: Path, chunks: list[str]) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    for number, text in enumerate(chunks):
+        (folder / f"{number}.js").write_text(f'autointerpChunk({number},"{text}");\n', encoding="ascii")
+
+
+def _asset(name: str) -> str:
+    return files("autointerp.report").joinpath("_page", name).read_text(encoding="utf-8")
+
+
+def _plotly() -> tuple[str, str]:
+    """Return Plotly's script, and the same as gzip in base64."""
+    import gzip
+
+    from plotly.offline import get_plotlyjs
+
+    code = get_plotlyjs()
+    return code, base64.b64encode(gzip.compress(code.encode(), 9, mtime=0)).decode()
+
+
+def _figures(run: ReportRun) -> dict[str, Any]:
+    """Data of the page's figures: what the template shows around them, and what Plotly draws."""
+    return {"shown": [], "specs": {}}
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def policy(scripts: list[str], *, paged: bool) -> str:
+    """Write the content security policy: these scripts alone, and with a data folder the scripts beside the page."""
+    allowed = " ".join([_hash(script) for script in scripts] + (["file:", "'self'"] if paged else []))
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def render(
+    run: ReportRun, data: Payload, plotly: tuple[str, str], figures: dict[str, Any], *, paged: bool = False
+) -> str:
+    """Fill the template."""
+    script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    blobs = [("plotly", plotly[1]), ("index", data.index), ("figure-data", packed(figures["specs"]))]
+    if not paged:
+        blobs += [(f"chunk-{number}", text) for number, text in enumerate(data.chunks)]
+    meta = {"shared": data.shared, "folder": FOLDER, "trivial": 0.9}
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    note = f"Its latents are in the folder {FOLDER} beside it." if paged else ""
+    if data.n_omitted_prompts and not paged:
+        note = f"{data.n_omitted_prompts:,} prompts of controls are left out for size; `autointerp show` prints them."
+    return environment.get_template("page.html.j2").render(
+        **facts(run), version=__version__, css=Markup(_asset("page.css")), script=Markup(script),
+        policy=policy([script, plotly[0]], paged=paged), meta=Markup(_json(meta)), figures=figures["shown"],
+        blobs=[(name, Markup(text)) for name, text in blobs], data_note=note,
+        sections=[section for section in SECTIONS if section[0] != "figures" or figures["shown"]],
+    )  # fmt: skip
+
+
+def _json(value: object) -> str:
+    """Write JSON that may stand inside a script element."""
+    text = json.dumps(plain(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

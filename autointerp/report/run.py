@@ -1,0 +1,236 @@
+"""A finished run as a reader meets it: its tables, the scores and controls that follow from them, single latents."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from autointerp import store, tables
+from autointerp.errors import TableError
+
+if TYPE_CHECKING:
+    from autointerp.statistics.summary import Summary
+
+# Dictionaries that are controls rather than objects of study.
+CONTROL_ARCHITECTURES = ("planted",)
+REQUIRED = ("dictionaries", "latents", "judgements")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentView:
+    """One latent with everything known of it; rich in a terminal, HTML in a notebook."""
+
+    name: str
+    row: dict[str, Any]
+    scores: pd.DataFrame
+    explanations: pd.DataFrame
+    examples: pd.DataFrame
+    judgements: pd.DataFrame
+    questions: pd.DataFrame
+    logits: pd.DataFrame
+
+    @property
+    def explanation(self) -> str | None:
+        """The text of its explanation, or None where it failed or was not asked for."""
+        texts = self.explanations["text"].dropna()
+        return str(texts.iloc[0]) if len(texts) else None
+
+
+class ReportRun:
+    """The tables of a run directory as DataFrames, read when first asked for. Needs no torch.
+
+    `dictionaries`, `latents`, `examples`, `explanations`, `judgements` are as `autointerp.tables` describes them;
+    `questions`, `reconstruction`, `logits` are empty where the run has none; `estimates`, `comparisons`, `controls` and
+    `summary` are read where the run wrote them, and computed from the judgements where it did not.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.files = store.open_run(path)
+        self.path = self.files.path
+
+    def __repr__(self) -> str:
+        n_sampled = int(self.latents["sampled"].sum())
+        return f"Run({str(self.path)!r}: {len(self.dictionaries)} dictionaries, {n_sampled} latents sampled)"
+
+    @property
+    def name(self) -> str:
+        """The study's name, else the folder's."""
+        return str(self.manifest.get("name") or self.path.resolve().name)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the run says of itself."""
+        return self.files.manifest
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table; an optional one that is not there comes back empty, with its columns."""
+        columns: dict[str, str] = getattr(tables, name.upper())
+        if not self.files.has(name) and name not in REQUIRED:
+            return pd.DataFrame(columns=list(columns))
+        return tables.check(self.files.read(name), columns, name)
+
+    @cached_property
+    def dictionaries(self) -> pd.DataFrame:
+        """One row per dictionary of the study; controls are left out."""
+        found = self.table("dictionaries")
+        return found[~found["architecture"].isin(CONTROL_ARCHITECTURES)].reset_index(drop=True)
+
+    @cached_property
+    def latents(self) -> pd.DataFrame:
+        """One row per latent of the study's dictionaries, sampled or not."""
+        found = self.table("latents")
+        return found[~found["architecture"].isin(CONTROL_ARCHITECTURES)].reset_index(drop=True)
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        """The windows of the sampled latents."""
+        return self.table("examples")
+
+    @cached_property
+    def explanations(self) -> pd.DataFrame:
+        """What the explainer said."""
+        return self.table("explanations")
+
+    @cached_property
+    def judgements(self) -> pd.DataFrame:
+        """One row per judged item."""
+        return self.table("judgements")
+
+    @cached_property
+    def questions(self) -> pd.DataFrame:
+        """One row per prompt; empty where the run did not keep them."""
+        return self.table("questions")
+
+    @cached_property
+    def reconstruction(self) -> pd.DataFrame:
+        """One row per dictionary and metric; empty where it was not measured."""
+        return self.table("reconstruction")
+
+    @cached_property
+    def logits(self) -> pd.DataFrame:
+        """The tokens that each sampled latent promotes and suppresses; empty where it was not computed."""
+        return self.table("logits")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row per latent, scorer and control: `autointerp.statistics.scores.latent_scores`."""
+        from autointerp.statistics.scores import latent_scores
+
+        return latent_scores(self.judgements, self.table("latents"), control=None)
+
+    @cached_property
+    def own_scores(self) -> pd.DataFrame:
+        """The scores of the study's latents by their own explanations (no controls)."""
+        own = self.scores["control"].eq("none") & self.scores["dictionary"].isin(self.dictionaries["dictionary"])
+        return self.scores[own].reset_index(drop=True)
+
+    @cached_property
+    def scorers(self) -> list[str]:
+        """The scorers of the run, in the order of the judgements."""
+        return [str(name) for name in pd.unique(self.own_scores["scorer"])]
+
+    @cached_property
+    def _derived(self) -> "Summary":
+        """Everything that follows from the tables, for what the run has not written itself."""
+        from autointerp.statistics.summary import summarise
+
+        return summarise(self.judgements, self.table("latents"), self.table("dictionaries"), self.reconstruction)
+
+    def _written(self, name: str) -> pd.DataFrame | None:
+        return self.files.read(name) if self.files.has(name) else None
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Verdicts in words, coverage, controls: `summary.json`, else computed."""
+        path = self.path / "summary.json"
+        return store.read_json(path) if path.exists() else self._derived.summary
+
+    @cached_property
+    def controls(self) -> pd.DataFrame:
+        """One row per control, scorer and dictionary, with its status."""
+        from autointerp.statistics.base import Limits
+        from autointerp.statistics.controls import controls
+
+        found = self._written("controls")
+        limits = Limits(**self.summary.get("settings", {}).get("limits", {}))
+        return controls(self.scores, limits=limits) if found is None else found
+
+    @cached_property
+    def estimates(self) -> pd.DataFrame:
+        """Means of each dictionary and scorer over each population, with intervals."""
+        found = self._written("estimates")
+        return self._derived.estimates if found is None else found
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Contrasts of dictionaries with their verdicts."""
+        found = self._written("comparisons")
+        return self._derived.comparisons if found is None else found
+
+    def compare(self, a: str, b: str, **settings: Any) -> pd.DataFrame:
+        """Compare two dictionaries of this run, B minus A: `autointerp.statistics.contrasts.compare`.
+
+        Raises:
+            TableError: no such dictionary, or no common scorer.
+        """
+        from autointerp.statistics.contrasts import compare
+
+        arms = [self.own_scores[self.own_scores["dictionary"] == self._known(name)] for name in (a, b)]
+        pools = [self.latents[self.latents["dictionary"] == name] for name in (a, b)]
+        return compare(*arms, latents=pools, **settings)
+
+    def _known(self, name: str) -> str:
+        if name not in set(self.dictionaries["dictionary"]):
+            known = ", ".join(self.dictionaries["dictionary"])
+            raise TableError(f"dictionary {name!r} is not in this run; it has: {known}")
+        return name
+
+    def latent(self, name: str, index: int | None = None) -> LatentView:
+        """Return one latent: `run.latent("sae_k16", 41)` or `run.latent("sae_k16/41")`.
+
+        Raises:
+            TableError: no such dictionary or latent.
+        """
+        dictionary, index = self._named(name, index)
+        mine = self.latents[(self.latents["dictionary"] == dictionary) & (self.latents["latent"] == index)]
+        if mine.empty:
+            n = int(self.latents["dictionary"].eq(dictionary).sum())
+            raise TableError(f"{dictionary} has no latent {index}; it has 0 to {n - 1}")
+        row = {str(column): value for column, value in mine.iloc[0].to_dict().items()}
+
+        def of(table: pd.DataFrame) -> pd.DataFrame:
+            kept = (table["dictionary"] == dictionary) & (table["latent"] == index)
+            return table[kept].reset_index(drop=True)
+
+        return LatentView(
+            name=f"{dictionary}/{index}", row=row, scores=of(self.scores), explanations=of(self.explanations),
+            examples=of(self.examples), judgements=of(self.judgements), questions=of(self.questions),
+            logits=of(self.logits),
+        )  # fmt: skip
+
+    def _named(self, name: str, index: int | None) -> tuple[str, int]:
+        if index is not None:
+            return self._known(name), index
+        dictionary, slash, number = name.rpartition("/")
+        if not slash and len(self.dictionaries) == 1:
+            dictionary = str(self.dictionaries["dictionary"].iloc[0])
+        if not number.isdigit() or not dictionary:
+            example = f"{self.dictionaries['dictionary'].iloc[0]}/0" if len(self.dictionaries) else "sae/0"
+            raise TableError(f"latent {name!r} is not understood; write <dictionary>/<index>, such as {example}")
+        return self._known(dictionary), int(number)
+
+
+def sampled_rows(run: ReportRun) -> pd.DataFrame:
+    """One row per sampled latent: its own columns, its explanation, one `score_<scorer>` column per scorer."""
+    rows = run.latents[run.latents["sampled"]].copy()
+    wide = run.own_scores.pivot_table(index=tables.KEY, columns="scorer", values="score", aggfunc="first", dropna=False)
+    wide.columns = [f"score_{scorer}" for scorer in wide.columns]
+    first = run.explanations.drop_duplicates(tables.KEY)[[*tables.KEY, "explanation_id", "text", "status", "explainer"]]
+    first = first.rename(columns={"text": "explanation", "status": "explanation_status"})
+    joined = rows.merge(first, on=tables.KEY, how="left").merge(wide.reset_index(), on=tables.KEY, how="left")
+    score = [column for column in joined.columns if column.startswith("score_")]
+    joined["score"] = joined[score].mean(axis=1) if score else np.nan
+    return joined
