@@ -12,7 +12,7 @@ STAGES = {
     "statistics", "report",
 }  # fmt: skip
 # Top-level names that a group of files must never import, not even inside a function.
-HEAVY = {"torch", "transformers", "datasets", "vllm", "openai", "httpx"}
+HEAVY = {"torch", "transformers", "datasets", "vllm", "openai", "httpx", "aiohttp"}
 TORCH_ROOMS = {"subject", "dictionaries", "train", "reconstruction", "corpus"}
 LIGHT_ROOMS = {"scorers", "explainers", "statistics", "report"}
 

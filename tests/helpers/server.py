@@ -1,0 +1,363 @@
+"""A scripted OpenAI-compatible server on loopback that misbehaves by seed, in a thread or as a process of its own.
+
+    with Server(answer) as server:                     # answer(body) -> text of the reply
+        server.url                                     # http://127.0.0.1:PORT/v1
+        server.log                                     # one Call per POST, as a proxy would see it
+    with Server(answer, faults=Faults(seed=1, rate=0.2)) as server: ...
+
+    python -m tests.helpers.server --port 8123 --latency 0.05      # answers every yes/no question by its own text
+
+A fault depends on the seed, the prompt and how often that prompt was asked, never on the order of arrival.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+Body = dict[str, Any]
+TRANSPORT = (
+    "delay",
+    "drop",
+    "429",
+    "429-after",
+    "500",
+    "503",
+    "503-after",
+    "cut-json",
+    "cut-body",
+    "not-json",
+    "twice",
+    "twice-late",
+)
+CONTENT = ("truncated", "short", "long", "garbage", "empty", "nan-logprobs")
+REASONS = {400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 404: "Not Found", 429: "Too Many Requests"}
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong: a share `rate` of the calls, each with one of `kinds`; `worst` faults in a row per prompt."""
+
+    seed: int = 0
+    rate: float = 0.2
+    kinds: tuple[str, ...] = TRANSPORT + CONTENT
+    worst: int = 10**9
+
+    def draw(self, prompt: str, attempt: int) -> str:
+        """The fault of this call, or ""."""
+        digest = hashlib.blake2b(f"{self.seed} {attempt} {prompt}".encode(), digest_size=8).digest()
+        share, kind = int.from_bytes(digest[:4], "big") / 2**32, int.from_bytes(digest[4:], "big")
+        return self.kinds[kind % len(self.kinds)] if share < self.rate and attempt < self.worst else ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One POST: what came in, what went wrong, the tokens that the reply told of (0 where none got through)."""
+
+    body: Body
+    headers: dict[str, str]
+    fault: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass
+class Model:
+    """What the served model is and can do; each ability can be taken away."""
+
+    name: str = "scripted"
+    context_length: int | None = 8192
+    system_role: bool = True
+    json_schema: str = "any"  # any | object (the root must be one) | ignored | refused
+    logprobs: bool = True
+    key: str = ""
+    latency_s: float = 0.0
+    unique_ids: bool = True
+
+
+def n_tokens(text: str) -> int:
+    """This server's tokenizer: words and marks."""
+    return len(re.findall(r"\w+|[^\w\s]", text))
+
+
+def even(body: Body) -> str:
+    """Answer `tests.helpers.asking` questions truly: 1 for each line that ends in "even"."""
+    lines = body["messages"][-1]["content"].splitlines()
+    return json.dumps([int(line.endswith("even")) for line in lines])
+
+
+class Server:
+    """Answers chat completions by `answer`; a context manager."""
+
+    def __init__(
+        self, answer: Callable[[Body], str] = even, *, model: Model | None = None, faults: Faults | None = None,
+        port: int = 0, keep_log: bool = True,
+    ) -> None:  # fmt: skip
+        self.answer, self.model, self.faults = answer, model or Model(), faults
+        self.log: list[Call] = []
+        self.in_flight = self.most_in_flight = self.n_calls = 0
+        self.down = False  # refuse every call with 503
+        self.retry_after = "0.05"
+        self._asked: Counter[str] = Counter()
+        self._port, self._keep_log = port, keep_log
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._open: set[asyncio.Transport] = set()
+
+    @property
+    def url(self) -> str:
+        """What a client is given."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def __enter__(self) -> "Server":
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10), "server did not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop listening and cut all connections."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        coroutine = self._loop.create_server(lambda: _Connection(self), "127.0.0.1", self._port, backlog=1024)
+        listening = self._loop.run_until_complete(coroutine)
+        self._port = listening.sockets[0].getsockname()[1]
+        self._ready.set()
+        try:
+            self._loop.run_forever()
+        finally:
+            listening.close()
+            for transport in tuple(self._open):
+                transport.abort()
+            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.close()
+
+    def respond(self, path: str, headers: dict[str, str], raw: bytes) -> "Answer":
+        """What to send for one request."""
+        model = self.model
+        if model.key and headers.get("authorization") != f"Bearer {model.key}":
+            return Answer.error(401, "Incorrect API key provided")
+        if path.endswith("/models"):
+            entry = {"id": model.name, "object": "model", "max_model_len": model.context_length}
+            return Answer(200, {"object": "list", "data": [entry]})
+        if not path.endswith("/chat/completions"):
+            return Answer.error(404, f"no such path: {path}")
+        body = json.loads(raw)
+        prompt = json.dumps([body["messages"], body.get("seed")])
+        attempt = self._asked[prompt]
+        self._asked[prompt] += 1
+        self.n_calls += 1
+        fault = self.faults.draw(prompt, attempt) if self.faults else ""
+        answer = Answer.error(503, "down") if self.down else (self._refusal(body) or self._faulty(fault, body))
+        if self._keep_log:
+            usage = answer.value.get("usage", {}) if answer.whole else {}
+            self.log.append(
+                Call(body, headers, fault, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
+            )
+        return answer
+
+    def _refusal(self, body: Body) -> "Answer | None":
+        model, asked = self.model, sum(n_tokens(message["content"]) for message in body["messages"])
+        if not model.system_role and any(message["role"] == "system" for message in body["messages"]):
+            return Answer.error(400, "System role not supported")
+        if not model.logprobs and body.get("logprobs"):
+            return Answer.error(400, "logprobs are not supported by this model")
+        if model.context_length and asked + body.get("max_tokens", 0) > model.context_length:
+            return Answer.error(400, f"This model's maximum context length is {model.context_length} tokens", "context")
+        schema = _schema(body)
+        if schema is not None and model.json_schema == "refused":
+            return Answer.error(400, "response_format json_schema is not supported")
+        if schema is not None and model.json_schema == "object" and schema.get("type") != "object":
+            return Answer.error(400, "Invalid schema for response_format: root must be an object")
+        return None
+
+    def _faulty(self, fault: str, body: Body) -> "Answer":
+        if fault[:3] in {"429", "500", "503"}:
+            answer = Answer.error(int(fault[:3]), f"scripted {fault}")
+            answer.headers = {"Retry-After": self.retry_after} if fault.endswith("after") else {}
+            return answer
+        text = _obey(self.answer, body) if self.model.json_schema != "ignored" else self.answer(body)
+        changed = {
+            "truncated": text[: len(text) // 2], "short": _listed(text, -1), "long": _listed(text, 1),
+            "garbage": "I am not sure what you mean.", "empty": "",
+        }.get(fault, text)  # fmt: skip
+        answer = Answer(200, self._completion(body, changed, nan=fault == "nan-logprobs"))
+        answer.fault = fault
+        return answer
+
+    def _completion(self, body: Body, text: str, *, nan: bool) -> Body:
+        parts = re.findall(r"\w+|[^\w]", text)
+        choice: Body = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        if body.get("logprobs"):
+            choice["logprobs"] = {"content": [_logprob(part, nan=nan) for part in parts]}
+        tokens_in = sum(n_tokens(message["content"]) for message in body["messages"])
+        usage = {
+            "prompt_tokens": tokens_in, "completion_tokens": len(parts), "total_tokens": tokens_in + len(parts),
+            "prompt_tokens_details": {"cached_tokens": tokens_in // 2},
+        }  # fmt: skip
+        name = f"chatcmpl-{self.n_calls}" if self.model.unique_ids else "chatcmpl"
+        return {"id": name, "object": "chat.completion", "model": self.model.name, "choices": [choice], "usage": usage}
+
+
+@dataclass
+class Answer:
+    """One HTTP response."""
+
+    status: int
+    value: Body
+    headers: dict[str, str] = field(default_factory=dict)
+    fault: str = ""
+
+    @classmethod
+    def error(cls, status: int, message: str, code: str | None = None) -> "Answer":
+        """An error as OpenAI's API writes it."""
+        return cls(status, {"error": {"message": message, "type": "error", "code": code}})
+
+    @property
+    def whole(self) -> bool:
+        """Whether a client can read it."""
+        return self.status == 200 and self.fault not in {"drop", "cut-json", "cut-body", "not-json"}
+
+    def wire(self) -> bytes:
+        """The bytes to send; none for a dropped connection."""
+        body = json.dumps(self.value).encode()
+        body = {"cut-json": body[: len(body) // 2], "not-json": b"<html>gateway</html>"}.get(self.fault, body)
+        lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'OK' if self.status == 200 else 'Error')}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        head = "\r\n".join([*lines, "Content-Type: application/json", f"Content-Length: {len(body)}", "", ""])
+        whole = head.encode() + body
+        if self.fault == "drop":
+            return b""
+        if self.fault == "cut-body":
+            return whole[: len(whole) - len(body) // 2]
+        return whole * 2 if self.fault == "twice" else whole
+
+
+class _Connection(asyncio.Protocol):
+    """HTTP/1.1 with keep-alive, as little of it as clients need."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.buffer = server, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.server._open.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server._open.discard(self.transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            first, *lines = self.buffer[:end].decode("latin-1").split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            size = int(headers.get("content-length", "0"))
+            if len(self.buffer) < end + 4 + size:
+                return
+            body, self.buffer = self.buffer[end + 4 : end + 4 + size], self.buffer[end + 4 + size :]
+            self._answer(first.split(" ")[1], headers, body)
+
+    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        server, began = self.server, time.monotonic()
+        server.in_flight += 1
+        server.most_in_flight = max(server.most_in_flight, server.in_flight)
+        answer = server.respond(path, headers, body)
+        slow = 0.3 if answer.fault == "delay" else 0.0
+        wait = server.model.latency_s + slow - (time.monotonic() - began) if path.endswith("completions") else 0.0
+        if wait > 0:
+            server._loop.call_later(wait, self._send, answer)
+        else:
+            self._send(answer)
+
+    def _send(self, answer: Answer) -> None:
+        self.server.in_flight -= 1
+        if not self.transport.is_closing():
+            self.transport.write(answer.wire())
+            if answer.fault == "twice-late":
+                self.server._loop.call_later(0.002, self.transport.write, answer.wire())
+            if answer.fault in {"drop", "cut-body"}:
+                self.transport.close()
+
+
+def _schema(body: Body) -> Body | None:
+    given = body.get("response_format") or {}
+    return given.get("json_schema", {}).get("schema") if given.get("type") == "json_schema" else None
+
+
+def _obey(answer: Callable[[Body], str], body: Body) -> str:
+    """Answer in the form that the schema asks for, as a server with structured output would."""
+    schema, text = _schema(body), answer(body)
+    if schema is None:
+        return text
+    if schema.get("type") == "object":
+        ((name, inner),) = schema["properties"].items()
+        return json.dumps({name: json.loads(_fit(text, inner))})
+    return _fit(text, schema)
+
+
+def _fit(text: str, schema: Body) -> str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if schema.get("type") == "array" and not (isinstance(value, list) and len(value) == schema.get("minItems")):
+        return json.dumps([schema["items"]["enum"][0]] * schema["minItems"])
+    return json.dumps(value if value is not None else schema.get("enum", [text])[0])
+
+
+def _listed(text: str, more: int) -> str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, dict):
+        return json.dumps({name: json.loads(_listed(json.dumps(inner), more)) for name, inner in value.items()})
+    return json.dumps(value[:more] if more < 0 else [*value, 1]) if isinstance(value, list) else text
+
+
+def _logprob(part: str, *, nan: bool) -> Body:
+    other = {"1": "0", "0": "1"}.get(part, " ")
+    value = float("nan") if nan else -0.25
+    top = [{"token": part, "logprob": value}, {"token": other, "logprob": -1.5087}]
+    return {"token": part, "logprob": value, "top_logprobs": top}
+
+
+@contextmanager
+def scripted(**settings: Any) -> Iterator[Server]:
+    """`Server` with the settings of a `Model` given as keywords."""
+    with Server(model=Model(**settings)) as server:
+        yield server
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per reply")
+    parser.add_argument("--rate", type=float, default=0.0, help="share of faulty calls")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    args = parser.parse_args()
+    faults = Faults(seed=args.seed, rate=args.rate) if args.rate else None
+    with Server(model=Model(latency_s=args.latency), faults=faults, port=args.port, keep_log=False) as server:
+        print(server.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

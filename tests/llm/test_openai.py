@@ -1,0 +1,197 @@
+"""The client of OpenAI-compatible servers, against a server that behaves, misbehaves, and can little."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from autointerp import ask
+from autointerp.errors import EngineError, StudyError
+from autointerp.llm import openai
+from autointerp.llm.openai import OpenAI
+from autointerp.records import Message, Reply, Sampling
+from autointerp.spending import Tally
+from tests.helpers import asking
+from tests.helpers.server import Faults, Model, Server
+
+
+@contextmanager
+def client(server: Server, **settings: object) -> Iterator[OpenAI]:
+    config = openai.Config(base_url=server.url, **settings)  # pyright: ignore[reportArgumentType]
+    with closing(openai.open(config)) as llm:
+        yield llm
+
+
+def judged(llm: ask.LLM, n: int, *, n_shots: int = 2, top: int = 0) -> tuple[dict[str, ask.Judged], Tally]:
+    tally = Tally()
+    questions = (asking.question(number, n_shots=n_shots, top=top) for number in range(n))
+    told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=ask.AskConfig(), tally=tally)
+    return {one.question.question_id: one for one in told}, tally
+
+
+def all_right(found: dict[str, ask.Judged]) -> bool:
+    return all([one.answer for one in told.judgements] == asking.truths(told.question) for told in found.values())
+
+
+def test_every_question_is_answered_with_probabilities_and_counted_as_the_server_counts() -> None:
+    with Server() as server, client(server, concurrency=32) as llm:
+        found, tally = judged(llm, 200, top=5)
+        assert len(found) == 200
+        assert all_right(found)
+        # exp(-.25) / (exp(-.25) + exp(-1.5087)) = .7788 / 1.0000
+        chances = [one.probability for one in found["sae-q0"].judgements]
+        assert chances == pytest.approx([0.7788, 0.2212, 0.7788, 0.2212, 0.7788], abs=1e-3)
+        assert tally.tokens_in == sum(call.tokens_in for call in server.log)
+        assert tally.tokens_out == sum(call.tokens_out for call in server.log)
+        assert tally.calls == len(server.log)
+        assert server.most_in_flight <= 32
+        assert llm.facts()["structured"] == "json_schema"
+
+
+@pytest.mark.parametrize(
+    ("ability", "structured", "obeyed"),
+    [("any", "json_schema", True), ("object", "wrapped", True), ("ignored", "json_schema", False),
+     ("refused", "plain", False)],
+)  # fmt: skip
+def test_the_form_of_structured_output_is_found_out(ability: str, structured: str, obeyed: bool) -> None:
+    with Server(model=Model(json_schema=ability)) as server, client(server) as llm:
+        found, _ = judged(llm, 10)
+        assert all_right(found)
+        assert llm.facts()["structured"] == structured
+        assert llm.facts()["structured_obeyed"] is obeyed
+        assert len(server.log) <= 10 + 4
+
+
+def test_a_template_without_system_role_and_a_model_without_logprobs_are_handled() -> None:
+    with Server(model=Model(system_role=False, logprobs=False)) as server, client(server) as llm:
+        found, _ = judged(llm, 10, top=5)
+        assert all_right(found)
+        assert server.log[-1].body["messages"][0]["content"].startswith("Answer with a JSON list.\n\nshot 0")
+        assert llm.facts()["left_out"] == "logprobs top_logprobs"
+        assert found["sae-q0"].judgements[0].probability is None
+
+
+def test_prompts_too_long_for_the_server_lose_few_shot_turns() -> None:
+    with Server(model=Model(context_length=110)) as server, client(server) as llm:
+        found, tally = judged(llm, 4, n_shots=12)
+        assert all_right(found)
+        assert all(told.row.n_left_out > 0 for told in found.values())
+        assert tally.shortened == 4
+
+
+@pytest.mark.parametrize(
+    "kind", ["429", "429-after", "500", "503", "503-after", "drop", "cut-body", "cut-json", "not-json"]
+)
+def test_passing_trouble_is_waited_out(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
+    faults = Faults(rate=1.0, kinds=(kind,), worst=2)
+    with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
+        found, tally = judged(llm, 5)
+        assert all_right(found)
+        assert tally.retried == {}
+        assert {told.row.n_calls for told in found.values()} == {3}
+
+
+@pytest.mark.parametrize("kind", ["twice", "twice-late"])
+def test_a_response_sent_twice_is_never_read_as_the_next_answer(kind: str) -> None:
+    def echo(body: dict[str, list[dict[str, str]]]) -> str:
+        return body["messages"][-1]["content"]
+
+    with (
+        Server(echo, model=Model(json_schema="refused"), faults=Faults(rate=0.3, kinds=(kind,))) as server,
+        client(server, concurrency=4, structured="plain") as llm,
+    ):
+        requests = [replace(one, messages=(Message("user", one.key),), schema=None) for one in asking.requests(600)]
+        replies = list(llm.generate(requests))
+    # A copy that comes while the next reply is awaited can only be told by its id.
+    wrong = [reply.key for reply in replies if reply.text != reply.key]
+    assert len(replies) == 600
+    assert len(wrong) == 0
+
+
+def test_a_server_whose_replies_all_have_one_id_is_believed() -> None:
+    with Server(model=Model(unique_ids=False)) as server, client(server, structured="plain") as llm:
+        _, tally = judged(llm, 100)
+        assert tally.calls == len(server.log) == 100
+
+
+def test_retry_after_is_honoured() -> None:
+    faults = Faults(rate=1.0, kinds=("429-after",), worst=1)
+    with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
+        server.retry_after = "1"
+        began = time.monotonic()
+        judged(llm, 1)
+        assert 1.0 <= time.monotonic() - began < 2.5
+
+
+def test_a_dead_server_stops_the_run_with_what_came_before() -> None:
+    with Server() as server, client(server, patience_s=0.5, structured="json_schema", concurrency=2) as llm:
+        questions = (asking.question(number) for number in range(100))
+        told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=ask.AskConfig())
+        assert next(told).judgements
+        server.stop()
+        with pytest.raises(EngineError, match="run the same command again"):
+            list(told)
+
+
+def test_a_server_that_fails_everything_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.001)
+    with Server() as server, client(server, retries=1, structured="json_schema") as llm:
+        server.down = True
+        with pytest.raises(EngineError, match="in a row failed"):
+            judged(llm, 200)
+
+
+def test_no_server_is_one_line_before_anything_else() -> None:
+    with Server() as server:
+        url = server.url
+    with pytest.raises(StudyError, match="no server answers at"):
+        openai.open(openai.Config(base_url=url))
+
+
+def test_an_unknown_model_names_those_served() -> None:
+    with Server() as server, pytest.raises(StudyError, match="lists: scripted"):
+        openai.open(openai.Config(base_url=server.url, model="other"))
+
+
+def test_a_key_comes_from_the_environment_and_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-very-secret-1234")
+
+    def leak(_: object) -> str:
+        return "your key is sk-very-secret-1234"
+
+    with Server(leak, model=Model(key="sk-very-secret-1234", json_schema="ignored")) as server:
+        with client(server, api_key_env="MY_KEY", structured="plain") as llm:
+            (reply,) = llm.generate(asking.requests(1))
+            assert reply.text == "your key is [key]"
+            assert "secret" not in repr((llm.config, llm.facts(), llm.fingerprint, reply))
+        monkeypatch.setenv("MY_KEY", "sk-wrong-secret-9999")
+        with pytest.raises(EngineError, match="refuses the key") as caught, client(server, api_key_env="MY_KEY"):
+            pass
+        assert "wrong-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://user:pw@host/v1", "http://host/v1?key=1", "host:8000", "file:///etc/passwd"])
+def test_addresses_that_hold_secrets_or_are_none_are_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="base_url must"):
+        openai.Config(base_url=url)
+
+
+def test_thinking_gets_its_own_tokens_and_parameters_are_sent_as_asked() -> None:
+    with Server() as server, client(server, thinking_tokens=100, extra_body={"top_k": 1}, structured="plain") as llm:
+        (request,) = asking.requests(1)
+        list(llm.generate([replace(request, sampling=Sampling(temperature=0.5, max_tokens=7, seed=3, top_logprobs=2))]))
+        body = server.log[-1].body
+        sent = {name: body[name] for name in ("max_tokens", "temperature", "seed", "top_logprobs", "top_k")}
+        assert sent == {"max_tokens": 107, "temperature": 0.5, "seed": 3, "top_logprobs": 2, "top_k": 1}
+
+
+def test_abandoning_the_replies_leaves_the_client_usable() -> None:
+    with Server(model=Model(latency_s=0.05)) as server, client(server, structured="plain") as llm:
+        first: Iterator[Reply] = llm.generate(asking.requests(50))
+        next(first)
+        first.close()  # pyright: ignore[reportAttributeAccessIssue]
+        assert len(list(llm.generate(asking.requests(5)))) == 5
