@@ -51,6 +51,7 @@ class Echo:
     """Explains a latent by whatever the reply says; "REFUSED" is a refusal."""
 
     name = "echo"
+    templates = ()
 
     def request(self, examples: LatentExamples, rng: np.random.Generator) -> Request:
         texts = [example.text for example in examples.explain]
@@ -71,6 +72,7 @@ class YesNo:
     name = "yes_no"
     chance = 0.5
     needs = "llm"
+    templates = ()
 
     def questions(
         self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
