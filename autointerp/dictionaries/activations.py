@@ -45,7 +45,7 @@ class Activation:
     topk       the k largest of max(h, 0) (of h itself where `signed`), zero elsewhere
     abstopk    the k largest in size, signs kept
     groupmax   the largest of max(h, 0) in each of k contiguous groups
-    jumprelu   max(h, 0) where h > threshold, zero elsewhere
+    jumprelu   max(h, 0) (h itself where `signed`) where h > threshold, zero elsewhere
     gated      max(h * gain + mag_bias, 0) where h + gate_bias > 0, zero elsewhere (h without any bias)
 
     `threshold`, `gain`, `mag_bias` and `gate_bias` are [M].
@@ -86,7 +86,8 @@ class Activation:
             return h.relu_()
         if self.kind == "jumprelu":
             assert self.threshold is not None
-            return h.masked_fill_(h <= self.threshold.to(h.dtype), 0).relu_()
+            h = h.masked_fill_(h <= self.threshold.to(h.dtype), 0)
+            return h if self.signed else h.relu_()
         assert self.gain is not None
         assert self.mag_bias is not None
         assert self.gate_bias is not None

@@ -2,7 +2,7 @@
 
 With x a row of activations at `site_in`, D its width, M latents, O the width at `site_out`:
 
-    z    = norm(x) * input_scale - pre_bias                    norm: none, layer_norm or rms, per token
+    z    = norm(x) * input_scale - pre_bias                    norm: none, center, layer_norm or rms, per token
     acts = activation(z @ W_enc + b_enc)                       W_enc [D, M]
     y    = unnorm((acts @ W_dec + b_dec) * output_scale) + x @ W_skip.T      W_dec [M, O], W_skip [O, D]
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from autointerp.dictionaries.activations import Activation, Codes
 from autointerp.dictionaries.base import Architecture
 
-InputNorm = Literal["none", "layer_norm", "rms"]
+InputNorm = Literal["none", "center", "layer_norm", "rms"]
 # Elements of the pre-activation tile [tokens, M]: 2**22 floats are 16 MB, about a CPU's last-level cache.
 TILE_CPU = 2**22
 TILE_GPU = 2**27
@@ -56,7 +56,8 @@ class Dictionary:
 
     Weights keep the type they were saved in; a computation runs in the wider of theirs and the activations'. `seed` is
     the training seed, -1 where unknown; `prepend_bos` is what the checkpoint says of training, None where nothing;
-    `remarks` are sentences for people about what the checkpoint left open and how it was read.
+    `undo_norm` says whether the output gets back what the input's norm took. `remarks` are sentences for people about
+    what the checkpoint left open and how it was read.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Dictionary:
     W_skip: Tensor | None = None
     pre_bias: Tensor | None = None
     input_norm: InputNorm = "none"
+    undo_norm: bool = True
     input_scale: float = 1.0
     output_scale: float = 1.0
     prepend_bos: bool | None = None
@@ -160,10 +162,12 @@ class Dictionary:
 
     def _normalise(self, x: Tensor) -> Normalised:
         mean = scale = None
-        if self.input_norm == "layer_norm":
+        if self.input_norm in ("center", "layer_norm"):
             mean = x.mean(dim=-1, keepdim=True)
+            x = x - mean
+        if self.input_norm == "layer_norm":
             scale = x.std(dim=-1, keepdim=True) + LAYER_NORM_EPS
-            x = (x - mean) / scale
+            x = x / scale
         elif self.input_norm == "rms":
             scale = x.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny) / self.d_in**0.5
             x = x / scale
@@ -181,7 +185,7 @@ class Dictionary:
     def _finish(self, y: Tensor, x: Tensor) -> Tensor:
         if self.output_scale != 1:
             y = y * self.output_scale
-        if self.input_norm != "none":
+        if self.input_norm != "none" and self.undo_norm:
             undo = self._normalise(x)
             y = y * undo.scale if undo.scale is not None else y
             y = y + undo.mean if undo.mean is not None else y

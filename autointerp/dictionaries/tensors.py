@@ -85,6 +85,17 @@ class Tensors:
         self._taken.add(name)
         return float(self._tensors[name])
 
+    def integers(self, name: str) -> list[int]:
+        """Return a vector of integers.
+
+        Raises:
+            DictionaryError: missing, or something else.
+        """
+        if len(self.shape(name)) != 1 or self._tensors[name].is_floating_point():
+            raise DictionaryError(f"{self.origin}: {name} is not a vector of integers")
+        self._taken.add(name)
+        return [int(value) for value in self._tensors[name]]
+
     def ignore(self, *names: str) -> None:
         """Say that these are known and not needed, present or not."""
         self._taken.update(names)

@@ -42,6 +42,8 @@ SUBMODULES = {
     "resid_pre": "resid_pre", "resid_post": "resid_post", "resid": "resid_post", "mlp_out": "mlp_raw", "mlp": "mlp_raw",
     "attn_out": "attn_raw", "attention_out": "attn_raw", "attn": "attn_raw",
 }  # fmt: skip
+# The input of the module whose output a point is.
+BEFORE = {"resid_pre": "resid_pre", "resid_post": "resid_pre", "mlp_raw": "mlp_in", "attn_raw": "attn_in"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +158,14 @@ def _point(family: Family, prefix: str, index: int, point: str) -> Site | None:
 
 def _alias(model: nn.Module, name: str) -> Site | None:
     hook = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    submodule = re.fullmatch(r"(\w+)_layer_(\d+)", name)
+    submodule = re.fullmatch(r"(\w+)_layer_(\d+)(\.input)?(?:\.output)?", name)
     if hook and hook[2] in HOOKS:
         index, point = int(hook[1]), HOOKS[hook[2]]
     elif hook and hook[2] in ("ln1.hook_normalized", "ln2.hook_normalized"):
         index, point = int(hook[1]), hook[2].partition(".")[0]
     elif submodule and submodule[1] in SUBMODULES:
         index, point = int(submodule[2]), SUBMODULES[submodule[1]]
+        point = BEFORE[point] if submodule[3] else point
     elif name == "hook_embed" and embeds_only(model):
         index, point = 0, "resid_pre"
     else:

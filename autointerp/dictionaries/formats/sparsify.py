@@ -8,13 +8,14 @@ a transcoder's `pre_bias` can be set in the study and the load gate looks at its
 
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
-from autointerp.dictionaries.files import Files, read_config, sha256
-from autointerp.dictionaries.spec import Dictionary, Provenance
-from autointerp.dictionaries.tensors import Tensors, read_tensors
+from autointerp.dictionaries.files import Files
+from autointerp.dictionaries.formats import _common
+from autointerp.dictionaries.spec import Dictionary
+from autointerp.dictionaries.tensors import read_tensors
 from autointerp.errors import DictionaryError
 
 CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
@@ -76,7 +77,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
         seed=_seed(files), remarks=(QUIRK,) if saved.transcode and config.pre_bias is None else (),
-        provenance=_provenance(files, tensors),
+        provenance=_common.provenance("sparsify", files, CONFIG, WEIGHTS),
     )  # fmt: skip
 
 
@@ -100,12 +101,7 @@ def _seed(files: Files) -> int:
 
 
 def _config(files: Files) -> Saved:
-    try:
-        saved = Saved.model_validate(read_config(files, CONFIG))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DictionaryError(f"{files.source}/{CONFIG}: {where}: {first['msg']}, it is {first['input']!r}") from error
+    saved = _common.saved(Saved, files, CONFIG)
     if saved.n_targets > 1 or saved.n_sources > 1:
         raise DictionaryError(
             f"{files.source}: a cross-layer transcoder (n_targets {saved.n_targets}, n_sources {saved.n_sources}): "
@@ -134,8 +130,3 @@ def _activation(saved: Saved, files: Files) -> Activation:
             f"{files.source}: signed: true in {CONFIG}: signed latents of an early sparsify, not read"
         )
     return Activation(kind="topk" if saved.activation == "topk" else "groupmax", k=saved.k)
-
-
-def _provenance(files: Files, tensors: Tensors) -> Provenance:
-    hashes = tuple((name, sha256(files.path(name))) for name in (CONFIG, WEIGHTS))
-    return Provenance(format="sparsify", source=files.source, revision=files.revision, files=hashes)

@@ -1,0 +1,48 @@
+"""What every format module does alike: checked configurations, provenance."""
+
+import re
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autointerp.dictionaries.files import Files, read_config, sha256
+from autointerp.dictionaries.spec import Provenance
+from autointerp.errors import DictionaryError
+
+Saved = TypeVar("Saved", bound=BaseModel)
+
+
+def validated(model: type[Saved], settings: dict[str, object], where: str) -> Saved:
+    """Check a checkpoint's settings.
+
+    Raises:
+        DictionaryError: the first setting that is wrong, with the value seen.
+    """
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        seen = "" if first["type"] == "missing" else f"; it is {first['input']!r}"
+        raise DictionaryError(f"{where}: {field}: {first['msg'].lower()}{seen}") from error
+
+
+def saved(model: type[Saved], files: Files, name: str) -> Saved:
+    """Read and check a checkpoint's configuration file.
+
+    Raises:
+        DictionaryError: missing, unreadable, or a setting is wrong.
+    """
+    return validated(model, read_config(files, name), f"{files.source}: {name}")
+
+
+def provenance(format: str, files: Files, *names: str) -> Provenance:
+    """Hash the files that were read."""
+    hashes = tuple((name, sha256(files.path(name))) for name in names)
+    return Provenance(format=format, source=files.source, revision=files.revision, files=hashes)
+
+
+def layer_in(path: str) -> int | None:
+    """Layer number in a path such as `layer_20/width_16k`, `layers.20.mlp` or `L20R`; None where there is none."""
+    found = re.search(r"layers?[._-]?(\d+)", path) or re.search(r"(?:^|[/_-])L(\d+)", path)
+    return int(found[1]) if found else None

@@ -1,0 +1,121 @@
+"""circuit-tracer: one layer of a per-layer transcoder set, `config.yaml` + `layer_<i>.safetensors`.
+
+Source: github.com/safety-research/circuit-tracer, `transcoder/single_layer_transcoder.py` and
+`activation_functions.py`. Its JumpReLU and TopK have no ReLU: what passes the gate passes with its sign. Attribution
+zeroes the first position, which is not part of the transcoder and not done here.
+"""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from autointerp.dictionaries.activations import Activation
+from autointerp.dictionaries.base import DictionaryConfig
+from autointerp.dictionaries.files import Files, shortened
+from autointerp.dictionaries.formats._common import provenance, saved
+from autointerp.dictionaries.spec import Dictionary
+from autointerp.dictionaries.tensors import Tensors, read_tensors
+from autointerp.errors import DictionaryError
+
+CONFIG = "config.yaml"
+# Repositories of mwhanna's transcoders without config.yaml carry one of these (the second is their spelling).
+TRAINING_CONFIGS = ("wandb-config.yaml", "wanb-config.yaml")
+LAYER = re.compile(r"layer_(\d+)\.safetensors")
+CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
+# k is written nowhere in this repository; circuit-tracer sets it by the repository's name.
+KNOWN_K = {"facebook/crv-8b-instruct-transcoders": 128}
+REFUSAL = (
+    "a cross-layer transcoder: its latents write to several layers, which one site_in -> site_out cannot hold; only "
+    "per-layer sets (model_kind: transcoder_set) are read"
+)
+
+
+class Saved(BaseModel):
+    """config.yaml. Files it names elsewhere are never opened."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    model_kind: str = "transcoder_set"
+    feature_input_hook: str
+    feature_output_hook: str
+    activation: str | None = None
+    k: int | None = None
+    transcoders: list[Any] | None = None
+
+
+def recognises(files: Files) -> bool:
+    """Whether there are layer files, or one is named, or a configuration that names them elsewhere."""
+    if files.focus:
+        return bool(LAYER.fullmatch(files.focus) or CROSS_LAYER.fullmatch(files.focus))
+    return any(LAYER.fullmatch(name) or CROSS_LAYER.fullmatch(name) for name in files.names)
+
+
+def read(files: Files, config: DictionaryConfig) -> Dictionary:
+    """Read one layer's transcoder.
+
+    Raises:
+        DictionaryError: broken, cross-layer, or a folder of several layers with none named.
+    """
+    name = layer_file(files)
+    layer = int(LAYER.fullmatch(name)[1])  # type: ignore[index]
+    settings = saved(Saved, files, CONFIG) if CONFIG in files.names else None
+    if settings is not None and settings.model_kind != "transcoder_set":
+        raise DictionaryError(f"{files.source}: model_kind {settings.model_kind!r}: {REFUSAL}")
+    tensors = read_tensors(files.path(name))
+    m, d = tensors.matrix("W_enc")
+    W_enc, b_enc = tensors.take("W_enc", m, d).T, tensors.take("b_enc", m)
+    W_dec, b_dec = tensors.take("W_dec", m, d), tensors.take("b_dec", d)
+    W_skip = tensors.take("W_skip", d, d) if "W_skip" in tensors else None
+    activation = _activation(tensors, settings, config, files)
+    tensors.finish()
+    hooks = (settings.feature_input_hook, settings.feature_output_hook) if settings else _training_hooks(files)
+    return Dictionary(
+        name=config.name, architecture="transcoder" if W_skip is None else "skip-transcoder",
+        site_in=f"blocks.{layer}.{hooks[0]}" if hooks[0] else "",
+        site_out=f"blocks.{layer}.{hooks[1]}" if hooks[1] else "",
+        W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, b_dec=b_dec, W_skip=W_skip, activation=activation, prepend_bos=True,
+        provenance=provenance("circuit_tracer", files, *((CONFIG,) if settings else ()), name),
+    )  # fmt: skip
+
+
+def layer_file(files: Files) -> str:
+    """Return the file of the layer that the source names, or of the only one there is.
+
+    Raises:
+        DictionaryError: cross-layer, or several layers and none named.
+    """
+    if CROSS_LAYER.fullmatch(files.focus) or (not files.focus and any(map(CROSS_LAYER.fullmatch, files.names))):
+        raise DictionaryError(f"{files.source}: {REFUSAL}")
+    layers = [name for name in files.names if LAYER.fullmatch(name)]
+    if files.focus:
+        return files.focus
+    if len(layers) != 1:
+        raise DictionaryError(
+            f"{files.source}: {len(layers)} layers ({shortened(layers, 4)}); name one file in the source, such as "
+            f"{files.source}{':' if files.revision else '/'}{layers[0] if layers else 'layer_0.safetensors'}"
+        )
+    return layers[0]
+
+
+def _activation(tensors: Tensors, settings: Saved | None, config: DictionaryConfig, files: Files) -> Activation:
+    m = tensors.matrix("W_enc")[0]
+    named = settings.activation if settings else None
+    if "activation_function.threshold" in tensors:
+        shape = tensors.shape("activation_function.threshold")
+        threshold = tensors.take("activation_function.threshold", *shape).reshape(-1).expand(m).clone()
+        return Activation(kind="jumprelu", threshold=threshold, signed=True)
+    known = next((k for repo, k in KNOWN_K.items() if files.folder.startswith(repo)), None)
+    k = int(tensors.number("k")) if "k" in tensors else (settings.k if settings else None) or config.k or known
+    if named == "topk" or (named is None and k is not None):
+        if k is None:
+            raise DictionaryError(f"{files.source}: activation: topk without k in {CONFIG}; add `k: <number>`")
+        return Activation(kind="topk", k=k, signed=True)
+    if named not in (None, "relu"):
+        raise DictionaryError(f"{files.source}: activation {named!r} in {CONFIG}; known: relu, topk")
+    return Activation(kind="relu")
+
+
+def _training_hooks(files: Files) -> tuple[str, str]:
+    """Sites of the sets that come without config.yaml: all that are known read the MLP's input."""
+    return ("mlp.hook_in", "hook_mlp_out") if any(name in files.names for name in TRAINING_CONFIGS) else ("", "")
