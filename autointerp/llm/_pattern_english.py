@@ -37,17 +37,17 @@ _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
 def read(text: str) -> list[Clause]:
     """Return what an explanation in free English can be taken to mean; [] where it has no words."""
     named = [next(part for part in match.groups() if part) for match in _QUOTED.finditer(text)]
-    clauses = [clause for quoted in named if (clause := _phrase(quoted)) is not None]
+    clauses = [clause for quoted in named for clause in _phrase(quoted)]
     lower = _QUOTED.sub(" ", text).lower()
     clauses += [Clause(kind) for kind, said in _KINDS.items() if said.search(lower)]
     clauses += [Clause("lower", mark) for name, mark in _NAMED.items() if re.search(rf"\b{name}s?\b", lower)]
     return clauses or [Clause("prefix+", stem) for stem in dict.fromkeys(map(_stem, _content(lower)))]
 
 
-def _phrase(quoted: str) -> Clause | None:
-    """Read a quoted word or phrase as its last unit right after the others."""
+def _phrase(quoted: str) -> list[Clause]:
+    """Read a quoted word or phrase: each of its units beside the others."""
     cut = [key(unit.text) for unit in units(quoted.strip(" "))]
-    return Clause("lower", cut[-1], after=tuple(cut[:-1])) if cut else None
+    return [Clause("lower", unit, after=tuple(cut[:i]), before=tuple(cut[i + 1 :])) for i, unit in enumerate(cut)]
 
 
 def _content(lower: str) -> list[str]:

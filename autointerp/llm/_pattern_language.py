@@ -9,6 +9,7 @@ they are and by their neighbours; a pattern is a list of clauses, most reliable 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 # A word is letters with inner apostrophes; identifiers are cut at digits and underscores.
 UNIT = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|\n[^\S\n]*|[^\w\s]|_+|[^\S\n]{2,}")
@@ -43,8 +44,8 @@ class Clause:
 
 # How each kind of target is said; {} is its quoted text.
 WHAT = {
-    "word": "the word {}",
-    "lower": "the word {} in any case",
+    "lower": "the word {}",  # in any case
+    "word": "exactly the word {}",
     "suffix": "a word ending in {}",
     "prefix": "a word beginning with {}",
     "part": "a word containing {}",
@@ -52,6 +53,7 @@ WHAT = {
     "capitalised": "a capitalised word",
     "upper": "a word in capitals",
     "break": "a line break",
+    "alpha": "any word",
     "any": "anything",
 }
 _MANY = "any of the words "
@@ -70,13 +72,14 @@ _CLAUSE = re.compile(
 )
 
 
-def units(text: str) -> list[Unit]:
+@lru_cache(maxsize=2**15)  # the same windows are judged many times
+def units(text: str) -> tuple[Unit, ...]:
     """Cut a text into units.
 
     >>> [unit.text for unit in units("def f_1(x):  # it's")]
     ['def', 'f', '_', '1', '(', 'x', ')', ':', '  ', '#', "it's"]
     """
-    return [Unit(match.group(), match.start()) for match in UNIT.finditer(text)]
+    return tuple(Unit(match.group(), match.start()) for match in UNIT.finditer(text))
 
 
 def key(unit: str) -> str:
@@ -89,6 +92,8 @@ def is_what(clause: Clause, unit: str) -> bool:
     match clause.what:
         case "word":
             return unit == clause.text
+        case "alpha":
+            return unit[0].isalpha()
         case "lower":
             return key(unit) == clause.text
         case "suffix":
@@ -136,7 +141,7 @@ def say(clauses: Iterable[Clause]) -> str:
     """Say a pattern in English; clauses that differ only in their word are said as one."""
     groups: dict[Clause, list[str]] = {}
     for clause in clauses:
-        if clause.what == "word":
+        if clause.what == "lower":
             groups.setdefault(replace(clause, text=""), []).append(clause.text)
         else:
             groups[clause] = [clause.text]
@@ -155,7 +160,7 @@ def read(text: str) -> list[Clause] | None:
     """Read a pattern back from its English, or None where the text is not in this language.
 
     >>> read('any of the words "cat", "dog"; a number right before "%"') == [
-    ...     Clause("word", "cat"), Clause("word", "dog"), Clause("number", before=("%",))]
+    ...     Clause("lower", "cat"), Clause("lower", "dog"), Clause("number", before=("%",))]
     True
     """
     clauses: list[Clause] = []
@@ -174,13 +179,14 @@ def read(text: str) -> list[Clause] | None:
 
 
 def _clauses(found: re.Match[str]) -> list[Clause]:
-    after, before = (tuple(_unquote(found[side] or "")) for side in ("after", "before"))
+    after, before = (tuple(map(key, _unquote(found[side] or ""))) for side in ("after", "before"))
     focus = "".join(_unquote(found["focus"] or ""))
     if found["many"]:
-        named = [("word", text) for text in _unquote(found["many"])]
+        named = [("lower", text.lower()) for text in _unquote(found["many"])]
     else:
         what = next(name for name in WHAT if found[name])
-        named = [(what, "".join(_unquote(found[f"{what}_text"])) if "{}" in WHAT[what] else "")]
+        text = "".join(_unquote(found[f"{what}_text"])) if "{}" in WHAT[what] else ""
+        named = [(what, text if what == "word" else text.lower())]
     return [Clause(what, text, after, before, focus) for what, text in named]
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import accumulate
 
 from autointerp.llm._pattern_language import Clause, Unit, key, matches, say, units
@@ -12,29 +13,36 @@ from autointerp.records import ExplainTask, ShownExample
 LONGEST = 900
 # Clauses are added while each makes this much more of (share of examples found) - (share of silent contexts found).
 LEAST_GAIN = 0.01
-# What one example found is discounted by: a clause that fits only one is more likely chance than a rule.
+# What the examples found by a clause are discounted by: one that fits only one is more likely chance than a rule.
 SHRINK = 0.5
 # How many silent contexts the estimate from unmarked units counts for, beside counterexamples that are shown.
 PRIOR_CONTEXTS = 20
 # The share of a clause's finds that must have the same active part before the pattern names that part.
 FOCUS_SHARE = 0.8
+# Kinds of targets from the most to the least specific: which is preferred among equals.
+SPECIFIC = ("lower", "word", "number", "break", "suffix", "prefix", "upper", "capitalised", "alpha", "any")
+
+# A clause while it is counted: kind and text, joined; units before; units behind. Strings keep their hash.
+Target = str
+Key = tuple[Target, str, str]
 
 
 @dataclass(slots=True)
 class Found:
-    """Where a clause holds: examples (a bit each) at marked units, counterexamples, marked and unmarked units."""
+    """Where a clause holds: examples at marked units (a bit each), counterexamples (a bit each), units."""
 
     examples: int = 0
     counterexamples: int = 0
     n_marked: int = 0
     n_unmarked: int = 0
+    false_rate: float = 0.0
 
 
 @dataclass(slots=True)
 class Counts:
     """All clauses that hold at some marked unit, and how much text was shown."""
 
-    clauses: dict[Clause, Found] = field(default_factory=dict)
+    clauses: dict[Key, Found] = field(default_factory=dict)
     n_examples: int = 0
     n_counterexamples: int = 0
     n_unmarked: int = 0
@@ -48,6 +56,11 @@ class Counts:
         seen = found.counterexamples.bit_count()
         return (seen + PRIOR_CONTEXTS * expected) / (self.n_counterexamples + PRIOR_CONTEXTS)
 
+    def gain(self, found: Found, covered: int) -> float:
+        """Return the share of examples that a clause newly finds less the share of silent contexts it finds."""
+        new = (found.examples & ~covered).bit_count()
+        return (new - SHRINK) / self.n_examples - found.false_rate
+
 
 def learn(task: ExplainTask) -> list[Clause]:
     """Return the clauses of the best pattern found, most useful first; [] where nothing is marked."""
@@ -56,52 +69,66 @@ def learn(task: ExplainTask) -> list[Clause]:
     covered = 0
     open_ = counts.clauses
     while open_:
-        gains = {clause: _gain(counts, found, covered) for clause, found in open_.items()}
-        best = max(gains, key=lambda clause: (gains[clause], counts.clauses[clause].n_marked, _simpler(clause)))
-        if chosen and (gains[best] < LEAST_GAIN or len(say([*chosen, best])) > LONGEST):
+        gains = {name: counts.gain(found, covered) for name, found in open_.items()}
+        most = max(gains.values())
+        ties = [name for name, gain in gains.items() if gain == most]
+        best = max(ties, key=lambda name: (counts.clauses[name].n_marked, _preference(name)))
+        if chosen and (most < LEAST_GAIN or len(say([*chosen, clause(best)])) > LONGEST):
             break
-        chosen.append(best)
+        chosen.append(clause(best))
         covered |= counts.clauses[best].examples
-        open_ = {clause: found for clause, found in open_.items() if found.examples & ~covered}
-    return [_with_focus(clause, task.examples) for clause in chosen]
+        # A clause never gains more than now: what is not worth adding now never will be.
+        open_ = {name: found for name, found in open_.items() if gains[name] >= LEAST_GAIN and name != best}
+    return [_with_focus(one, task.examples) for one in chosen]
 
 
-def _gain(counts: Counts, found: Found, covered: int) -> float:
-    new = (found.examples & ~covered).bit_count()
-    return (new - SHRINK) / counts.n_examples - counts.false_rate(found)
+def _preference(name: Key) -> tuple[int, int, Key]:
+    """Prefer, among equals, the more specific target and fewer neighbours, in an order that depends on nothing else."""
+    target, after, before = name
+    return -SPECIFIC.index(target.partition(":")[0]), -len(after) - len(before), name
 
 
-def _simpler(clause: Clause) -> tuple[int, str]:
-    """Prefer, among equals, fewer conditions, then more text, in an order that depends on nothing else."""
-    return (-len(clause.after) - len(clause.before), repr(clause))
+def clause(name: Key) -> Clause:
+    """Return the clause that a key stands for."""
+    what, _, text = name[0].partition(":")
+    after, before = (tuple(side.split(" ")) if side else () for side in name[1:])
+    return Clause(what, text, tuple(map(_spaced, after)), tuple(map(_spaced, before)))
+
+
+def _spaced(unit: str) -> str:
+    return unit.replace("\0", " ")
 
 
 def count(task: ExplainTask) -> Counts:
     """Count where each clause that any marked unit suggests holds."""
     counts = Counts(n_examples=len(task.examples), n_counterexamples=len(task.counterexamples))
-    shown = [(example, marked_units(example)) for example in task.examples]
-    for bit, (_, (cut, marked)) in enumerate(shown):
-        for i in sorted(marked):
-            for clause in suggested(cut, i):
-                found = counts.clauses.setdefault(clause, Found())
-                found.examples |= 1 << bit
-                found.n_marked += 1
-    shown += [(example, marked_units(example)) for example in task.counterexamples]
-    for number, (_, (cut, marked)) in enumerate(shown):
+    shown = [marked_units(example) for example in task.examples]
+    for bit, (cut, marked) in enumerate(shown):
+        for name in (name for i in sorted(marked) for name in suggested(cut, i)):
+            found = counts.clauses.setdefault(name, Found())
+            found.examples |= 1 << bit
+            found.n_marked += 1
+    # What fits a single example is kept only as a plain word: anything fits once.
+    counts.clauses = {
+        name: found
+        for name, found in counts.clauses.items()
+        if found.examples.bit_count() > 1 or len(shown) < 3 or (name[0].startswith("lower") and name[1:] == ("", ""))
+    }
+    shown += [(units("".join(example.pieces)), set()) for example in task.counterexamples]
+    for number, (cut, marked) in enumerate(shown):
         counts.n_units += len(cut)
-        for i in range(len(cut)):
-            if i in marked:
-                continue
-            counts.n_unmarked += 1
-            for clause in suggested(cut, i):
-                if (found := counts.clauses.get(clause)) is not None:
-                    found.n_unmarked += 1
-                    if number >= counts.n_examples:
-                        found.counterexamples |= 1 << (number - counts.n_examples)
+        counts.n_unmarked += len(cut) - len(marked)
+        bit = 1 << (number - counts.n_examples) if number >= counts.n_examples else 0
+        for name in (name for i in range(len(cut)) if i not in marked for name in suggested(cut, i)):
+            if (found := counts.clauses.get(name)) is not None:
+                found.n_unmarked += 1
+                found.counterexamples |= bit
+    for found in counts.clauses.values():
+        found.false_rate = counts.false_rate(found)
     return counts
 
 
-def marked_units(example: ShownExample) -> tuple[list[Unit], set[int]]:
+def marked_units(example: ShownExample) -> tuple[tuple[Unit, ...], set[int]]:
     """Cut an example into units; return them and the numbers of those that touch an active token."""
     cut = units("".join(example.pieces))
     active = active_spans(example)
@@ -120,62 +147,72 @@ def active_spans(example: ShownExample) -> list[tuple[int, int]]:
     return spans
 
 
-def suggested(cut: Sequence[Unit], i: int) -> Iterator[Clause]:
-    """List the clauses that hold at unit `i`."""
-    unit = cut[i].text
-    lower = key(unit)
-    before1 = (key(cut[i - 1].text),) if i else ()
-    after1 = (key(cut[i + 1].text),) if i + 1 < len(cut) else ()
-    yield from _targets(unit, lower)
-    word = Clause("lower", lower)
-    if before1:
-        yield replace(word, after=before1)
-        yield Clause("any", after=before1)
-        if i > 1:
-            before2 = (key(cut[i - 2].text), *before1)
-            yield replace(word, after=before2)
-            yield Clause("any", after=before2)
+def suggested(cut: Sequence[Unit], i: int) -> Iterator[Key]:
+    """List the clauses that hold at unit `i`, each once."""
+    own, broad = _targets(cut[i].text)
+    for target in own:
+        yield (target, "", "")
+    after1 = _name(cut[i - 1].text) if i else ""
+    before1 = _name(cut[i + 1].text) if i + 1 < len(cut) else ""
+    narrow = (own[0], *broad)
     if after1:
-        yield replace(word, before=after1)
-        yield Clause("any", before=after1)
+        for target in narrow:
+            yield (target, after1, "")
+        if i > 1:
+            after2 = f"{_name(cut[i - 2].text)} {after1}"
+            for target in narrow:
+                yield (target, after2, "")
+    if before1:
+        for target in narrow:
+            yield (target, "", before1)
         if i + 2 < len(cut):
-            yield replace(word, before=(*after1, key(cut[i + 2].text)))
-    if before1 and after1:
-        yield replace(word, after=before1, before=after1)
-        yield Clause("any", after=before1, before=after1)
+            yield (own[0], "", f"{before1} {_name(cut[i + 2].text)}")
+    if after1 and before1:
+        for target in narrow:
+            yield (target, after1, before1)
 
 
-def _targets(unit: str, lower: str) -> Iterator[Clause]:
-    yield Clause("lower", lower)
+@lru_cache(maxsize=2**15)
+def _name(unit: str) -> str:
+    """Return a unit as neighbours name it, its own spaces hidden so that spaces can join names."""
+    return key(unit).replace(" ", "\0")
+
+
+@lru_cache(maxsize=2**15)
+def _targets(unit: str) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+    """Return what a unit is, the plain word first; and what it is in the broadest sense."""
+    lower = key(unit)
+    own = [f"lower:{lower}"]
+    broad = ["any:"]
     if unit[0].isdigit():
-        yield Clause("number")
+        own.append("number:")
+        broad.append("number:")
     elif unit.startswith("\n"):
-        yield Clause("break")
+        own.append("break:")
     elif unit[0].isalpha():
+        broad.append("alpha:")
         if unit != lower:
-            yield Clause("word", unit)
-            yield Clause("upper" if len(unit) > 1 and unit.isupper() else "capitalised")
-        else:
-            yield Clause("word", unit)
+            own += [f"word:{unit}", "upper:" if len(unit) > 1 and unit.isupper() else "capitalised:"]
+            broad.append("capitalised:")
         for length in (1, 2, 3, 4):
             if len(lower) > length + 1:
-                yield Clause("suffix", lower[-length:])
-                yield Clause("prefix", lower[:length])
+                own += [f"suffix:{lower[-length:]}", f"prefix:{lower[:length]}"]
+    return tuple(own), tuple(broad)
 
 
-def _with_focus(clause: Clause, examples: Sequence[ShownExample]) -> Clause:
+def _with_focus(one: Clause, examples: Sequence[ShownExample]) -> Clause:
     """Name the part of the clause's units that is active, where it is always the same and not all of the unit."""
     parts: dict[str, int] = {}
     for example in examples:
         text = "".join(example.pieces)
         active = active_spans(example)
-        for begin, end in matches(clause, units(text)):
+        for begin, end in matches(one, units(text)):
             hit = [(max(begin, a), min(end, b)) for a, b in active if a < end and begin < b]
             if hit:
                 part = text[hit[0][0] : hit[-1][1]].lower()
                 whole = hit[0][0] == begin and hit[-1][1] == end
                 parts["" if whole else part] = parts.get("" if whole else part, 0) + 1
     if not parts:
-        return clause
+        return one
     best = max(parts, key=lambda part: (parts[part], part))
-    return replace(clause, focus=best) if best and parts[best] >= FOCUS_SHARE * sum(parts.values()) else clause
+    return replace(one, focus=best) if best and parts[best] >= FOCUS_SHARE * sum(parts.values()) else one
