@@ -155,5 +155,5 @@ class _Role:
         self._role, self._messages = role, messages
 
     def __call__(self, *, caller: "jinja2.runtime.Macro") -> str:
-        self._messages.append(Message(self._role, str(caller()).strip()))  # pyright: ignore[reportArgumentType]
+        self._messages.append(Message(self._role, str(caller()).strip("\n")))  # pyright: ignore[reportArgumentType]
         return ""

@@ -55,7 +55,9 @@ def write(folder: Path, text: str) -> Prompts:
 
 def test_a_users_folder_comes_first_and_falls_back(tmp_path: Path) -> None:
     """A folder of one's own replaces templates by name; the others are still found."""
-    prompts = write(tmp_path, "{% call system() %} be {{ mood }} {% endcall %}\n{% call user() %}{{ x }}{% endcall %}")
+    prompts = write(
+        tmp_path, "{% call system() %}\nbe {{ mood }}\n{% endcall %}\n{% call user() %}{{ x }}{% endcall %}"
+    )
     assert prompts.render("scorers/mine", mood="kind", x="1 < 2") == (
         Message("system", "be kind"),
         Message("user", "1 < 2"),

@@ -1,7 +1,7 @@
 """What detection and fuzzing share: contexts dealt into prompts, one yes or no per context read back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,7 @@ from autointerp.records import (
     Judgement,
     JudgeTask,
     LatentId,
+    Message,
     Question,
     Reply,
     Sampling,
@@ -107,7 +108,6 @@ def questions(
     made = []
     for number, group in enumerate(dealt):
         shown = tuple(entry.shown for entry in group)
-        lines = [context(item.text, item.marks) for item in shown]
         key = digest(scorer, control, latent, explanation.explanation_id, number)
         question = Question(
             question_id=f"{key:032x}"[:20],
@@ -116,7 +116,7 @@ def questions(
             control=control,
             explanation_id=explanation.explanation_id,
             items=tuple(entry.item for entry in group),
-            messages=prompts.render(f"scorers/{scorer}", explanation=told, items=lines, n_items=len(lines)),
+            messages=render(prompts, scorer, told, shown),
             task=JudgeTask(explanation=told, items=shown),
             sampling=Sampling(
                 temperature=config.temperature,
@@ -127,6 +127,32 @@ def questions(
         )
         made.append(question)
     return made
+
+
+def render(prompts: Prompts, scorer: str, explanation: str, shown: Sequence[ShownItem]) -> tuple[Message, ...]:
+    """Render the template named as the scorer: the explanation and one line per context."""
+    lines = [context(item.text, item.marks) for item in shown]
+    return prompts.render(f"scorers/{scorer}", explanation=explanation, items=lines, n_items=len(lines))
+
+
+def reshuffled(question: Question, rng: np.random.Generator, prompts: Prompts) -> Question | None:
+    """Ask the same once more, the contexts in another order; None for a single context."""
+    n = len(question.items)
+    if n < 2:
+        return None
+    # A rotation of a random order that is not the old one: the identity is no reshuffling.
+    order = rng.permutation(n)
+    order = np.roll(order, 1) if (order == np.arange(n)).all() else order
+    shown = tuple(question.task.items[i] for i in order)
+    key = digest("duplicate", question.question_id)
+    return replace(
+        question,
+        question_id=f"{key:032x}"[:20],
+        control="duplicate",
+        items=tuple(question.items[i] for i in order),
+        messages=render(prompts, question.scorer, question.task.explanation, shown),
+        task=replace(question.task, items=shown),
+    )
 
 
 def judge(question: Question, reply: Reply) -> list[Judgement]:

@@ -52,6 +52,10 @@ class Scorer(Protocol):
         """Make all questions about one latent; the same for any order or subset of latents."""
         ...
 
+    def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
+        """Ask the same once more with its items in another order (control `duplicate`); None where there is none."""
+        ...
+
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
         """Read one reply: one judgement per item, `unanswered` (never wrong, never dropped) where it is unreadable."""
         ...

@@ -73,6 +73,10 @@ class Fuzzing:
             config=self.config,
         )
 
+    def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
+        """Ask the same with the contexts in another order."""
+        return _yes_no.reshuffled(question, rng, self.prompts)
+
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
         """Read one yes or no per context."""
         return _yes_no.judge(question, reply)

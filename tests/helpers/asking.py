@@ -1,6 +1,7 @@
 """The smallest explainer and scorer there can be, latents and questions for them, and their ideal answers."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -51,7 +52,7 @@ class Echo:
     """Explains a latent by whatever the reply says; "REFUSED" is a refusal."""
 
     name = "echo"
-    templates = ()
+    templates: Sequence[str] = ()
 
     def request(self, examples: LatentExamples, rng: np.random.Generator) -> Request:
         texts = [example.text for example in examples.explain]
@@ -72,12 +73,15 @@ class YesNo:
     name = "yes_no"
     chance = 0.5
     needs = "llm"
-    templates = ()
+    templates: Sequence[str] = ()
 
     def questions(
         self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
     ) -> list[Question]:
         return [question(number, explanation.latent.dictionary) for number in range(3)]
+
+    def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
+        return None
 
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
         told = answers.yes_no(reply.text or "", len(question.items))

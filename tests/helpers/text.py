@@ -37,3 +37,10 @@ def windows(documents: Iterable[Sequence[str]], length: int = 32) -> Windows:
         documents=np.array(owners, dtype=np.int64), held_out=np.array(owners, dtype=np.int64) % 2 == 1,
         decode=decode, fingerprint="text",
     )  # fmt: skip
+
+
+def manual() -> list[list[str]]:
+    """Return the Python manual's topics, which every installation has: 80 documents of English about code."""
+    from pydoc_data.topics import topics
+
+    return [pieces(text) for text in topics.values()]

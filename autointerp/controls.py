@@ -1,0 +1,130 @@
+"""Controls: what a judge scores where nothing, or something known, is to be found. Every run carries them.
+
+    plan = controls.plan(explanations, config, seed)
+    for latent in examples:
+        for question in controls.questions(latent, plan, scorers, seed):    # its own, and the controls it was drawn for
+            ...
+        judgements = controls.lexical(latent, questions_of_this_latent)     # the same items, without an LLM
+
+A control that comes out wrong makes a run's scores INVALID (`autointerp.statistics.controls`), not merely low.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from autointerp.examples.triviality import peak_token
+from autointerp.records import Control, Example, Explanation, Judgement, LatentExamples, LatentId, Question, ShownItem
+from autointerp.scorers.base import ControlsConfig, Scorer
+from autointerp.seeds import generator
+
+# The planted latents' dictionary (`autointerp.examples.planted`).
+PLANTED = "planted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which explanations each latent is judged by: its own, and those of the controls that it was drawn for."""
+
+    own: Mapping[LatentId, Explanation]
+    shuffled: Mapping[LatentId, Explanation]
+    empty: Mapping[LatentId, Explanation]
+    duplicate_share: float
+
+    def of(self, latent: LatentId) -> Iterator[tuple[Control, Explanation]]:
+        """Yield the controls of one latent with their explanations, its own first."""
+        if latent in self.own:
+            yield ("planted" if latent.dictionary == PLANTED else "none"), self.own[latent]
+        if latent in self.shuffled:
+            yield "shuffled", self.shuffled[latent]
+        if latent in self.empty:
+            yield "empty", self.empty[latent]
+
+
+def plan(explanations: Iterable[Explanation], config: ControlsConfig, seed: int) -> Plan:
+    """Draw which latents are controls.
+
+    Args:
+        explanations: all of the run, failed ones and the planted latents' true ones included.
+        config: how many.
+        seed: the study's.
+
+    Returns:
+        Per dictionary up to `n_shuffled` latents that are judged by another latent's explanation (a derangement: no
+        latent gets its own, none is given twice, none says the same in the same words), and up to `n_empty` that are
+        judged by no words. Failed explanations are judged by nobody: their latents count as not explained.
+    """
+    own = {told.latent: told for told in explanations if told.text is not None}
+    shuffled: dict[LatentId, Explanation] = {}
+    empty: dict[LatentId, Explanation] = {}
+    for dictionary in sorted({latent.dictionary for latent in own} - {PLANTED}):
+        latents = sorted(latent for latent in own if latent.dictionary == dictionary)
+        order = [latents[i] for i in generator(seed, "controls", dictionary).permutation(len(latents))]
+        pairs = zip(order, [*order[1:], *order[:1]], strict=True)
+        strangers = [(latent, own[other]) for latent, other in pairs if own[other].text != own[latent].text]
+        shuffled |= dict(strangers[: config.n_shuffled])
+        # From the other end, so that small samples do not spend all controls on the same latents.
+        empty |= {latent: _wordless(own[latent]) for latent in order[len(order) - min(config.n_empty, len(order)) :]}
+    return Plan(own=own, shuffled=shuffled, empty=empty, duplicate_share=config.duplicate_share)
+
+
+def _wordless(told: Explanation) -> Explanation:
+    return Explanation(
+        explanation_id=f"{told.explanation_id}/empty", latent=told.latent, text="", explainer="empty", prompt_hash="",
+        raw="",
+    )  # fmt: skip
+
+
+def questions(examples: LatentExamples, plan: Plan, scorers: Mapping[str, Scorer], seed: int) -> Iterator[Question]:
+    """Yield all questions about one latent: its own, its controls', and a share of its own once more, reshuffled.
+
+    A control's questions are dealt as its own are: the same items in the same order, only the explanation differs.
+    """
+    latent = examples.latent
+    for name, scorer in scorers.items():
+        for control, explanation in plan.of(latent):
+            made = scorer.questions(examples, explanation, control, generator(seed, "questions", name, latent))
+            yield from made
+            if control == "none":
+                yield from _again(made, scorer, plan.duplicate_share, seed)
+
+
+def _again(made: list[Question], scorer: Scorer, share: float, seed: int) -> Iterator[Question]:
+    for question in made:
+        rng = generator(seed, "duplicate", question.question_id)
+        if rng.random() < share and (again := scorer.reshuffled(question, rng)) is not None:
+            yield again
+
+
+def lexical(examples: LatentExamples, questions: Iterable[Question]) -> Iterator[Judgement]:
+    """Answer a latent's own yes/no questions by its most common peak token alone: is it there, is it marked?
+
+    What a score has above this baseline (the latent's skill) is what the explanation says beyond that token. The token
+    is learnt from the explain split, and no LLM is asked.
+    """
+    if not examples.explain:
+        return
+    token = peak_token(examples.explain).text
+    windows = {example.window: example for example in (*examples.held_out, *examples.contrast)}
+    for question in questions:
+        if question.control != "none" or question.task.form != "yes_no":
+            continue
+        for position, (item, shown) in enumerate(zip(question.items, question.task.items, strict=True)):
+            found = token in _looked_at(windows[item.window], shown)
+            yield Judgement(
+                latent=question.latent, scorer=question.scorer, control="lexical",
+                question_id=f"{question.question_id}-lexical", position=position, item=item,
+                answer="yes" if found else "no", probability=None, explanation_id="lexical",
+            )  # fmt: skip
+
+
+def _looked_at(example: Example, shown: ShownItem) -> list[str]:
+    """Return the tokens a question is about: the marked ones, or all where none are."""
+    if not shown.marks:
+        return list(example.pieces)
+    kept, begin = [], 0
+    for piece in example.pieces:
+        end = begin + len(piece)
+        if any(begin < stop and start < end for start, stop in shown.marks):
+            kept.append(piece)
+        begin = end
+    return kept
