@@ -19,12 +19,9 @@ from autointerp.console import Bar, note
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
 from autointerp.train.base import SubjectRecipe
+from autointerp.train.optimisers import Muon
 
 BOS = "<s>"
-# Newton-Schulz coefficients and steps of Muon. Source: github.com/KellerJordan/Muon, muon.py.
-NS_COEFFICIENTS = (3.4445, -4.775, 2.0315)
-NS_STEPS = 5
-MOMENTUM = 0.95
 STATE = "state.pt"
 
 
@@ -90,37 +87,6 @@ def new_model(recipe: SubjectRecipe) -> Any:
         use_cache=False,
     )
     return LlamaForCausalLM(config)
-
-
-def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
-    """Bring a matrix's singular values near 1 by Newton-Schulz iteration, in its own dtype."""
-    a, b, c = NS_COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
-    for _ in range(NS_STEPS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide is matrix else x.T
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum orthogonalised per matrix, in float32 (torch.optim.Muon computes in bfloat16, slow on a CPU).
-
-    Source: Jordan et al. 2024, github.com/KellerJordan/Muon; scale max(1, rows/columns)^.5, Nesterov momentum.
-    """
-
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.lerp_(p.grad, 1 - MOMENTUM)
-                update = orthogonalised(torch.lerp(p.grad, momentum, MOMENTUM))
-                p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
 
 
 def rate(recipe: SubjectRecipe, share: float) -> float:

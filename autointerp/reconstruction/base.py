@@ -1,0 +1,85 @@
+"""Settings of the reconstruction measurements, and what they need of subject and dictionaries. Light: no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from autointerp.examples.base import Windows
+from autointerp.records import Site
+from autointerp.subject.base import Spliced, Subject
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ReconstructionConfig(BaseModel):
+    """How much text what the dictionaries preserve is measured on, and how sure it is said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    enabled: bool = Field(default=True, description="measure reconstruction at all")
+    n_documents: int = Field(default=200, ge=2, description="held-out documents; of each its first context")
+    batch_tokens: int = Field(default=4096, ge=1, description="tokens per forward pass, padding included")
+    n_bootstrap: int = Field(default=1000, ge=100, description="resamples of documents behind each interval")
+    level: float = Field(default=0.95, gt=0, lt=1, description="level of the intervals")
+    dense_above: float = Field(
+        default=0.1, gt=0, lt=1, description="a latent that fires on more of the tokens is dense"
+    )
+
+
+class Dictionary(Protocol):
+    """What is measured: activations of rows, and the reconstruction from them."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def n_latents(self) -> int: ...  # noqa: D102
+
+    def encode(self, x: torch.Tensor) -> Any:
+        """Activations of rows [n, d_in], with `values` and `indices` [n, w]; a zero value is padding."""
+        ...
+
+    def decode(self, codes: Any, x: torch.Tensor) -> torch.Tensor:
+        """Reconstruction [n, d_out] from activations; x is what was encoded."""
+        ...
+
+
+class Spliceable(Subject, Protocol):
+    """A subject whose predictions can be compared with those it makes untouched."""
+
+    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> Spliced:
+        """Run to the end with nothing replaced."""
+        ...
+
+    def kl(self, clean: Spliced, spliced: Spliced) -> torch.Tensor:
+        """KL(clean || spliced) [batch, sequence] of each next-token distribution, in nats."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A dictionary with its sites in the subject at hand."""
+
+    dictionary: Dictionary
+    site_in: Site
+    site_out: Site
+
+
+def held_out_documents(windows: Windows, config: ReconstructionConfig, context_length: int) -> list[NDArray[np.int64]]:
+    """Token ids of the first held-out documents of a corpus, each cut to its first context, without special tokens.
+
+    A document counts with its whole windows: one shorter than a window has none and is no document here.
+    """
+    texts: list[NDArray[np.int64]] = []
+    for document in dict.fromkeys(windows.documents[windows.held_out].tolist()):
+        starts = windows.starts[windows.documents == document]
+        end = min(int(starts[-1]) + windows.length, int(starts[0]) + context_length)
+        texts.append(np.asarray(windows.tokens[int(starts[0]) : end], dtype=np.int64))
+        if len(texts) == config.n_documents:
+            break
+    return texts
