@@ -82,15 +82,28 @@ def deal(entries: Sequence[Entry], n_per_prompt: int, rng: np.random.Generator) 
 
     How many of a prompt's contexts are positives is left to chance, so that no answer tells about another.
     """
-    sizes = [min(n_per_prompt, len(entries) - start) for start in range(0, len(entries), n_per_prompt)]
-    prompts: list[list[Entry]] = [[] for _ in sizes]
-    for number in rng.permutation(len(entries)):
-        new = entries[number]
-        open_ = [i for i, prompt in enumerate(prompts) if len(prompt) < sizes[i]]
-        apart = [i for i in open_ if all(old.item.window != new.item.window for old in prompts[i])]
-        room = np.array([sizes[i] - len(prompts[i]) for i in (apart or open_)], dtype=float)
-        prompts[int(rng.choice(apart or open_, p=room / room.sum()))].append(new)
-    return [[prompt[i] for i in rng.permutation(len(prompt))] for prompt in prompts]
+    shuffled = [entries[i] for i in rng.permutation(len(entries))]
+    prompts = [shuffled[start : start + n_per_prompt] for start in range(0, len(shuffled), n_per_prompt)]
+    for prompt in prompts:
+        for place in range(len(prompt)):
+            if _twice(prompt, place, prompt[place]):
+                _swap_out(prompt, place, prompts, rng)
+    return prompts
+
+
+def _twice(prompt: Sequence[Entry], place: int, new: Entry) -> bool:
+    """Tell whether `new` at `place` would show a window that the prompt shows elsewhere."""
+    return any(old.item.window == new.item.window for i, old in enumerate(prompt) if i != place)
+
+
+def _swap_out(prompt: list[Entry], place: int, prompts: list[list[Entry]], rng: np.random.Generator) -> None:
+    """Exchange an entry with one of another prompt, at random among the exchanges after which neither repeats."""
+    others = [(other, i) for other in prompts if other is not prompt for i in range(len(other))]
+    for number in rng.permutation(len(others)):
+        other, i = others[number]
+        if not _twice(prompt, place, other[i]) and not _twice(other, i, prompt[place]):
+            prompt[place], other[i] = other[i], prompt[place]
+            return
 
 
 def questions(
@@ -140,9 +153,7 @@ def reshuffled(question: Question, rng: np.random.Generator, prompts: Prompts) -
     n = len(question.items)
     if n < 2:
         return None
-    # A rotation of a random order that is not the old one: the identity is no reshuffling.
-    order = rng.permutation(n)
-    order = np.roll(order, 1) if (order == np.arange(n)).all() else order
+    order = new_order(n, rng)
     shown = tuple(question.task.items[i] for i in order)
     key = digest("duplicate", question.question_id)
     return replace(
@@ -153,6 +164,12 @@ def reshuffled(question: Question, rng: np.random.Generator, prompts: Prompts) -
         messages=render(prompts, question.scorer, question.task.explanation, shown),
         task=replace(question.task, items=shown),
     )
+
+
+def new_order(n: int, rng: np.random.Generator) -> list[int]:
+    """Draw an order of n >= 2 items other than the one they have."""
+    order = rng.permutation(n)
+    return (np.roll(order, 1) if (order == np.arange(n)).all() else order).tolist()
 
 
 def judge(question: Question, reply: Reply) -> list[Judgement]:

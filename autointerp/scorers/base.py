@@ -37,8 +37,9 @@ class Scorer(Protocol):
     """Asks a judge about held-out contexts and reads its replies. Pure: no I/O, no LLM, no randomness but `rng`.
 
     A member file `autointerp/scorers/<name>.py` defines a frozen pydantic `Config` and
-    `build(config, prompts) -> Scorer`. `needs` names what answers its questions: `llm` (a judge), `embedder`
-    (a sentence-embedding model); later `subject`.
+    `build(config, prompts) -> Scorer`. `needs` names what answers its questions: `llm` is the study's judge, any other
+    name the back end `autointerp/llm/<name>.py`, opened with the scorer's `back_end` settings (the embedding scorer
+    names `embedding`; a scorer that needs the subject, or prompt log-probabilities, will name a back end for that).
     """
 
     name: str

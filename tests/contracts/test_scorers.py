@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from autointerp import plugins
 from autointerp.prompts import Prompts
-from autointerp.records import Explanation, LatentExamples, Question
+from autointerp.records import Example, Explanation, LatentExamples, Question
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
 from tests.helpers.planted import latents, put, score, truths
@@ -20,7 +21,7 @@ GARBAGE = [
     "yes and no",
     "[1, 0",
     "[]",
-    "[2, 2, 2, 2, 2]",
+    "[7, 7, 7, 7, 7]",
     "[1, 0, 1, 0, 1, 0, 1, 0]",
     "I cannot help with that.",
     "99",
@@ -42,6 +43,11 @@ def told(examples: LatentExamples, text: str = 'the word "and"') -> Explanation:
 def ask(scorer: Scorer, examples: LatentExamples, seed: int = 0) -> list[Question]:
     rng = generator(seed, scorer.name, examples.latent)
     return scorer.questions(examples, told(examples), "none", rng)
+
+
+def renumbered(example: Example) -> Example:
+    changes = {"stratum": 10 * example.stratum + 3, "stratum_share": 0.01, "window": 7 * example.window + 10**6}
+    return replace(example, document=example.document + 10**6, **changes)
 
 
 @pytest.mark.parametrize("name", SCORERS)
@@ -110,13 +116,13 @@ def test_questions_do_not_depend_on_other_latents(name: str) -> None:
 @pytest.mark.parametrize("name", SCORERS)
 def test_no_truth_in_what_the_judge_sees(name: str) -> None:
     """Prompts are made of the template, the explanation and the contexts: with every item's stratum, share, window and
-    document number changed, the prompts stay the same texts."""
+    document number changed, in an order-keeping way, the prompts stay the same texts."""
     scorer = build(name)
     for examples in latents(5):
         other = replace(
             examples,
-            held_out=tuple(replace(e, stratum=9 - e.stratum, stratum_share=0.9) for e in examples.held_out),
-            contrast=tuple(replace(e, stratum=7, stratum_share=0.9) for e in examples.contrast),
+            held_out=tuple(map(renumbered, examples.held_out)),
+            contrast=tuple(map(renumbered, examples.contrast)),
         )
         seen = [(question.messages, question.task, question.schema) for question in ask(scorer, examples)]
         assert seen == [(question.messages, question.task, question.schema) for question in ask(scorer, other)]
@@ -136,7 +142,7 @@ def test_places_tell_nothing(name: str) -> None:
                 trues[place] += item.truth
     share = sum(trues.values()) / sum(alls.values())
     statistic = sum((trues[i] - alls[i] * share) ** 2 / (alls[i] * share * (1 - share)) for i in alls)
-    assert statistic < 23.5  # the chi-square distribution with 4 degrees of freedom exceeds it once in 10,000
+    assert statistic < stats.chi2.isf(1e-4, df=len(alls) - 1)
 
 
 @pytest.mark.parametrize("name", SCORERS)
@@ -178,7 +184,9 @@ def test_reshuffled_asks_the_same_in_another_order(name: str) -> None:
     scorer = build(name)
     for question in ask(scorer, latents(1)[0]):
         again = scorer.reshuffled(question, np.random.default_rng(0))
-        assert again is not None
+        if again is None:
+            assert scorer.needs != "llm", "only what does not depend on order needs no second asking"
+            continue
         assert again.control == "duplicate"
         assert again.question_id != question.question_id
         pairs = list(zip(question.items, question.task.items, strict=True))

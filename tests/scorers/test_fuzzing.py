@@ -1,0 +1,167 @@
+"""Fuzzing measures whether marks are right: contexts, lengths, numbers and places of marks tell nothing."""
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from autointerp.prompts import Prompts
+from autointerp.records import Example, Explanation, LatentExamples, Question, ShownItem
+from autointerp.scorers import fuzzing
+from autointerp.seeds import generator
+from tests.helpers.planted import latents, put, score
+
+SCORER = fuzzing.build(fuzzing.Config(), Prompts())
+
+
+@cache
+def asked() -> tuple[tuple[LatentExamples, list[Question]], ...]:
+    return tuple((examples, ask(examples)) for examples in latents())
+
+
+def ask(examples: LatentExamples, scorer: fuzzing.Fuzzing = SCORER) -> list[Question]:
+    told = Explanation(
+        explanation_id="e", latent=examples.latent, text="anything", explainer="test", prompt_hash="", raw=""
+    )
+    return scorer.questions(examples, told, "none", generator(0, "fuzzing", examples.latent))
+
+
+def outside(shown: ShownItem) -> str:
+    """The context with its marked words taken out."""
+    kept, end = [], 0
+    for begin, stop in shown.marks:
+        kept.append(shown.text[end:begin])
+        end = stop
+    return "".join([*kept, shown.text[end:]])
+
+
+def places(shown: ShownItem) -> tuple[int, ...]:
+    """In which words of the context marks begin."""
+    return tuple(len(shown.text[:begin].split()) for begin, _ in shown.marks)
+
+
+# What a judge that has not understood the question could go by; each says yes above its median over a latent's items.
+SHORTCUTS: dict[str, Callable[[ShownItem], float]] = {
+    "where the first mark is": lambda shown: places(shown)[0],
+    "where the last mark is": lambda shown: places(shown)[-1],
+    "the middle of the marks": lambda shown: float(np.mean(places(shown))),
+    "how far the marks spread": lambda shown: places(shown)[-1] - places(shown)[0],
+    "how many marks there are": lambda shown: len(shown.marks),
+    "how long the text is": lambda shown: len(shown.text),
+    "how many words the text has": lambda shown: len(shown.text.split()),
+    "the text without any marks": lambda shown: zlib.crc32(shown.text.encode()) % 1000,
+    "whether the text says the": lambda shown: shown.text.lower().split().count("the"),
+}
+
+
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_a_shortcut_judge_scores_chance(name: str) -> None:
+    """Over sixty latents the judge's mean score is within .5 +- .02, in either direction of its rule."""
+    view = SHORTCUTS[name]
+
+    def scored(questions: list[Question], sign: int) -> float:
+        middle = np.median([sign * view(shown) for question in questions for shown in question.task.items])
+
+        def judge(question: Question) -> str:
+            return json.dumps([int(sign * view(shown) > middle) for shown in question.task.items])
+
+        return score(put(SCORER, questions, judge), SCORER)
+
+    for sign in (1, -1):  # the same questions each time: they depend on nothing but the latent
+        mean = np.mean([scored(questions, sign) for _, questions in asked()])
+        assert abs(mean - 0.5) < 0.02, name
+
+
+def test_contexts_and_lengths_are_exactly_balanced() -> None:
+    """Each context is shown once rightly and once wrongly marked, so no function of it can tell them apart."""
+    for examples in latents(20):
+        seen: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        for question in ask(examples):
+            for item, shown in zip(question.items, question.task.items, strict=True):
+                seen[item.truth][shown.text] += 1
+        assert seen[True] == seen[False]
+
+
+def test_mark_positions_are_those_of_the_positives() -> None:
+    """Nine in ten sets of wrong marks are another window's right ones, token for token; none differs in number."""
+    moved = total = 0
+    for examples in latents():
+        marked = [fuzzing.active(example, 0.3) for example in examples.held_out]
+        wrong = fuzzing.mismarks(examples.held_out, marked, np.random.default_rng(0))
+        assert sorted(map(len, marked)) == sorted(len(tokens) for tokens in wrong if tokens is not None)
+        moved += len(wrong) - sum((Counter(marked) & Counter(filter(None, wrong))).values())
+        total += len(wrong)
+    assert moved / total < 0.1
+
+
+def test_wrong_marks_never_touch_an_active_token() -> None:
+    """By a plain loop over tokens."""
+    for examples in latents(20):
+        marked = [fuzzing.active(example, 0.3) for example in examples.held_out]
+        wrong = fuzzing.mismarks(examples.held_out, marked, np.random.default_rng(0))
+        for example, tokens in zip(examples.held_out, wrong, strict=True):
+            assert all(example.activations[token] == 0 for token in tokens or ())
+
+
+def test_no_prompt_shows_a_context_twice() -> None:
+    """Beside its rightly marked twin a wrong mark would show itself."""
+    for examples in latents(20):
+        for question in ask(examples):
+            texts = [item.window for item in question.items]
+            assert len(set(texts)) == len(texts)
+
+
+def window(activations: list[float], number: int) -> Example:
+    pieces = tuple(f" w{number}{i}" for i in range(len(activations)))
+    return Example(
+        window=number, document=number, pieces=pieces, activations=tuple(activations), kind="positive", stratum=0,
+        stratum_share=0.1,
+    )  # fmt: skip
+
+
+def test_a_dense_latent_has_fewer_negatives_and_no_made_up_ones() -> None:
+    """Two windows with all tokens active cannot be mismarked; the third one can. Worked by hand."""
+    windows = [window([1, 1, 1], 0), window([1, 1, 1], 1), window([0, 1, 0], 2)]
+    marked = [fuzzing.active(example, 0.3) for example in windows]
+    assert [tokens is None for tokens in fuzzing.mismarks(windows, marked, np.random.default_rng(0))].count(True) >= 2
+    dense = replace(latents(1)[0], held_out=tuple(windows[:2]), contrast=())
+    items = [item for question in ask(dense) for item in question.items]
+    assert [item.kind for item in items] == ["positive", "positive"]
+
+
+def test_a_set_that_meets_active_tokens_is_shifted_as_little_as_possible() -> None:
+    """Worked by hand: both windows are active at tokens 1 and 2; the nearest free pair is 3 and 4."""
+    windows = [window([0, 1, 1, 0, 0, 0], 0), window([0, 1, 1, 0, 0, 0], 1)]
+    marked = [(1, 2), (1, 2)]
+    assert fuzzing.mismarks(windows, marked, np.random.default_rng(0)) == [(3, 4), (3, 4)]
+
+
+def test_silent_contexts_join_by_setting_and_have_a_kind_of_their_own() -> None:
+    """`random` negatives carry marks of the positives' numbers and places."""
+    both = fuzzing.build(fuzzing.Config(negatives=("mismarked", "random")), Prompts())
+    for examples in latents(5):
+        items = [pair for q in ask(examples, both) for pair in zip(q.items, q.task.items, strict=True)]
+        kinds = Counter(item.kind for item, _ in items)
+        assert kinds["random"] == len(examples.contrast)
+        assert all(shown.marks for _, shown in items)
+
+
+def test_marked_words_differ_only_in_where_they_are() -> None:
+    """A judge that reads the marked words scores the ceiling on a planted word: what fuzzing is there to measure."""
+    examples = next(one for one in latents() if len({e.pieces[fuzzing.active(e, 1)[0]] for e in one.held_out}) <= 2)
+    words = {e.pieces[i].strip().lower() for e in examples.held_out for i in fuzzing.active(e, 0.3)}
+
+    def judge(question: Question) -> str:
+        told = []
+        for shown in question.task.items:
+            said = {shown.text[begin:end].strip().lower() for begin, end in shown.marks}
+            told.append(int(said <= words))
+        return json.dumps(told)
+
+    assert score(put(SCORER, ask(examples), judge), SCORER) > 0.95
+    assert outside(ask(examples)[0].task.items[0]) != ask(examples)[0].task.items[0].text
