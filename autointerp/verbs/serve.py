@@ -1,0 +1,51 @@
+"""Start vLLM as a server for explaining and judging, with the settings that this work needs.
+
+    autointerp serve Qwen/Qwen3-8B --port 8000
+    autointerp score study.yaml --set judge_llm.base_url=http://127.0.0.1:8000/v1
+
+A server of your own does as well. What follows `--` goes to vLLM as it is: `-- --tensor-parallel-size 2`.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+
+from autointerp.console import note
+from autointerp.errors import UserError
+
+# Weak models held to a schema write white space without end; the option needs the backend named.
+STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", metavar="MODEL", help="local folder or hub id")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--name", help="name to serve the model by (default: MODEL)")
+    parser.add_argument("--max-model-len", type=int, metavar="TOKENS", help="prompt and reply together")
+    parser.add_argument("more", nargs="*", metavar="-- MORE", help="further arguments of vLLM's server")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Become the server's process: it ends with Ctrl-C, with its own exit code."""
+    if importlib.util.find_spec("vllm") is None:
+        raise UserError("vllm is not installed here: pip install 'autointerp[vllm]' (it needs a CUDA device)")
+    line = command(args)
+    note(f"serving {args.model}; use it with base_url: http://{args.host}:{args.port}/v1")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.execv(line[0], line)
+
+
+def command(args: argparse.Namespace) -> list[str]:
+    """The command line that is run. Not `vllm serve`: that asks for a package called vllm, which CPU builds are not."""
+    line = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model,
+            "--host", args.host, "--port", str(args.port), "--enable-prompt-tokens-details",
+            "--structured-outputs-config", json.dumps(STRUCTURED)]  # fmt: skip
+    if args.name:
+        line += ["--served-model-name", args.name]
+    if args.max_model_len:
+        line += ["--max-model-len", str(args.max_model_len)]
+    return [*line, *args.more]
