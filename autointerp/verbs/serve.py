@@ -3,13 +3,14 @@
     autointerp serve Qwen/Qwen3-8B --port 8000
     autointerp score study.yaml --set judge_llm.base_url=http://127.0.0.1:8000/v1
 
-A server of your own does as well. What follows `--` goes to vLLM as it is: `-- --tensor-parallel-size 2`.
+A server of your own does as well. Settings of vLLM's own: `--vllm-args="--tensor-parallel-size 2"`.
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import shlex
 import sys
 
 from autointerp.console import note
@@ -26,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--name", help="name to serve the model by (default: MODEL)")
     parser.add_argument("--max-model-len", type=int, metavar="TOKENS", help="prompt and reply together")
-    parser.add_argument("more", nargs="*", metavar="-- MORE", help="further arguments of vLLM's server")
+    parser.add_argument(
+        "--vllm-args", default="", metavar="ARGS", help="further arguments of vLLM's server, one string"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,4 +51,4 @@ def command(args: argparse.Namespace) -> list[str]:
         line += ["--served-model-name", args.name]
     if args.max_model_len:
         line += ["--max-model-len", str(args.max_model_len)]
-    return [*line, *args.more]
+    return [*line, *shlex.split(args.vllm_args)]

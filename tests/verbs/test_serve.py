@@ -12,7 +12,7 @@ from autointerp.verbs import serve
 def test_the_command_serves_on_this_machine_only_and_tells_of_cached_tokens() -> None:
     parser = argparse.ArgumentParser()
     serve.configure(parser)
-    line = serve.command(parser.parse_args(["m", "--port", "81", "--", "--tensor-parallel-size", "2"]))
+    line = serve.command(parser.parse_args(["m", "--port", "81", "--vllm-args=--tensor-parallel-size 2"]))
     assert line[line.index("--host") + 1] == "127.0.0.1"
     assert "--enable-prompt-tokens-details" in line
     assert line[-2:] == ["--tensor-parallel-size", "2"]
