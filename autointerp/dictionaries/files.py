@@ -77,26 +77,18 @@ def find(source: str) -> Files:
 
 
 def _local(root: Path, focus: str = "") -> Files:
-    found = (path for path in root.rglob("*") if path.is_file())
-    names = tuple(sorted(path.relative_to(root).as_posix() for path in found))
     folder = root.resolve().as_posix()
-    return Files(source=str(root / focus), folder=folder, names=names, fetch=lambda name: root / name, focus=focus)
+    return Files(
+        source=str(root / focus), folder=folder, names=_below(root), fetch=lambda name: root / name, focus=focus
+    )
+
+
+def _below(root: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()))
 
 
 def _hub(repo: str, revision: str | None, path: str) -> Files:
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        info = HfApi().model_info(repo, revision=revision)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DictionaryError(
-            f"{repo}{f'@{revision}' if revision else ''}: no such local folder, and none on the hub ({reason}); "
-            "check the name, HF_TOKEN for a private one, HF_HUB_OFFLINE, or give a local folder"
-        ) from error
-    listing = tuple(inside(sibling.rfilename, "hub file") for sibling in info.siblings or ())
-    commit = info.sha or revision or ""
+    commit, listing = _listing(repo, revision)
     folder, _, focus = path.rpartition("/") if path in listing else (path, "", "")
     prefix = f"{folder}/" if folder else ""
     names = tuple(sorted(name.removeprefix(prefix) for name in listing if name.startswith(prefix)))
@@ -104,9 +96,51 @@ def _hub(repo: str, revision: str | None, path: str) -> Files:
         raise DictionaryError(f"{repo}@{commit}: no folder or file {path!r}; it has: {shortened(listing)}")
     return Files(
         source=f"{repo}@{commit}" + (f":{path}" if path else ""), folder=f"{repo}/{folder}".rstrip("/"), names=names,
-        focus=focus, revision=commit,
-        fetch=lambda name: Path(hf_hub_download(repo, prefix + name, revision=commit)),
+        focus=focus, revision=commit, fetch=lambda name: _fetched(repo, prefix + name, commit),
     )  # fmt: skip
+
+
+def _listing(repo: str, revision: str | None) -> tuple[str, tuple[str, ...]]:
+    """Commit and files of a hub repository; of its local cache where the hub is out of reach."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        info = HfApi().model_info(repo, revision=revision)
+        names = [sibling.rfilename for sibling in info.siblings or ()]
+        return info.sha or revision or "", tuple(inside(name, "hub file") for name in names)
+    except (*_network_errors(), HFValidationError) as error:
+        try:
+            cached = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+            return cached.name, _below(cached)
+        except (LocalEntryNotFoundError, HFValidationError):
+            raise DictionaryError(
+                f"{repo}{f'@{revision}' if revision else ''}: no such local folder, and none on the hub or in its "
+                "cache "
+                f"({_reason(error)}); check the name, HF_TOKEN for a private one, HF_HUB_OFFLINE, or give a local "
+                "folder"
+            ) from error
+
+
+def _fetched(repo: str, name: str, commit: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo, name, revision=commit))
+    except _network_errors() as error:
+        raise DictionaryError(f"{repo}@{commit}: {name} could not be downloaded ({_reason(error)})") from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What the hub's client raises: its own error, and whatever its HTTP library (which changed) calls one."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return OSError, *(base for base in HfHubHTTPError.__mro__ if base.__name__ in ("HTTPError", "RequestException"))
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def shortened(names: Iterable[str], limit: int = 12) -> str:

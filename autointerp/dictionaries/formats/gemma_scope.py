@@ -40,12 +40,11 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     tensors = read_tensors(files.path(name))
     lower = "w_enc" in tensors
     d, m = tensors.matrix("w_enc" if lower else "W_enc")
-    d_out = tensors.matrix("w_dec" if lower else "W_dec")[1]
     W_enc, W_dec = (
         tensors.take("w_enc" if lower else "W_enc", d, m),
-        tensors.take("w_dec" if lower else "W_dec", m, d_out),
+        tensors.take("w_dec" if lower else "W_dec", m, d),
     )
-    b_enc, b_dec, threshold = tensors.take("b_enc", m), tensors.take("b_dec", d_out), tensors.take("threshold", m)
+    b_enc, b_dec, threshold = tensors.take("b_enc", m), tensors.take("b_dec", d), tensors.take("threshold", m)
     _all_ones(tensors)
     tensors.finish()
     site_in, site_out = sites_of(files.folder)

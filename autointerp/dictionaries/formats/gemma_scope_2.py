@@ -55,11 +55,10 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
             "which "
             "one site_in -> site_out cannot hold; the per-layer transcoders of the same release can be read"
         )
-    d_out = tensors.matrix("w_dec")[1]
-    W_enc, W_dec, b_enc = tensors.take("w_enc", d, m), tensors.take("w_dec", m, d_out), tensors.take("b_enc", m)
-    b_dec, threshold = tensors.take("b_dec", d_out), tensors.take("threshold", m)
+    W_enc, W_dec, b_enc = tensors.take("w_enc", d, m), tensors.take("w_dec", m, d), tensors.take("b_enc", m)
+    b_dec, threshold = tensors.take("b_dec", d), tensors.take("threshold", m)
     affine = "affine_skip_connection" in tensors
-    W_skip = tensors.take("affine_skip_connection", d, d_out).T if affine else None
+    W_skip = tensors.take("affine_skip_connection", d, d).T if affine else None
     tensors.finish()
     settings = saved(Saved, files, CONFIG) if CONFIG in files.names else inferred(files.folder)
     if settings is not None:

@@ -16,7 +16,7 @@ from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
 
-HALLMARKS = {"pre_bias", "latent_bias", "encoder.weight"}
+HALLMARKS = {"pre_bias", "latent_bias"}
 # Folder of the release -> TransformerLens' name below the block.
 PLACES = {
     "mlp_post_act": "mlp.hook_post", "resid_delta_attn": "hook_attn_out", "resid_post_attn": "hook_resid_mid",
