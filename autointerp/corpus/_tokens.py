@@ -42,6 +42,7 @@ class TokenStore:
         source: str,
     ) -> None:
         self.config, self.folder = config, folder
+        self.n_wanted = config.n_tokens
         self.bos = bos_id(tokenizer, config.bos)
         self.decode = decoder(tokenizer)
         self._tokenizer, self._documents = tokenizer, documents
@@ -66,8 +67,13 @@ class TokenStore:
         Waits for the tokeniser. What a shard holds depends on nothing but the corpus and the settings.
 
         Raises:
-            CorpusError: the corpus cannot be read.
+            CorpusError: the corpus cannot be read, or a shard is shorter than a context.
         """
+        if shard_tokens < self.config.context_length:
+            raise CorpusError(
+                f"collection.shard_tokens {shard_tokens} is less than windows.context_length "
+                f"{self.config.context_length}; a shard holds whole contexts: set it higher"
+            )
         low, high = number * shard_tokens, (number + 1) * shard_tokens
         with self._changed:
             self._changed.wait_for(lambda: self._finished or self._layout.n_tokens > high + self.config.context_length)

@@ -84,6 +84,11 @@ class Tokens(Protocol):
     """A tokenised corpus, perhaps still growing: `autointerp.corpus.read` makes one."""
 
     @property
+    def n_wanted(self) -> int:
+        """The number of tokens asked for; a small corpus has fewer."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """Hash of tokens, documents and settings; "" until everything is tokenised."""
         ...
@@ -109,7 +114,7 @@ class CollectConfig(BaseModel):
     batch_tokens: int = Field(
         default=0, ge=0, description="tokens in one forward pass; 0: 4,096 on a CPU, 65,536 on a GPU"
     )
-    shard_tokens: int = Field(default=2**18, ge=1024, description="tokens of one unit of work that is kept whole")
+    shard_tokens: int = Field(default=2**18, ge=1, description="tokens of one unit of work that is kept whole")
     values: Literal["float16", "float32"] = Field(default="float32", description="how activations are stored")
 
 
@@ -138,6 +143,9 @@ class ExamplesConfig(BaseModel):
     n_explain: int = Field(default=40, ge=1, description="activating windows shown to the explainer, over 10 deciles")
     n_positives: int = Field(default=20, ge=1, description="activating held-out windows judged, over 10 deciles")
     n_negatives: int = Field(default=20, ge=1, description="silent held-out windows judged")
+    pool_windows: int = Field(
+        default=10_000, ge=1, description="held-out windows from which all latents' negatives are drawn"
+    )
     n_explain_negatives: int = Field(
         default=0, ge=0, description="silent windows shown to a contrastive explainer, from the explain documents"
     )

@@ -54,6 +54,10 @@ class Subject(Protocol):
     dtype: torch.dtype
     fingerprint: str
 
+    def widths(self, sites: Sequence[Site]) -> dict[Site, int]:
+        """Return the width of the activation at each site."""
+        ...
+
     def capture(
         self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: Sequence[Site]
     ) -> dict[Site, torch.Tensor]:

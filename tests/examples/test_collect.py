@@ -1,0 +1,311 @@
+"""Collection gives exactly what a naive dense loop gives, and gives it again after any interruption."""
+
+import functools
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autointerp import corpus
+from autointerp.corpus.base import Document, WindowsConfig
+from autointerp.errors import DictionaryError, RunDirectoryError, SiteError, StudyError, SubjectError
+from autointerp.examples import collect as collecting
+from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
+from autointerp.examples.collect import Collection
+from autointerp.examples.collect_device import Placed
+from autointerp.records import Site
+from autointerp.subject.model import HookedSubject
+from tests.helpers import tiny
+from tests.helpers.dictionaries import dictionary
+
+MLP = "model.layers.1.mlp"
+WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "after", "café", "😀", "and", "x1", "zebra."]
+LENIENT = ExamplesConfig(min_windows=1, n_explain=1, n_positives=1, n_negatives=1)
+
+
+def texts(n: int, seed: int = 0, longest: int = 60) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(0, longest))) for _ in range(n)]
+
+
+@functools.cache
+def subject(dtype: torch.dtype = torch.float64) -> HookedSubject:
+    return HookedSubject(tiny.model("llama").to(dtype), tiny.tokenizer(), fingerprint=f"llama {dtype}")
+
+
+def arms() -> list[Placed]:
+    """Every architecture and several activations, on the two sides of one MLP and on another layer."""
+    before, after, other = Site(MLP, "input"), Site(MLP, "output"), Site("model.layers.0.mlp", "output")
+    return [
+        Placed(dictionary("sae", "sae"), after),
+        Placed(dictionary("transcoder", "transcoder", k=3, seed=1), before),
+        Placed(dictionary("skip", "skip-transcoder", seed=2), before),
+        Placed(dictionary("relu", "sae", "relu", seed=3), after),
+        Placed(dictionary("jump", "transcoder", "jumprelu", seed=4), before),
+        Placed(dictionary("groups", "sae", "groupmax", seed=5), other),
+    ]
+
+
+def run(
+    folder: Path,
+    documents: Sequence[str],
+    placed: list[Placed],
+    windows: dict | None = None,
+    under=None,
+    **changes: object,
+) -> Collection:  # fmt: skip
+    config = WindowsConfig.model_validate({"context_length": 16, "window_length": 4} | (windows or {}))
+    under = under or subject()
+    tokens = corpus.read(
+        (Document(i, text) for i, text in enumerate(documents)), under.tokenizer, config, folder / "tokens", seed=3
+    )
+    arguments = {
+        "collection": CollectConfig(batch_tokens=64, shard_tokens=128), "sampling": SamplingConfig(n_latents="all"),
+        "examples": LENIENT,
+    } | changes  # fmt: skip
+    return collecting.collect(under, placed, tokens, folder=folder, seed=3, **arguments)  # type: ignore[arg-type]
+
+
+def contexts_of(documents: Sequence[str], length: int, bos: bool, packed: bool) -> list[list[tuple[int, int, int]]]:
+    """Contexts as lists of (document, offset or -1 for BOS, token id), written down token by token."""
+    tokenizer = tiny.tokenizer()
+    found, current, room = [], [], 0
+    for number, text in enumerate(documents):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if not packed:
+            room = 0
+        for offset, token in enumerate(ids):
+            if room > 0 and offset == 0 and bos:  # a new document in a context that is already begun
+                room -= 1
+                if room > 0:
+                    current.append((number, -1, 0))
+            if room == 0:
+                current = [(number, -1, 0)] if bos else []
+                found.append(current)
+                room = length
+            current.append((number, offset, token))
+            room -= 1
+    return found
+
+
+def naive(
+    documents: Sequence[str], placed: Sequence[Placed], length: int = 16, bos: bool = True, packed: bool = False
+) -> dict[str, dict[tuple[int, int, int], float]]:
+    """{(document, offset, latent): activation} per dictionary: context by context, no padding, dense activations."""
+    under, read = subject().model, {}
+
+    def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        read[module, "input"], read[module, "output"] = inputs[0][0], output[0]
+
+    modules = {name: under.get_submodule(name) for name in {place.site.module for place in placed}}
+    handles = [module.register_forward_hook(hook) for module in modules.values()]
+    found: dict[str, dict[tuple[int, int, int], float]] = {place.dictionary.name: {} for place in placed}
+    for context in contexts_of(documents, length, bos, packed):
+        with torch.no_grad():
+            under(torch.tensor([[token for _, _, token in context]]))
+        for place in placed:
+            dense = place.dictionary.encode_dense(read[modules[place.site.module], place.site.side])
+            for row, latent in dense.nonzero().tolist():
+                document, offset, _ = context[row]
+                if offset >= 0:
+                    found[place.dictionary.name][document, offset, latent] = dense[row, latent].item()
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def collected(collection: Collection, documents: Sequence[str], name: str, n: int = 64) -> dict:
+    lengths = [len(tiny.tokenizer()(text, add_special_tokens=False)["input_ids"]) for text in documents]
+    ends = np.cumsum(lengths)
+    found = {}
+    for latent in range(n):
+        firing = collection.firing(name, latent)
+        assert (np.diff(firing.positions.astype(np.int64)) > 0).all()
+        for position, value in zip(firing.positions.tolist(), firing.values.tolist(), strict=True):
+            document = int(np.searchsorted(ends, position, side="right"))
+            found[document, position - int(ends[document] - lengths[document]), latent] = value
+    return found
+
+
+def sampled(collection: Collection) -> list[tuple[str, int]]:
+    rows = collection.latents[collection.latents["sampled"]]
+    return list(zip(rows["dictionary"].tolist(), rows["latent"].tolist(), strict=True))
+
+
+def assert_same(mine: dict, theirs: dict) -> None:
+    assert mine.keys() == theirs.keys()
+    np.testing.assert_allclose([mine[key] for key in theirs], list(theirs.values()), rtol=1e-6)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), n_documents=st.integers(4, 14), packed=st.booleans(), bos=st.booleans(),
+    batch=st.sampled_from([1, 40, 200]), shard=st.sampled_from([16, 100, 10**6]),
+)  # fmt: skip
+def test_the_same_set_as_a_naive_dense_loop(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    n_documents: int,
+    packed: bool,
+    bos: bool,
+    batch: int,
+    shard: int,
+) -> None:
+    """Every (document, position, latent, value), for all architectures at once, whatever batches and shards."""
+    documents = ["the cat sat on the mat", "a dog ran after it", *texts(n_documents, seed)] * 2
+    windows = {"packing": "packed" if packed else "documents", "bos": "auto" if bos else "none", "held_out_share": 0.4}
+    config = CollectConfig(batch_tokens=batch, shard_tokens=shard)
+    found = run(tmp_path_factory.mktemp("run"), documents, arms(), windows, collection=config)
+    for name, theirs in naive(documents, arms(), bos=bos, packed=packed).items():
+        assert theirs
+        assert_same(collected(found, documents, name), theirs)
+
+
+def test_counts_of_every_latent_are_those_of_the_naive_loop(tmp_path: Path) -> None:
+    """Tokens and windows in which a latent fires, kept or not; windows are cut from each context's start."""
+    documents = texts(30, 7)
+    lengths = np.array([len(ids) for ids in tiny.tokenizer()(documents, add_special_tokens=False)["input_ids"]])
+    found = run(tmp_path, documents, arms(), sampling=SamplingConfig(n_latents=5, survey_share=1e-6))
+    for name, activations in naive(documents, arms()).items():
+        mine = found.latents[found.latents["dictionary"] == name].set_index("latent")
+        theirs = pd.DataFrame(activations.keys(), columns=["document", "offset", "latent"])
+        n_tokens = found.counts["tokens"]
+        fires = theirs["latent"].value_counts().reindex(range(64), fill_value=0)
+        np.testing.assert_allclose(mine["firing_rate_token"], fires / n_tokens)
+        # Contexts of 16 are whole windows of 4, so a document's windows lie at multiples of 4; its tail is none.
+        whole = theirs[theirs["offset"] // 4 < lengths[theirs["document"]] // 4]
+        windows = whole.assign(window=whole["offset"] // 4).drop_duplicates(["document", "window", "latent"])
+        expected = windows["latent"].value_counts().reindex(range(64), fill_value=0)
+        np.testing.assert_array_equal(mine["n_windows"], expected)
+        np.testing.assert_allclose(mine["firing_rate_window"], expected / (lengths // 4).sum())
+        assert (mine["alive"] == (fires > 0)).all()
+
+
+def test_a_sample_keeps_what_all_would_have_kept_of_it(tmp_path: Path) -> None:
+    """Sampled latents' activations are the same as with all latents kept; survey and main pass join without a seam."""
+    documents = texts(40, 1)
+    whole = run(tmp_path / "all", documents, arms())
+    some = run(tmp_path / "some", documents, arms(), sampling=SamplingConfig(n_latents=9, survey_share=1e-6))
+    assert 9 * len(arms()) >= some.counts["drawn"] >= some.counts["sampled"] > 9 * 4
+    for dictionary_, latent in sampled(some):
+        mine, theirs = (run_.firing(dictionary_, latent) for run_ in (some, whole))
+        np.testing.assert_array_equal(mine.positions, theirs.positions)
+        np.testing.assert_array_equal(mine.values, theirs.values)
+    for name in whole.latents["dictionary"].unique():
+        kept = sum(len(some.firing(name, latent).positions) > 0 for latent in range(64))
+        assert kept <= 9 < sum(len(whole.firing(name, latent).positions) > 0 for latent in range(64))
+    assert not list((tmp_path / "some" / "survey").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("n_latents", ["all", 9])
+def test_resumed_after_any_number_of_shards_gives_the_same_files(tmp_path: Path, n_latents: int | str) -> None:
+    """Whatever was finished is taken up; whatever was half written is done again."""
+    documents, sampling = texts(40, 2), SamplingConfig(n_latents=n_latents, survey_share=1e-6)  # type: ignore[arg-type]
+    run(tmp_path / "a", documents, arms(), sampling=sampling)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "a/shards").iterdir()}
+    assert len(whole) > 4
+    for number in (0, 2, len(whole) - 1):
+        for path in sorted((tmp_path / "a/shards").iterdir())[number:]:
+            path.unlink()
+        (tmp_path / "a/shards/000001.safetensors.partial").write_bytes(b"half")
+        again = run(tmp_path / "a", documents, arms(), sampling=sampling)
+        mine = {path.name: path.read_bytes() for path in (tmp_path / "a/shards").glob("*.safetensors")}
+        assert mine == whole
+        assert again.counts["tokens_computed"] > 0
+    done = run(tmp_path / "a", documents, arms(), sampling=sampling)
+    assert done.counts["tokens_computed"] == 0
+
+
+def test_another_study_s_shards_are_not_taken_up(tmp_path: Path) -> None:
+    """Other weights, another text, another sample: computed anew."""
+    documents = texts(20, 3)
+    first = run(tmp_path, documents, arms())
+    assert run(tmp_path, documents, arms()).counts["tokens_computed"] == 0
+    other = [Placed(dictionary("sae", "sae", seed=77), arms()[0].site), *arms()[1:]]
+    second = run(tmp_path, documents, other)
+    assert second.counts["tokens_computed"] == second.counts["tokens"]
+    third = run(tmp_path, [*documents[:-1], "the zebra ran"], other, windows={"n_tokens": 10**6})
+    assert third.counts["tokens_computed"] > 0
+    assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_low_precision_subjects_and_stores_are_near(tmp_path: Path, dtype: torch.dtype) -> None:
+    """A subject in half precision, values kept in float16: nearly the same sums of activation per latent."""
+    documents, placed = texts(30, 4), [Placed(dictionary("relu", "sae", "relu", seed=3), Site(MLP, "output"))]
+    exact = run(tmp_path / "a", documents, placed)
+    config = CollectConfig(batch_tokens=64, shard_tokens=128, values="float16")
+    near = run(tmp_path / "b", documents, placed, under=subject(dtype), collection=config)
+    sums = [np.array([run_.firing("relu", i).values.astype(float).sum() for i in range(64)]) for run_ in (exact, near)]
+    np.testing.assert_allclose(sums[1], sums[0], rtol=0.1, atol=0.05 * sums[0].max())
+    assert near.firing("relu", 0).values.dtype == np.float16
+
+
+def test_values_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """float16 ends at 65,504: no infinity is stored."""
+    big = dictionary("big", "sae", "relu")
+    big.W_enc.mul_(1e5)
+    config = CollectConfig(batch_tokens=64, shard_tokens=128, values="float16")
+    with pytest.raises(StudyError, match="does not fit into float16"):
+        run(tmp_path, texts(10), [Placed(big, Site(MLP, "output"))], collection=config)
+
+
+def test_activations_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    """NaN is above nothing, so without a check it would count as silence."""
+    under = HookedSubject(tiny.model("llama").double(), tiny.tokenizer(), fingerprint="broken")
+    with torch.no_grad():
+        under.model.model.layers[0].mlp.down_proj.weight[0, 0] = torch.nan
+    with pytest.raises(SubjectError, match="not finite"):
+        run(tmp_path, texts(10), arms()[:1], under=under)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A device on which only small batches fit gives the same shards."""
+    documents, placed = texts(20, 5), arms()
+    exact = run(tmp_path / "a", documents, placed)
+    tight = HookedSubject(tiny.model("llama").double(), tiny.tokenizer(), fingerprint="tight")
+    plain = tight.capture
+
+    def capture(ids: torch.Tensor, *rest: object) -> object:
+        if ids.numel() > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return plain(ids, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tight, "capture", capture)
+    config = CollectConfig(batch_tokens=160, shard_tokens=128)
+    found = run(tmp_path / "b", documents, placed, under=tight, collection=config)
+    for latent in range(64):
+        mine, theirs = found.firing("sae", latent), exact.firing("sae", latent)
+        np.testing.assert_array_equal(mine.positions, theirs.positions)
+        np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-6)
+    assert "out of memory; going on with batches of 40 tokens" in capfd.readouterr().err
+
+    monkeypatch.setattr(tight, "capture", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+    with pytest.raises(SubjectError, match="out of memory with a single context"):
+        run(tmp_path / "c", documents, placed, under=tight)
+
+
+def test_what_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
+    site = Site("model.embed_tokens", "output")
+    with pytest.raises(DictionaryError, match="names of their own"):
+        run(tmp_path, texts(9), [arms()[0], arms()[0]])
+    with pytest.raises(DictionaryError, match=r"reads 16 numbers per token, but site .*gate_proj.output has 32"):
+        run(tmp_path, texts(9), [Placed(dictionary("sae"), Site(MLP + ".gate_proj", "output"))])
+    with pytest.raises(SiteError, match="no module"):
+        run(tmp_path, texts(9), [Placed(dictionary("sae"), Site("model.layers.9.mlp", "output"))])
+    with pytest.raises(StudyError, match="longer than the subject's 64 positions; set it to 63 or less"):
+        run(tmp_path, texts(9, longest=200), [Placed(dictionary("sae"), site)], {"context_length": 64})
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "shards").write_text("a file where the folder should be")
+    with pytest.raises(RunDirectoryError, match="cannot be written"):
+        run(tmp_path, texts(9), arms()[:1])
