@@ -143,7 +143,7 @@ def assert_same(mine: dict, theirs: dict) -> None:
     np.testing.assert_allclose([mine[key] for key in theirs], list(theirs.values()), rtol=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     seed=st.integers(0, 10**6), n_documents=st.integers(4, 14), packed=st.booleans(), bos=st.booleans(),
     batch=st.sampled_from([1, 40, 200]), shard=st.sampled_from([16, 100, 10**6]),
