@@ -12,7 +12,7 @@ from autointerp.records import Kind
 KINDS: tuple[Kind, ...] = ("positive", "random", "hard", "mismarked")
 UNIT = ["dictionary", "site", "latent", "scorer", "control"]
 NEEDED = [
-    *UNIT, "question_id", "document_id", "window_id", "kind", "stratum", "stratum_share", "truth", "answer",
+    *UNIT, "document_id", "window_id", "kind", "stratum", "stratum_share", "truth", "answer",
     "probability",
 ]  # fmt: skip
 # Scorers whose judge picks one of several contexts: they have no negatives to weigh against positives, and may show a
@@ -138,7 +138,8 @@ def _refuse_duplicates(judgements: pd.DataFrame, unit: np.ndarray, kind: np.ndar
     key = combine([unit, kind, window])
     if len(pd.unique(key)) == len(key):
         return
-    question, _ = _codes(judgements["question_id"])
+    asked = "question_id" in judgements.columns  # only read where a scorer chooses among contexts
+    question = _codes(judgements["question_id"])[0] if asked else np.zeros(len(key), dtype=np.int64)
     choosing = judgements["scorer"].astype("str").isin(CHOOSING).to_numpy(bool)
     repeated = pd.Series(combine([unit, kind, window, np.where(choosing, question, 0)])).duplicated()
     if repeated.any():

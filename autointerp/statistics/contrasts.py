@@ -12,13 +12,12 @@ from autointerp.statistics.base import POPULATIONS, Population, Verdict
 from autointerp.statistics.composition import Parts, kitagawa
 from autointerp.statistics.effects import between_latents, cliff, hedges_g
 from autointerp.statistics.intervals import Difference, mean, unpaired
+from autointerp.statistics.pairing import join_pairs
 from autointerp.statistics.populations import Bins, frequency_bins, population_mean, population_weights, usable
 
 Design = Literal["auto", "unpaired", "paired"]
 # Power at which the smallest detectable difference is stated.
 MDE_POWER = 0.8
-# A paired comparison needs this share of the smaller arm's latents in common.
-PAIRED_SHARE = 0.5
 
 WORDS: dict[str, str] = {
     "better": "scores higher",
@@ -65,7 +64,7 @@ def compare(
     Args:
         a: `latent_scores` of one dictionary (control none).
         b: the same of the other.
-        design: `auto` pairs dictionaries of equal architecture and site that share their sampled latents.
+        design: `auto` pairs dictionaries of equal architecture and site that share latents and their firing rates.
         population: one or several of `POPULATIONS`.
         margin: equivalence and non-inferiority margin, in score points.
         alpha: error rate of each one-sided equivalence test and of the two-sided test.
@@ -158,11 +157,8 @@ def _pairs(a: pd.DataFrame, b: pd.DataFrame, design: Design) -> pd.DataFrame | N
     """Join the latents that both arms have scored, or None where the design is unpaired."""
     if design == "unpaired":
         return None
-    alike = all(a[column].iloc[0] == b[column].iloc[0] for column in ("architecture", "site"))
-    both = a.merge(b, on="latent", suffixes=("_a", "_b"))
-    if design == "auto" and (not alike or len(both) < PAIRED_SHARE * min(len(a), len(b))):
-        return None
-    if both.empty:
+    both = join_pairs(a, b, force=design == "paired")
+    if both is not None and both.empty:
         raise TableError("compare: a paired design needs latents that both arms have scored; they share none")
     return both
 

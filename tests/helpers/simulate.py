@@ -1,6 +1,8 @@
 """Synthetic runs with known truth: tables of the shapes in `autointerp.tables`, made in vectorised numpy."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -217,3 +219,14 @@ def simulate(
         reconstruction=reconstruction_table(arms, rng),
         truth={arm.name: arm.mean for arm in arms},
     )
+
+
+def write_run(run: Run, path: Path, **manifest: object) -> Path:
+    """Write a run directory: its tables and a manifest."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name in ("judgements", "latents", "dictionaries", "reconstruction"):
+        getattr(run, name).to_parquet(path / f"{name}.parquet", index=False)
+    entries = {"autointerp": "test", "name": path.name, "protocol_hash": "p", "context_pool_hash": "c", "protocol": {}}
+    usage = {"explain": {"calls": 60}, "score": {"calls": 960}}
+    (path / "manifest.json").write_text(json.dumps({**entries, "usage": usage, **manifest}))
+    return path

@@ -1,0 +1,180 @@
+"""Finished runs as the statistics need them: their tables, compact, and whether they may be compared at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autointerp import store, tables
+from autointerp.errors import RunDirectoryError, TableError
+
+# Columns of the judgements that no statistic reads.
+UNREAD = {"explanation_id", "status", "n_retries", "position"}
+PLANTED = "planted"
+# Entries of a manifest that must agree for two runs to be compared, and the settings behind each.
+COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTables:
+    """The tables of one or several runs. `allowed` names the differences that a person chose to overlook."""
+
+    names: tuple[str, ...]
+    judgements: pd.DataFrame
+    latents: pd.DataFrame
+    dictionaries: pd.DataFrame
+    reconstruction: pd.DataFrame | None
+    manifests: tuple[dict[str, Any], ...] = ()
+    allowed: tuple[str, ...] = field(default=())
+
+
+def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
+    """Read one run directory; text columns come as categories, so that millions of rows stay small.
+
+    Args:
+        path: the run directory.
+        questions: read the question ids as well, which are many (needed for what answers in one prompt share).
+
+    Raises:
+        RunDirectoryError: it is no run directory, or lacks a table.
+        TableError: a table lacks columns.
+    """
+    run = store.open_run(path)
+    latents = tables.check(run.read("latents"), tables.LATENTS, "latents")
+    dictionaries = tables.check(run.read("dictionaries"), tables.DICTIONARIES, "dictionaries")
+    return RunTables(
+        names=(run.path.name,), judgements=read_judgements(run / "judgements.parquet", questions=questions),
+        latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
+        dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
+        reconstruction=run.read("reconstruction") if run.has("reconstruction") else None,
+        manifests=(run.manifest,),
+    )  # fmt: skip
+
+
+def read_judgements(path: Path, *, questions: bool = False) -> pd.DataFrame:
+    """Read the columns of a judgements table that statistics need, text as categories.
+
+    Raises:
+        RunDirectoryError: the file is not there or no parquet.
+        TableError: columns are missing.
+    """
+    if not path.exists():
+        raise RunDirectoryError(f"{path} does not exist; did the run finish its scoring?")
+    try:
+        there = pq.read_schema(path).names
+        missing = [column for column in tables.JUDGEMENTS if column not in there]
+        if missing:
+            raise TableError(f"{path}: columns missing: {', '.join(missing)}; it has: {', '.join(there)}")
+        text = [name for name, kind in tables.JUDGEMENTS.items() if kind == "str"]
+        wanted = [column for column in tables.JUDGEMENTS if column not in UNREAD]
+        if not questions and not _chooses(path):
+            wanted.remove("question_id")
+        table = pq.read_table(path, columns=wanted, read_dictionary=[name for name in text if name in wanted])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunDirectoryError(f"{path} cannot be read as parquet ({error})") from error
+    return table.to_pandas(strings_to_categorical=True, split_blocks=True, self_destruct=True)
+
+
+def _chooses(path: Path) -> bool:
+    """Tell whether a scorer is there whose contexts may come in several questions."""
+    scorers = pq.read_table(path, columns=["scorer"], read_dictionary=["scorer"])["scorer"]
+    return "intruder" in scorers.unique().to_pylist()
+
+
+def check_splits(path: Path | str) -> None:
+    """Refuse a run in which a document was both shown to an explainer and judged, for the same latent.
+
+    Raises:
+        TableError: a document is in both splits; the message names the first.
+    """
+    run = store.open_run(path)
+    if not run.has("examples"):
+        return
+    frame = run.read("examples", columns=[*tables.KEY, "split", "document_id"]).drop_duplicates()
+    sides = {split: part.drop(columns="split") for split, part in frame.groupby("split", observed=True)}
+    if {"explain", "held_out"} <= set(sides):
+        both = sides["explain"].merge(sides["held_out"])
+        if len(both):
+            row = both.iloc[0]
+            raise TableError(
+                f"{path}: {len(both)} documents are in both splits, first document {row['document_id']} of "
+                f"{row['dictionary']} latent {row['latent']}; its scores are of examples the explainer saw"
+            )
+
+
+def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the settings in which runs differ that must agree for their scores to be compared."""
+    found: list[str] = []
+    first = manifests[0]
+    for other in manifests[1:]:
+        for key, detail in COMPARABLE.items():
+            if first.get(key) == other.get(key):
+                continue
+            mine, theirs = first.get(detail) or {}, other.get(detail) or {}
+            named = [
+                f"{name}: {mine.get(name)!r} against {theirs.get(name)!r}"
+                for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)
+            ]  # fmt: skip
+            found += named or [f"{key}: {first.get(key)!r} against {other.get(key)!r}"]
+    return list(dict.fromkeys(found))
+
+
+def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
+    """Read several runs into one set of tables; dictionaries whose names clash get their run's name in front.
+
+    Args:
+        paths: run directories.
+        allow: put runs of different protocols or context pools side by side all the same; the result names them.
+
+    Raises:
+        TableError: the runs were made under different protocols or context pools, or leak between splits.
+    """
+    for path in paths:
+        check_splits(path)
+    runs = [read_tables(path) for path in paths]
+    apart = differences([run.manifests[0] for run in runs])
+    if apart and not allow:
+        raise TableError(
+            f"the runs differ in {'; '.join(apart)}: their scores are not comparable (a change of protocol alone has "
+            "moved real scores by .05 to .06); run both under one protocol, or say --allow to compare all the same"
+        )
+    if len(runs) == 1:
+        return runs[0]
+    names = [name for run in runs for name in run.dictionaries["dictionary"]]
+    clash = {name for name in names if names.count(name) > 1}
+    labels = [run.names[0] for run in runs]
+    labels = [name if labels.count(name) == 1 else f"{name}#{place}" for place, name in enumerate(labels, 1)]
+    renamed = [_renamed(run, clash, label) for run, label in zip(runs, labels, strict=True)]
+    measured = [run.reconstruction for run in renamed if run.reconstruction is not None]
+    return RunTables(
+        names=tuple(labels),
+        judgements=pd.concat([_plain(run.judgements) for run in renamed], ignore_index=True),
+        latents=pd.concat([run.latents for run in renamed], ignore_index=True),
+        dictionaries=pd.concat([run.dictionaries for run in renamed], ignore_index=True),
+        reconstruction=pd.concat(measured, ignore_index=True) if measured else None,
+        manifests=tuple(run.manifests[0] for run in runs), allowed=tuple(apart),
+    )  # fmt: skip
+
+
+def _plain(judgements: pd.DataFrame) -> pd.DataFrame:
+    """Turn categories, which differ between runs, into text for the few rows that differ."""
+    return judgements.astype({name: "str" for name in judgements if judgements[name].dtype == "category"})
+
+
+def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
+    """Put the run's name in front of dictionaries that another run also has, and of its planted latents."""
+    names = {name: f"{label}:{name}" for name in clash | {PLANTED}}
+
+    def rename(table: pd.DataFrame) -> pd.DataFrame:
+        column = table["dictionary"].astype("str").replace(names)
+        return table.assign(dictionary=column)
+
+    return RunTables(
+        names=run.names, judgements=rename(run.judgements), latents=rename(run.latents),
+        dictionaries=rename(run.dictionaries),
+        reconstruction=None if run.reconstruction is None else rename(run.reconstruction), manifests=run.manifests,
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""How `compare`, `gate` and `plan` print and write tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+POPULATION_HEADS = {"eligible": "eligible", "standardised": "std. freq", "iti": "all (ITI)", "freq": "by firing"}
+
+
+def grid(title: str, heads: list[str], rows: list[list[str]]) -> Table:
+    """Make a rich table that also reads well in 80 columns and in a log."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def estimates_table(estimates: pd.DataFrame) -> Table:
+    """Show each dictionary's score in the four populations."""
+    rows = []
+    scores = estimates[estimates["statistic"] == "score"] if len(estimates) else estimates
+    for (name, scorer), part in scores.groupby(["dictionary", "scorer"], sort=False, observed=True):
+        by = {row["population"]: row for row in part.to_dict("records")}
+        cells = [f"{by[p]['value']:.3f} ±{(by[p]['high'] - by[p]['low']) / 2:.3f}" for p in POPULATION_HEADS]
+        rows.append([str(name), str(scorer), *cells])
+    return grid("Scores (balanced accuracy, chance .5)", ["dictionary", "scorer", *POPULATION_HEADS.values()], rows)
+
+
+def comparisons_table(comparisons: pd.DataFrame) -> Table:
+    """Show the differences of the eligible population with interval and verdict."""
+    own = comparisons[comparisons["population"] == "eligible"] if len(comparisons) else comparisons
+    rows = []
+    for row in own.to_dict("records"):
+        where = "all" if row["over"] == "layers" else str(row["layer"])
+        interval = f"{row['diff']:+.3f} [{row['ci95_lo']:+.3f}, {row['ci95_hi']:+.3f}]"
+        scope = " (seeds)" if row["scope"] == "architecture" else ""
+        rows.append([f"{row['contrast']}{scope}", where, row["scorer"], interval, row["verdict"]])
+    return grid("Differences (eligible latents)", ["contrast", "layer", "scorer", "difference [95 %]", "verdict"], rows)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Turn a table into JSON-able records; an absent number is null."""
+    return json.loads(table.to_json(orient="records", double_precision=15))
+
+
+def write_all(folder: Path, tables: dict[str, pd.DataFrame], summary: dict[str, object]) -> None:
+    """Write every table as parquet and CSV, the short ones as LaTeX (booktabs), and the summary as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    for name in ("estimates", "comparisons"):
+        (folder / f"{name}.tex").write_text(latex(name, tables[name]), encoding="utf-8")
+    text = json.dumps(summary, indent=2, allow_nan=False, default=str)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def latex(name: str, table: pd.DataFrame) -> str:
+    """Write a table for a paper: booktabs, scores with intervals, names escaped."""
+    if table.empty:
+        return "% no rows\n"
+    if name == "estimates":
+        own = table[(table["statistic"] == "score") & (table["population"] == "eligible")]
+        interval = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(own["low"], own["high"], strict=True)]
+        shown = own[["dictionary", "scorer", "value"]].assign(interval=interval, n=own["n_latents"])
+    else:
+        own = table[table["population"] == "eligible"]
+        interval = [f"[{low:+.3f}, {high:+.3f}]" for low, high in zip(own["ci95_lo"], own["ci95_hi"], strict=True)]
+        shown = own[["contrast", "layer", "scorer", "diff"]].assign(
+            interval=interval, p_tost=own["p_tost_adj"], verdict=own["verdict"].str.replace("_", " ")
+        )
+    return shown.rename(columns=lambda head: head.replace("_", " ")).to_latex(
+        index=False, escape=True, float_format="%.3f"
+    )
+
+
+def show(*tables: Table) -> None:
+    """Print tables to stdout."""
+    console = Console(highlight=False)
+    for table in tables:
+        console.print(table)
+        console.print()

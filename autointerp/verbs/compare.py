@@ -1,0 +1,76 @@
+"""Recompute estimates and comparisons of finished runs from their tables, in seconds, without a model.
+
+Several runs are compared as one study if they were made under one protocol and with one pool of contexts; otherwise the
+settings in which they differ are named, and --allow compares all the same and says so in the output.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add arguments."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument(
+        "--by", default="layer,k", help="what compared dictionaries have in common: layer,k,seed (layer,k)"
+    )
+    parser.add_argument("--margin", type=float, default=0.02, help="equivalence margin in score points (.02)")
+    parser.add_argument("--alpha", type=float, default=0.05, help="error rate of each test (.05)")
+    parser.add_argument("--out", type=Path, help="folder for parquet, CSV, LaTeX and JSON (<first RUN>/compare)")
+    parser.add_argument(
+        "--allow", action="store_true", help="compare across protocols; the output names the differences"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON; writes files only with --out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, print, write."""
+    import json
+
+    from pydantic import ValidationError
+
+    from autointerp.console import note
+    from autointerp.errors import StudyError
+    from autointerp.runs import read_runs
+    from autointerp.statistics import StatisticsConfig, summarise
+    from autointerp.verbs import _tables
+
+    by = tuple(name for name in args.by.split(",") if name)
+    try:
+        config = StatisticsConfig.model_validate({"margin": args.margin, "alpha": args.alpha, "by": by})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StudyError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; you gave {first['input']!r}") from error
+    tables = read_runs(args.runs, allow=args.allow)
+    found = summarise(tables.judgements, tables.latents, tables.dictionaries, tables.reconstruction, config)
+    summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
+    written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls}
+    out = args.out or (None if args.json else args.runs[0] / "compare")
+    if out:
+        _tables.write_all(out, written, summary)
+    if args.json:
+        print(
+            json.dumps(
+                {**{name: _tables.records(table) for name, table in written.items()}, "summary": summary}, default=str
+            )
+        )
+        return 0
+    _tables.show(_tables.estimates_table(found.estimates), _tables.comparisons_table(found.comparisons))
+    for line in _remarks(summary):
+        print(line)
+    note(f"written: {out}")
+    return 0
+
+
+def _remarks(summary: dict[str, object]) -> list[str]:
+    """List what a reader must know beside the tables."""
+    controls = summary["controls"]
+    assert isinstance(controls, dict)
+    lines = [f"controls: {controls['verdict']}", *(f"  {reason}" for reason in controls["reasons"])]
+    for key in ("headlines", "skipped"):
+        rows = summary[key]
+        assert isinstance(rows, list)
+        lines += [row["words"] if key == "headlines" else f"skipped: {row['what']}: {row['reason']}" for row in rows]
+    allowed = summary["allowed"]
+    assert isinstance(allowed, list)
+    return lines + [f"ALLOWED although it differs: {difference}" for difference in allowed]
