@@ -56,6 +56,8 @@ class Dictionary:
 
     Weights keep the type they were saved in; a computation runs in the wider of theirs and the activations'. `seed` is
     the training seed, -1 where unknown; `prepend_bos` is what the checkpoint says of training, None where nothing;
+    `pre_bias_open` says that the checkpoint left open whether b_dec is subtracted from the input; `l0` is the mean L0
+    the checkpoint stands for where that is not k, 0 where it tells none.
     `undo_norm` says whether the output gets back what the input's norm took. `remarks` are sentences for people about
     what the checkpoint left open and how it was read.
     """
@@ -76,6 +78,8 @@ class Dictionary:
     input_scale: float = 1.0
     output_scale: float = 1.0
     prepend_bos: bool | None = None
+    pre_bias_open: bool = False
+    l0: float = 0.0
     seed: int = -1
     remarks: tuple[str, ...] = ()
     provenance: Provenance
@@ -99,6 +103,11 @@ class Dictionary:
     def k(self) -> int:
         """Latents per token; 0 where the activation has no k."""
         return self.activation.k
+
+    @property
+    def expected_l0(self) -> float:
+        """Mean L0 that the checkpoint stands for; 0 where it tells none."""
+        return float(self.k) or self.l0
 
     @property
     def device(self) -> torch.device:

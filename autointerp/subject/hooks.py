@@ -9,6 +9,7 @@ from torch import nn
 
 from autointerp.errors import SiteError
 from autointerp.records import Site
+from autointerp.subject.sites import pre_gain
 
 # Sees one activation; a tensor it returns takes the activation's place.
 See = Callable[[Site, torch.Tensor], torch.Tensor | None]
@@ -60,13 +61,7 @@ def _normalized_hook(site: Site, see: See) -> Callable[..., Any]:
     """Read a norm's output before its gain and bias, computed from its input as TransformerLens does."""
 
     def hook(module: Any, args: tuple[Any, ...], _: Any) -> None:
-        x = args[0].float()
-        if isinstance(module, nn.LayerNorm):
-            x = x - x.mean(-1, keepdim=True)
-        eps = next((getattr(module, name) for name in ("variance_epsilon", "eps") if hasattr(module, name)), None)
-        if eps is None:
-            raise SiteError(f"site {site}: {type(module).__name__} is no norm whose gain can be left out")
-        new = see(site, (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)).to(args[0].dtype))
+        new = see(site, pre_gain(module, args[0]))
         if new is not None:
             raise SiteError(f"site {site}: a norm's output before its gain can be read but not replaced")
 

@@ -147,7 +147,8 @@ def _batch_top_k(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -
     parts = _linear(tensors)
     bias = tensors.take("b_dec", parts["W_enc"].shape[0])
     threshold = _threshold(tensors, parts["b_enc"])
-    return {**parts, "b_dec": bias, "pre_bias": bias, "activation": Activation(kind="jumprelu", threshold=threshold)}
+    activation = Activation(kind="jumprelu", threshold=threshold)
+    return {**parts, "b_dec": bias, "pre_bias": bias, "activation": activation, "l0": float(trainer.k or 0)}
 
 
 def _matryoshka(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def _matryoshka(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) ->
     if sum(sizes) != m:
         raise DictionaryError(f"{tensors.origin}: group_sizes add up to {sum(sizes)}, but there are {m} latents")
     activation = Activation(kind="jumprelu", threshold=_threshold(tensors, parts["b_enc"]))
-    return {**parts, "pre_bias": parts["b_dec"], "activation": activation}
+    return {**parts, "pre_bias": parts["b_dec"], "activation": activation, "l0": float(trainer.k or 0)}
 
 
 CLASSES = {

@@ -51,10 +51,12 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     embedding = site_in == "hook_embed"
     transcodes = site_in != site_out or config.architecture == "transcoder"
     architecture: Architecture = "transcoder" if transcodes else "sae"
+    told = re.search(r"average_l0_(\d+)", files.folder)
     return Dictionary(
         name=config.name, architecture=architecture, site_in=site_in, site_out=site_out,
         W_enc=W_enc / d**0.5 if embedding else W_enc, b_enc=b_enc, W_dec=W_dec * d**0.5 if embedding else W_dec,
         b_dec=b_dec, activation=Activation(kind="jumprelu", threshold=threshold), prepend_bos=True,
+        l0=float(told[1]) if told else 0.0,
         remarks=(EMBEDDING,) if embedding else (), provenance=provenance("gemma_scope", files, name),
     )  # fmt: skip
 
