@@ -102,9 +102,11 @@ class Http:
             return Outcome("dropped", {}, self._clean(f"{type(error).__name__} {error}"))
 
     def _read(self, status: int, wait: float, raw: bytes) -> Outcome:
-        text = self._clean(raw.decode("utf-8", "replace"))
+        said = raw.decode("utf-8", "replace")
+        text = self._clean(said)
         try:
-            value = json.loads(text)
+            # Where the key was said, its pieces stand among the log-probabilities too.
+            value = json.loads(text, object_hook=None if text == said else _without_logprobs)
         except ValueError:
             value = None
         if not isinstance(value, dict):
@@ -139,6 +141,10 @@ class Http:
         if len(self._key) < 8 or self._key not in text.replace("\\/", "/"):
             return text
         return text.replace("\\/", "/").replace(self._key, "[key]")
+
+
+def _without_logprobs(value: Json) -> Json:
+    return {name: part for name, part in value.items() if name != "logprobs"}
 
 
 def _drop_connection() -> None:

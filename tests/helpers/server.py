@@ -53,9 +53,14 @@ class Faults:
 
     def draw(self, prompt: str, attempt: int) -> str:
         """The fault of this call, or ""."""
-        digest = hashlib.blake2b(f"{self.seed} {attempt} {prompt}".encode(), digest_size=8).digest()
-        share, kind = int.from_bytes(digest[:4], "big") / 2**32, int.from_bytes(digest[4:], "big")
-        return self.kinds[kind % len(self.kinds)] if share < self.rate and attempt < self.worst else ""
+        kind = self.kinds[_number(self.seed, prompt, "kind") % len(self.kinds)]
+        # What a model says depends on what it is asked; how a call fares, on when.
+        share = _number(self.seed, prompt, "share", 0 if kind in CONTENT else attempt) / 2**64
+        return kind if share < self.rate and attempt < self.worst else ""
+
+
+def _number(*keys: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(keys).encode(), digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Model:
     key: str = ""
     latency_s: float = 0.0
     unique_ids: bool = True
+    echo_key: bool = False  # say the key in every error, with slashes escaped as some JSON writers do
 
 
 def n_tokens(text: str) -> int:
@@ -99,7 +105,7 @@ class Server:
 
     def __init__(
         self, answer: Callable[[Body], str] = even, *, model: Model | None = None, faults: Faults | None = None,
-        port: int = 0, keep_log: bool = True,
+        port: int = 0, keep_log: bool = True, keep_count: bool = True,
     ) -> None:  # fmt: skip
         self.answer, self.model, self.faults = answer, model or Model(), faults
         self.log: list[Call] = []
@@ -107,7 +113,7 @@ class Server:
         self.down = False  # refuse every call with 503
         self.retry_after = "0.05"
         self._asked: Counter[str] = Counter()
-        self._port, self._keep_log = port, keep_log
+        self._port, self._keep_log, self._keep_count = port, keep_log, keep_count
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._open: set[asyncio.Transport] = set()
@@ -160,7 +166,7 @@ class Server:
         body = json.loads(raw)
         prompt = json.dumps([body["messages"], body.get("seed")])
         attempt = self._asked[prompt]
-        self._asked[prompt] += 1
+        self._asked[prompt] += self._keep_count
         self.n_calls += 1
         fault = self.faults.draw(prompt, attempt) if self.faults else ""
         answer = Answer.error(503, "down") if self.down else (self._refusal(body) or self._faulty(fault, body))
@@ -188,7 +194,9 @@ class Server:
 
     def _faulty(self, fault: str, body: Body) -> "Answer":
         if fault[:3] in {"429", "500", "503"}:
-            answer = Answer.error(int(fault[:3]), f"scripted {fault}")
+            said = f"scripted {fault}" + (f", key {self.model.key}" if self.model.echo_key else "")
+            answer = Answer.error(int(fault[:3]), said)
+            answer.escape = self.model.echo_key
             answer.headers = {"Retry-After": self.retry_after} if fault.endswith("after") else {}
             return answer
         text = _obey(self.answer, body) if self.model.json_schema != "ignored" else self.answer(body)
@@ -222,6 +230,7 @@ class Answer:
     value: Body
     headers: dict[str, str] = field(default_factory=dict)
     fault: str = ""
+    escape: bool = False
 
     @classmethod
     def error(cls, status: int, message: str, code: str | None = None) -> "Answer":
@@ -235,7 +244,8 @@ class Answer:
 
     def wire(self) -> bytes:
         """The bytes to send; none for a dropped connection."""
-        body = json.dumps(self.value).encode()
+        text = json.dumps(self.value)
+        body = (text.replace("/", "\\/") if self.escape else text).encode()
         body = {"cut-json": body[: len(body) // 2], "not-json": b"<html>gateway</html>"}.get(self.fault, body)
         lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'OK' if self.status == 200 else 'Error')}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
