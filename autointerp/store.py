@@ -153,6 +153,12 @@ class Run:
         finally:
             partial.unlink(missing_ok=True)
 
+    def sort(self, table: str, by: list[str]) -> None:
+        """Put a table's rows in order, so that it is the same whatever order replies came in."""
+        path = self.path / f"{table}.parquet"
+        rows = pq.read_table(path).sort_by([(name, "ascending") for name in by])
+        write_atomically(path, lambda partial: pq.write_table(rows, partial, compression="zstd"))
+
     # -- stages
 
     def finished(self, stage: str, mark: str) -> bool:

@@ -133,7 +133,9 @@ def _examples(
     ranked = sorted(rng.permutation([*active]).tolist(), key=lambda window: active[window])
     strata = {window: min(N_STRATA - 1, N_STRATA * rank // len(ranked)) for rank, window in enumerate(ranked)}
     share = 1 / N_STRATA
-    chosen = [ranked[int((i + rng.random()) * len(ranked) / n_positives)] for i in range(n_positives)]
+    # One window from each of n_positives equal runs of ranks: none twice.
+    cuts = [i * len(ranked) // n_positives for i in range(n_positives + 1)]
+    chosen = [ranked[int(rng.integers(*cuts[i : i + 2]))] for i in range(n_positives)]
     positives = tuple(
         Example(
             window=window,

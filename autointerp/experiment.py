@@ -1,0 +1,146 @@
+"""A study in its run directory, with the heavy things it needs, each opened when first used."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from autointerp import __version__, ask, config, corpus
+from autointerp.dictionaries import loading
+from autointerp.examples.collect import Collection, collect
+from autointerp.examples.collect_device import Placed
+from autointerp.llm.base import LLM, Price, Served
+from autointerp.prompts import Prompts
+from autointerp.reconstruction.base import Arm
+from autointerp.spending import Meter, Tally
+from autointerp.store import Run, fingerprint, now
+from autointerp.subject import model as subject_model
+from autointerp.subject import sites
+from autointerp.subject.model import HookedSubject
+
+PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "scipy", "statsmodels", "safetensors")
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """What the stages share."""
+
+    study: config.Study
+    run: Run
+    cache: bool = True
+    meter: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start the meter of this invocation."""
+        self.meter = Meter(self.study.limits)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The templates: the user's folder first, then the shipped ones."""
+        return Prompts(Path(self.study.prompts) if self.study.prompts else None)
+
+    @cached_property
+    def subject(self) -> HookedSubject:
+        """The subject model."""
+        return subject_model.load(self.study.subject)
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The dictionaries with the sites they read and reconstruct, found in the subject."""
+        model = self.subject.model
+        opened = [loading.open_dictionary(one, device=str(self.subject.device)) for one in self.study.dictionaries]
+        return [
+            Arm(
+                one,
+                sites.resolve(model, one.site_in, "output" if one.architecture == "sae" else "input"),
+                sites.resolve(model, one.site_out, "output"),
+            )
+            for one in opened
+        ]
+
+    @cached_property
+    def collected(self) -> Collection:
+        """The corpus as windows and the sampled latents' activations on it: collected now, or taken up again."""
+        study, member = self.study, self.study.corpus
+        # Before any text is read: what is wrong with a dictionary is said at once.
+        placed = [Placed(dictionary=arm.dictionary, site=arm.site_in) for arm in self.arms]
+        tokens = corpus.read(
+            member.module.documents(member.settings), self.subject.tokenizer, study.windows, self.run / "tokens",
+            seed=study.seed, source=fingerprint(member.model_dump(mode="json")),
+        )  # fmt: skip
+        return collect(
+            self.subject, placed, tokens, collection=study.collection, sampling=study.sampling,
+            examples=study.examples, folder=self.run / "activations", seed=study.seed,
+        )  # fmt: skip
+
+    @contextmanager
+    def asking(self, role: Literal["explainer", "judge"], stage: str) -> Iterator[tuple[LLM, Tally]]:
+        """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest."""
+        member = self.study.explainer_llm if role == "explainer" else self.study.judge_llm
+        backend = member.module.open(member.settings)
+        price = getattr(member.settings, "price", Price())
+        tally = Tally(price=price)
+        store = self.run / "responses.sqlite" if self.cache else None
+        try:
+            yield ask.connect(backend, store=store, meter=self.meter, price=price), tally
+        finally:
+            facts = backend.facts() if isinstance(backend, Served) else {}
+            backend.close()
+            manifest = self.run.manifest
+            role_facts = {"use": member.use, "fingerprint": backend.fingerprint, **facts}
+            self.run.update_manifest(
+                llms={**manifest.get("llms", {}), role: role_facts},
+                usage={**manifest.get("usage", {}), stage: tally.manifest()},
+            )
+
+    def templates(self, stage: str) -> dict[str, str]:
+        """Return the hashes of the templates that a stage renders."""
+        if stage == "explain":
+            members = [self.study.explainer]
+        else:
+            members = list(self.study.scorers) if stage == "judge" else []
+        built = [member.module.build(member.settings, self.prompts) for member in members]
+        return {name: self.prompts.hash(name) for one in built for name in one.templates}
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the manifest says of the study, the software and the machine."""
+        study = config.dump(self.study)
+        return {
+            "autointerp": __version__,
+            "name": self.study.name,
+            "created": self.run.manifest.get("created", now()),
+            "study_fingerprint": self.study.fingerprint(),
+            "prompts": {**self.templates("explain"), **self.templates("judge")},
+            "packages": {name: version for name in PACKAGES if (version := _version(name))},
+            "python": platform.python_version(),
+            "hardware": {"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()},
+            "git": _git(),
+            "subject": study["subject"],
+            "corpus": study["corpus"],
+        }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _git() -> dict[str, object]:
+    """Return commit and dirtiness of the checkout that this code runs from; nothing for an installed package."""
+    here = Path(__file__).parent.parent
+    if not (here / ".git").exists():
+        return {}
+
+    def ask_git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    return {"commit": ask_git("rev-parse", "HEAD"), "dirty": bool(ask_git("status", "--porcelain"))}

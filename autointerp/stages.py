@@ -1,0 +1,300 @@
+"""The stages of an experiment: each reads what earlier ones wrote, does its work, and writes its tables.
+
+Every stage is a function of an `Experiment` that returns counts for the manifest. All reading and writing of the run
+directory between stages is here; how the work is done is in the stages' folders.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from autointerp import ask, config, controls, statistics, tables
+from autointerp.console import Bar, track
+from autointerp.corpus._tokens import bos_id
+from autointerp.errors import CorpusError
+from autointerp.examples import contrast, planted, select
+from autointerp.examples.rows import from_rows, to_rows
+from autointerp.experiment import Experiment
+from autointerp.reconstruction import metrics
+from autointerp.reconstruction.base import held_out_documents
+from autointerp.records import Example, Explanation, Judgement, LatentExamples, LatentId, Question
+from autointerp.report.page import write_report
+from autointerp.store import Run, fingerprint, write_json
+from autointerp.subject import sites
+
+Counts = dict[str, Any]
+# Settings that two runs must share before their scores may be compared.
+PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
+ORDER = {
+    "explanations": ["explanation_id"],
+    "judgements": ["dictionary", "site", "latent", "scorer", "control", "question_id", "position"],
+    "questions": ["dictionary", "site", "latent", "scorer", "control", "question_id"],
+}
+
+
+def collect(experiment: Experiment) -> Counts:
+    """Run the subject over the corpus with every dictionary; write the dictionaries and latents tables."""
+    found = experiment.collected
+    experiment.run.write("dictionaries", dictionaries_table(experiment), tables.DICTIONARIES)
+    experiment.run.write("latents", found.latents, tables.LATENTS)
+    status = found.latents.groupby("dictionary", sort=False)["status"].value_counts()
+    if not found.latents["eligible"].any():
+        raise CorpusError(too_small(experiment))
+    return {**found.counts, "seconds": found.seconds, "status": nested(status)}
+
+
+def too_small(experiment: Experiment) -> str:
+    """Say that no latent became eligible, and what would help."""
+    latents, wanted = experiment.collected.latents, experiment.study.examples
+    best = int(latents["n_windows"].max())
+    status = ", ".join(f"{n:,} {name}" for name, n in latents["status"].value_counts().items())
+    return (
+        f"0 of {len(latents):,} latents became eligible ({status}): one needs {wanted.min_windows} windows of "
+        f"{experiment.study.windows.window_length} tokens in which it fires, the most frequent has {best}; read more "
+        "text (--tokens), or lower examples.min_windows"
+    )
+
+
+def dictionaries_table(experiment: Experiment) -> pd.DataFrame:
+    """One row per dictionary: what it is and where it came from."""
+    rows = [
+        {
+            "dictionary": one.name, "architecture": one.architecture, "site": str(arm.site_in),
+            "site_out": str(arm.site_out), "layer": sites.layer(arm.site_in), "k": one.k,
+            "n_latents": one.n_latents, "d_in": one.d_in, "d_out": one.d_out, "seed": one.seed,
+            "format": one.provenance.format, "source": one.provenance.source, "revision": one.provenance.revision,
+            "sha256": one.provenance.sha256,
+        }
+        for arm in experiment.arms
+        for one in [arm.dictionary]
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def reconstruct(experiment: Experiment) -> Counts:
+    """Measure what each dictionary preserves, and refuse one that looks misread before any LLM is asked."""
+    study, wanted = experiment.study, experiment.study.reconstruction
+    if not wanted.enabled:
+        return {"documents": 0}
+    windows = experiment.collected.windows
+    documents = held_out_documents(windows, wanted, study.windows.context_length)
+    found = metrics.evaluate(
+        experiment.subject, experiment.arms, documents, wanted, bos=bos_id(experiment.subject.tokenizer, study.windows.bos),
+        seed=study.seed,
+    )  # fmt: skip
+    experiment.run.write("reconstruction", found, tables.RECONSTRUCTION)
+    return {"documents": len(documents)}
+
+
+def select_examples(experiment: Experiment) -> Counts:
+    """Choose the windows of every sampled and planted latent; later stages need no subject and no tokenizer."""
+    study, run, windows = experiment.study, experiment.run, experiment.collected.windows
+    wanted, seed = study.examples, study.seed
+    pools = {split: contrast.pool(windows, held_out=split, size=wanted.pool_windows, seed=seed) for split in (True, False)}
+    rules = planted.examples(
+        windows, pools[True], n_rules=study.controls.n_planted, n_positives=wanted.n_positives,
+        n_negatives=wanted.n_negatives, seed=seed,
+    )  # fmt: skip
+    latents = experiment.collected.latents.set_index(tables.KEY)
+    sampled = [LatentId(*key) for key in latents.index[latents["sampled"]]]
+    n_planted = 0
+    with run.writing("examples", tables.EXAMPLES) as writer:
+        for latent in track(sampled, "select", total=len(sampled), unit="latents"):
+            examples, found = _examples(experiment, latent, pools)
+            latents.loc[_key(latent), ["token_share", "peak_token"]] = [found.token_share, found.peak_token]
+            for row in to_rows(examples):
+                writer.add(row)
+        for n_planted, examples in enumerate(rules, start=1):
+            for row in to_rows(examples):
+                writer.add(row)
+    run.write("latents", latents.reset_index(), tables.LATENTS)
+    run.update_manifest(context_pool_hash=fingerprint(windows.fingerprint, pools[True].tolist()))
+    return {"latents": len(sampled), "planted": n_planted, "planted_wanted": study.controls.n_planted}
+
+
+def _examples(
+    experiment: Experiment, latent: LatentId, pools: dict[bool, NDArray[np.int64]]
+) -> tuple[LatentExamples, select.Positives]:
+    wanted, collected, seed = experiment.study.examples, experiment.collected, experiment.study.seed
+    firing = collected.firing(latent.dictionary, latent.index)
+    found = select.positives(
+        collected.windows, firing, latent=latent, n_explain=wanted.n_explain, n_held_out=wanted.n_positives, seed=seed
+    )
+
+    def silent(split: bool, n: int) -> tuple[Example, ...]:
+        return contrast.negatives(collected.windows, firing, pools[split], latent=latent, n=n, seed=seed)
+
+    examples = LatentExamples(
+        latent=latent, explain=found.explain, explain_contrast=silent(False, wanted.n_explain_negatives),
+        held_out=found.held_out, contrast=silent(True, wanted.n_negatives),
+    )  # fmt: skip
+    return examples, found
+
+
+def explain(experiment: Experiment) -> Counts:
+    """Have every sampled latent explained; a failure is a row with its reason."""
+    study, run = experiment.study, experiment.run
+    explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
+    with (
+        experiment.asking("explainer", "explain") as (llm, tally),
+        Bar("explain", total=count_latents(run), unit="latents") as bar,
+        run.writing("explanations", tables.EXPLANATIONS) as explanations,
+        run.writing("questions", tables.QUESTIONS) as questions,
+    ):
+        wanted = (latent for latent in read_examples(run) if latent.latent.dictionary != planted.DICTIONARY)
+        for told in ask.explanations(
+            explainer, llm, wanted, config=study.ask, seed=study.seed, tally=tally, advance=bar.advance
+        ):
+            explanations.add(explanation_row(told.explanation))
+            questions.add(question_row(told.row))
+    run.sort("explanations", ORDER["explanations"])
+    status = run.read("explanations", ["status"])["status"].value_counts().to_dict()
+    return {"explained": status.pop("ok", 0), "failed": status}
+
+
+def judge(experiment: Experiment) -> Counts:
+    """Have every explanation judged on held-out windows, with all controls; an unread reply is a counted row."""
+    study, run = experiment.study, experiment.run
+    scorers = {member.use: member.module.build(member.settings, experiment.prompts) for member in study.scorers}
+    known = itertools.chain(read_explanations(run), map(planted.explanation, planted_latents(run)))
+    plan = controls.plan(known, study.controls, study.seed)
+    asked = run.read("questions")
+    baseline: list[Judgement] = []
+
+    def questions() -> Iterator[Question]:
+        for latent in read_examples(run):
+            made = list(controls.questions(latent, plan, scorers, study.seed))
+            if study.controls.lexical:
+                baseline.extend(controls.lexical(latent, made))
+            yield from made
+
+    with (
+        experiment.asking("judge", "score") as (llm, tally),
+        Bar("judge", total=None, unit="questions") as bar,
+        run.writing("judgements", tables.JUDGEMENTS) as judgements,
+        run.writing("questions", tables.QUESTIONS) as rows,
+    ):
+        for row in asked[asked["scorer"] == "explain"].to_dict("records"):
+            rows.add({str(name): value for name, value in row.items()})
+        for told in ask.judgements(scorers, llm, questions(), config=study.ask, tally=tally, advance=bar.advance):
+            rows.add(question_row(told.row))
+            for judgement in itertools.chain(told.judgements, baseline):
+                judgements.add(judgement_row(judgement))
+            baseline.clear()
+    for table in ("judgements", "questions"):
+        run.sort(table, ORDER[table])
+    return nested(run.read("judgements", ["control", "answer"]).groupby("control")["answer"].value_counts())
+
+
+def estimate(experiment: Experiment) -> Counts:
+    """Turn judgements into estimates and comparisons; say of each latent how far it came."""
+    study, run = experiment.study, experiment.run
+    latents = with_status(run)
+    judgements, dictionaries = run.read("judgements"), run.read("dictionaries")
+    kept = run.read("reconstruction") if run.has("reconstruction") else None
+    found = statistics.summarise(judgements, latents, dictionaries, kept, study.statistics)
+    run.write("latents", latents, tables.LATENTS)
+    run.write("estimates", found.estimates)
+    run.write("comparisons", found.comparisons)
+    run.write("controls", found.controls)
+    protocol = {name: config.dump(study)[name] for name in PROTOCOL}
+    run.update_manifest(
+        protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])
+    )
+    write_json(run / "summary.json", found.summary)
+    return {"estimates": len(found.estimates), "comparisons": len(found.comparisons)}
+
+
+def report(experiment: Experiment) -> Counts:
+    """Write report.html."""
+    write_report(experiment.run.path)
+    return {}
+
+
+def with_status(run: Run) -> pd.DataFrame:
+    """Return the latents table with the sampled ones' statuses brought up to date."""
+    latents, told = run.read("latents"), run.read("explanations")
+    judged = run.read("judgements", [*tables.KEY, "control"])
+    sampled = latents["sampled"].to_numpy(bool)
+    place = pd.MultiIndex.from_frame(latents[tables.KEY])
+    explained = place.isin(pd.MultiIndex.from_frame(told.loc[told["status"] == "ok", tables.KEY]))
+    scored = place.isin(pd.MultiIndex.from_frame(judged.loc[judged["control"] == "none", tables.KEY]))
+    status = latents["status"].to_numpy(object)
+    status[sampled] = np.where(explained, np.where(scored, "scored", "explained"), "explanation_failed")[sampled]
+    return latents.assign(status=status)
+
+
+def explanation_row(explanation: Explanation) -> dict[str, object]:
+    """Return an explanation as a row of `tables.EXPLANATIONS`."""
+    row = {name: getattr(explanation, name) for name in tables.EXPLANATIONS if hasattr(explanation, name)}
+    return {**row, **key(explanation.latent)}
+
+
+def question_row(row: ask.Row) -> dict[str, object]:
+    """Return how a prompt ended as a row of `tables.QUESTIONS`."""
+    return {name: value for name, value in asdict(row).items() if name in tables.QUESTIONS}
+
+
+def judgement_row(judgement: Judgement) -> dict[str, object]:
+    """Return a judgement as a row of `tables.JUDGEMENTS`."""
+    item = judgement.item
+    return {
+        **key(judgement.latent),
+        **{name: getattr(judgement, name) for name in ("scorer", "control", "question_id", "position", "answer")},
+        **{name: getattr(judgement, name) for name in ("explanation_id", "status", "n_retries")},
+        **{name: getattr(item, name) for name in ("kind", "stratum", "stratum_share", "truth")},
+        "document_id": item.document,
+        "window_id": item.window,
+        "probability": float("nan") if judgement.probability is None else judgement.probability,
+    }
+
+
+def _key(latent: LatentId) -> tuple[str, str, int]:
+    return latent.dictionary, latent.site, latent.index
+
+
+def key(latent: LatentId) -> dict[str, object]:
+    """Return the columns that name a latent."""
+    return {"dictionary": latent.dictionary, "site": latent.site, "latent": latent.index}
+
+
+def read_examples(run: Run) -> Iterator[LatentExamples]:
+    """Yield every sampled latent's examples from `examples.parquet`, in flat memory."""
+    with pq.ParquetFile(run / "examples.parquet") as file:
+        rows = itertools.chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=4096))
+        yield from from_rows(rows)
+
+
+def planted_latents(run: Run) -> list[LatentId]:
+    """Return the planted latents that have examples."""
+    rows = run.read("examples", tables.KEY)
+    rows = rows[rows["dictionary"] == planted.DICTIONARY].drop_duplicates()
+    return [LatentId(*row) for row in rows.itertuples(index=False)]
+
+
+def read_explanations(run: Run) -> Iterator[Explanation]:
+    """Yield the run's explanations, failed ones too."""
+    for row in run.read("explanations").to_dict("records"):
+        latent = LatentId(row["dictionary"], row["site"], row["latent"])
+        rest = {name: row[name] for name in ("explanation_id", "explainer", "prompt_hash", "raw", "status", "n_retries")}
+        yield Explanation(latent=latent, text=row["text"] if row["status"] == "ok" else None, **rest)
+
+
+def nested(counts: pd.Series) -> Counts:
+    """Turn counts under two keys into a dict of dicts, for JSON."""
+    found: Counts = {}
+    for (outer, inner), n in counts.items():
+        found.setdefault(str(outer), {})[str(inner)] = int(n)
+    return found
+
+
+def count_latents(run: Run) -> int:
+    """Count the latents that are explained."""
+    sampled = run.read("latents", ["architecture", "sampled"])
+    return int((sampled["sampled"] & (sampled["architecture"] != "planted")).sum())
