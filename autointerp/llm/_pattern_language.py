@@ -82,6 +82,7 @@ def units(text: str) -> tuple[Unit, ...]:
     return tuple(Unit(match.group(), match.start()) for match in UNIT.finditer(text))
 
 
+@lru_cache(maxsize=2**15)
 def key(unit: str) -> str:
     """Return a unit as neighbours name it: lower case, a line break without its indentation."""
     return "\n" if unit.startswith("\n") else unit.lower()
@@ -89,13 +90,13 @@ def key(unit: str) -> str:
 
 def is_what(clause: Clause, unit: str) -> bool:
     """Tell whether a unit is what the clause names, whatever its neighbours."""
+    if clause.what == "lower":  # by far the most frequent
+        return key(unit) == clause.text
     match clause.what:
         case "word":
             return unit == clause.text
         case "alpha":
             return unit[0].isalpha()
-        case "lower":
-            return key(unit) == clause.text
         case "suffix":
             return unit.lower().endswith(clause.text) and unit.lower() != clause.text
         case "prefix+":  # only from free English: the word or one that continues it
@@ -118,15 +119,14 @@ def is_what(clause: Clause, unit: str) -> bool:
 
 def matches(clause: Clause, cut: Sequence[Unit]) -> list[tuple[int, int]]:
     """Return the character spans of a text's units that a clause means."""
-    keys = [key(unit.text) for unit in cut]
     n_after, n_before = len(clause.after), len(clause.before)
     found = []
     for i, unit in enumerate(cut):
         if not is_what(clause, unit.text):
             continue
-        if n_after and tuple(keys[max(0, i - n_after) : i]) != clause.after:
+        if n_after and tuple(key(one.text) for one in cut[max(0, i - n_after) : i]) != clause.after:
             continue
-        if n_before and tuple(keys[i + 1 : i + 1 + n_before]) != clause.before:
+        if n_before and tuple(key(one.text) for one in cut[i + 1 : i + 1 + n_before]) != clause.before:
             continue
         found.append(_focused(unit, clause.focus))
     return found
