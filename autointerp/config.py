@@ -1,7 +1,7 @@
 """The study file: what is measured, on what, by whom; frozen, unknown keys refused, all checked before any work.
 
 Every section is defined beside the code that uses it; this file only puts them together. Paths are relative to the
-directory the command runs in; `embedded` names what the package ships.
+directory the command runs in; `embedded/...` is what the package ships.
 """
 
 import difflib
@@ -27,9 +27,9 @@ from autointerp.corpus.base import WindowsConfig
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.errors import StudyError
 from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
-from autointerp.spending import LimitsConfig
 from autointerp.reconstruction.base import ReconstructionConfig
 from autointerp.scorers.base import ControlsConfig
+from autointerp.spending import LimitsConfig
 from autointerp.statistics.base import StatisticsConfig
 from autointerp.store import fingerprint
 from autointerp.subject.base import SubjectConfig
@@ -145,6 +145,12 @@ class Study(BaseModel):
     def fingerprint(self) -> str:
         """Hash everything that can change a result."""
         return fingerprint({key: value for key, value in dump(self).items() if key not in OPERATIONAL})
+
+
+def located(text: str) -> str:
+    """Return where a model or dictionary of the study is: `embedded/...` lies in the package."""
+    head, _, rest = text.partition("/")
+    return str(EMBEDDED / rest) if head == "embedded" else text
 
 
 def problems(error: ValidationError) -> list[str]:

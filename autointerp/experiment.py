@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from autointerp import __version__, ask, config, corpus
 from autointerp.dictionaries import loading
+from autointerp.dictionaries.spec import Dictionary
 from autointerp.examples.collect import Collection, collect
 from autointerp.examples.collect_device import Placed
 from autointerp.llm.base import LLM, Price, Served
@@ -48,20 +49,26 @@ class Experiment:
     @cached_property
     def subject(self) -> HookedSubject:
         """The subject model."""
-        return subject_model.load(self.study.subject)
+        wanted = self.study.subject
+        return subject_model.load(wanted.model_copy(update={"model": config.located(wanted.model)}))
+
+    @cached_property
+    def opened(self) -> list[Dictionary]:
+        """The dictionaries, memory-mapped."""
+        found = [one.model_copy(update={"source": config.located(one.source)}) for one in self.study.dictionaries]
+        return [loading.open_dictionary(one) for one in found]
 
     @cached_property
     def arms(self) -> list[Arm]:
         """The dictionaries with the sites they read and reconstruct, found in the subject."""
-        model = self.subject.model
-        opened = [loading.open_dictionary(one, device=str(self.subject.device)) for one in self.study.dictionaries]
+        model, device = self.subject.model, str(self.subject.device)
         return [
             Arm(
-                one,
+                one.to(device),
                 sites.resolve(model, one.site_in, "output" if one.architecture == "sae" else "input"),
                 sites.resolve(model, one.site_out, "output"),
             )
-            for one in opened
+            for one in self.opened
         ]
 
     @cached_property
@@ -101,12 +108,18 @@ class Experiment:
 
     def templates(self, stage: str) -> dict[str, str]:
         """Return the hashes of the templates that a stage renders."""
-        if stage == "explain":
-            members = [self.study.explainer]
-        else:
-            members = list(self.study.scorers) if stage == "judge" else []
+        members = {"explain": [self.study.explainer], "judge": self.study.scorers}.get(stage, [])
         built = [member.module.build(member.settings, self.prompts) for member in members]
         return {name: self.prompts.hash(name) for one in built for name in one.templates}
+
+    def inputs(self) -> list[object]:
+        """Return what tells whether the files the study names are still those that were read."""
+        paths = [Path(config.located(self.study.subject.model))]
+        if path := getattr(self.study.corpus.settings, "path", None):
+            paths.append(Path(path))
+        files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+        found: list[object] = [[file.name, *file.stat()[6:9:2]] for file in files if file.is_file()]
+        return [*found, *(arm.provenance.sha256 for arm in self.opened)]
 
     def provenance(self) -> dict[str, Any]:
         """Return what the manifest says of the study, the software and the machine."""

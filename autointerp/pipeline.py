@@ -24,7 +24,7 @@ STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ..
     "collect": (
         stages.collect,
         ("seed", "subject", "corpus", "windows", "dictionaries", "collection", "sampling", "examples"),
-        (),
+        ("inputs",),
     ),
     "reconstruct": (stages.reconstruct, ("reconstruction",), ("collect",)),
     "select": (stages.select_examples, ("controls",), ("collect",)),
@@ -68,7 +68,7 @@ def begin(experiment: Experiment, *, update: bool) -> None:
     """
     run, study = experiment.run, config.dump(experiment.study)
     path = run / "study.yaml"
-    if path.exists():
+    if path.exists() and run.stages():
         changed = config.changes(yaml.safe_load(path.read_text(encoding="utf-8")), study)
         matter = [line for line in changed if line.split(".")[0].split(":")[0] not in config.OPERATIONAL]
         if matter and not update:
@@ -85,7 +85,7 @@ def begin(experiment: Experiment, *, update: bool) -> None:
 def fingerprints(experiment: Experiment) -> dict[str, str]:
     """Return each stage's fingerprint: of its sections, of the templates it uses, and of the stages before it."""
     study = config.dump(experiment.study)
-    marks: dict[str, str] = {}
+    marks: dict[str, str] = {"inputs": fingerprint(experiment.inputs())}
     for name, (_, sections, before) in STAGES.items():
         settings = {section: study[section] for section in sections}
         marks[name] = fingerprint(
@@ -94,9 +94,7 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
     return marks
 
 
-def do(
-    experiment: Experiment, name: str, mark: str, work: Callable[[Experiment], dict[str, object]]
-) -> None:
+def do(experiment: Experiment, name: str, mark: str, work: Callable[[Experiment], dict[str, object]]) -> None:
     """Do one stage, unless it is done."""
     run = experiment.run
     if run.finished(name, mark):

@@ -63,12 +63,13 @@ def too_small(experiment: Experiment) -> str:
 
 def dictionaries_table(experiment: Experiment) -> pd.DataFrame:
     """One row per dictionary: what it is and where it came from."""
+    named = {one.name: one.source for one in experiment.study.dictionaries}
     rows = [
         {
             "dictionary": one.name, "architecture": one.architecture, "site": str(arm.site_in),
             "site_out": str(arm.site_out), "layer": sites.layer(arm.site_in), "k": one.k,
             "n_latents": one.n_latents, "d_in": one.d_in, "d_out": one.d_out, "seed": one.seed,
-            "format": one.provenance.format, "source": one.provenance.source, "revision": one.provenance.revision,
+            "format": one.provenance.format, "source": named[one.name], "revision": one.provenance.revision,
             "sha256": one.provenance.sha256,
         }
         for arm in experiment.arms
@@ -84,10 +85,8 @@ def reconstruct(experiment: Experiment) -> Counts:
         return {"documents": 0}
     windows = experiment.collected.windows
     documents = held_out_documents(windows, wanted, study.windows.context_length)
-    found = metrics.evaluate(
-        experiment.subject, experiment.arms, documents, wanted, bos=bos_id(experiment.subject.tokenizer, study.windows.bos),
-        seed=study.seed,
-    )  # fmt: skip
+    bos = bos_id(experiment.subject.tokenizer, study.windows.bos)
+    found = metrics.evaluate(experiment.subject, experiment.arms, documents, wanted, bos=bos, seed=study.seed)
     experiment.run.write("reconstruction", found, tables.RECONSTRUCTION)
     return {"documents": len(documents)}
 
@@ -96,7 +95,9 @@ def select_examples(experiment: Experiment) -> Counts:
     """Choose the windows of every sampled and planted latent; later stages need no subject and no tokenizer."""
     study, run, windows = experiment.study, experiment.run, experiment.collected.windows
     wanted, seed = study.examples, study.seed
-    pools = {split: contrast.pool(windows, held_out=split, size=wanted.pool_windows, seed=seed) for split in (True, False)}
+    pools = {
+        split: contrast.pool(windows, held_out=split, size=wanted.pool_windows, seed=seed) for split in (True, False)
+    }
     rules = planted.examples(
         windows, pools[True], n_rules=study.controls.n_planted, n_positives=wanted.n_positives,
         n_negatives=wanted.n_negatives, seed=seed,
@@ -110,7 +111,8 @@ def select_examples(experiment: Experiment) -> Counts:
             latents.loc[_key(latent), ["token_share", "peak_token"]] = [found.token_share, found.peak_token]
             for row in to_rows(examples):
                 writer.add(row)
-        for n_planted, examples in enumerate(rules, start=1):
+        for examples in rules:
+            n_planted += 1
             for row in to_rows(examples):
                 writer.add(row)
     run.write("latents", latents.reset_index(), tables.LATENTS)
@@ -282,7 +284,9 @@ def read_explanations(run: Run) -> Iterator[Explanation]:
     """Yield the run's explanations, failed ones too."""
     for row in run.read("explanations").to_dict("records"):
         latent = LatentId(row["dictionary"], row["site"], row["latent"])
-        rest = {name: row[name] for name in ("explanation_id", "explainer", "prompt_hash", "raw", "status", "n_retries")}
+        rest = {
+            name: row[name] for name in ("explanation_id", "explainer", "prompt_hash", "raw", "status", "n_retries")
+        }
         yield Explanation(latent=latent, text=row["text"] if row["status"] == "ok" else None, **rest)
 
 

@@ -1,4 +1,4 @@
-"""What a finished run prints: a table of the dictionaries, the comparisons in words, the controls, where it all lies."""
+"""What a finished run prints: tables of the dictionaries, comparisons in words, controls, where it all lies."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -22,11 +22,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     _study.add_arguments(parser)
     group = parser.add_argument_group("how it runs")
-    group.add_argument("--update", action="store_true",
-                       help="the run directory holds an older version of this study: redo what the change touches")  # fmt: skip
+    group.add_argument(
+        "--update", action="store_true", help="DIR holds an older version of this study: redo what the change touches"
+    )
     group.add_argument("--no-cache", action="store_true", help="neither keep nor reuse LLM replies")
-    group.add_argument("--dry-run", action="store_true",
-                       help="collect, then print the calls, tokens and money that explaining and judging would take")  # fmt: skip
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="collect, then print the calls, tokens and money that the LLMs would take",
+    )
     group.add_argument("--json", action="store_true", help="print summary.json instead of tables")
 
 
