@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from autointerp import __version__, config, stages
+from autointerp import __version__, config, dry_run, stages
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import Experiment
@@ -58,6 +58,16 @@ def score(study: config.Study, path: Path, *, update: bool = False, cache: bool 
                 return run
         stages.report(experiment)
     return run
+
+
+def plan(study: config.Study, path: Path, *, update: bool = False) -> list[str]:
+    """Collect and select, then say in a line per LLM what explaining and judging would take; no LLM is asked.
+
+    Raises:
+        UserError: as `score`.
+    """
+    run = score(study, path, update=update, until="select")
+    return [planned.words() for planned in dry_run.plan(Experiment(study=study, run=run))]
 
 
 def begin(experiment: Experiment, *, update: bool) -> None:

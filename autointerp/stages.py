@@ -72,8 +72,7 @@ def dictionaries_table(experiment: Experiment) -> pd.DataFrame:
             "format": one.provenance.format, "source": named[one.name], "revision": one.provenance.revision,
             "sha256": one.provenance.sha256,
         }
-        for arm in experiment.arms
-        for one in [arm.dictionary]
+        for arm, one in zip(experiment.arms, experiment.opened, strict=True)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -293,7 +292,7 @@ def read_explanations(run: Run) -> Iterator[Explanation]:
 def nested(counts: pd.Series) -> Counts:
     """Turn counts under two keys into a dict of dicts, for JSON."""
     found: Counts = {}
-    for (outer, inner), n in counts.items():
+    for (outer, inner), n in counts.to_dict().items():  # pyright: ignore[reportGeneralTypeIssues]
         found.setdefault(str(outer), {})[str(inner)] = int(n)
     return found
 

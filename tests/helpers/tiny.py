@@ -42,22 +42,27 @@ def model(family: str, seed: int = 0, **changes: Any) -> Any:
     return made.eval()
 
 
-def tokenizer(bos: str | None = "<s>") -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer whose tokens can split a UTF-8 character."""
+def tokenizer(
+    bos: str | None = "<s>",
+    words: str = "the cat sat on the mat and the dog ran after the cat ",
+    size: int = VOCABULARY,
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer, learnt from `words`, whose tokens can split a UTF-8 character."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     special = [bos] if bos else []
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=size, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )  # fmt: skip
-    made.train_from_iterator(["the cat sat on the mat and the dog ran after the cat " * 20], trainer)
+    made.train_from_iterator([words * 20], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=bos)
 
 
-def save(folder: Path, family: str = "llama", bos: str | None = "<s>") -> Path:
-    """A Hugging Face folder with model and tokenizer."""
-    model(family).save_pretrained(folder)
-    tokenizer(bos).save_pretrained(folder)
+def save(folder: Path, family: str = "llama", bos: str | None = "<s>", words: str = "", **changes: Any) -> Path:
+    """A Hugging Face folder with model and tokenizer; `changes` are settings of the model."""
+    model(family, **changes).save_pretrained(folder)
+    made = tokenizer(bos, words, changes.get("vocab_size", VOCABULARY)) if words else tokenizer(bos)
+    made.save_pretrained(folder)
     return folder
