@@ -1,0 +1,176 @@
+"""One pass trains all arms; a killed run goes on bit by bit; bad input stops with the last good checkpoint kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from autointerp import dictionaries
+from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, SubjectError
+from autointerp.records import Site
+from autointerp.subject.model import HookedSubject
+from autointerp.train.base import TrainConfig
+from autointerp.train.contexts import Contexts, write_contexts
+from autointerp.train.run import Reads, train
+from tests.helpers import tiny
+
+READS = {"layers.1.mlp": Reads(Site("model.layers.1.mlp", "input"), Site("model.layers.1.mlp", "output"))}
+TEXTS = [f"the cat {i} sat on the mat and the dog ran after {i * 7} cats" for i in range(200)]
+ROOT = Path(__file__).parents[2]
+
+
+def config(**changes: Any) -> TrainConfig:
+    settings = {
+        "sites": ["layers.1.mlp"], "latents": [32], "k": [4], "n_tokens": 4000, "context_length": 32,
+        "contexts_per_step": 5, "lr": 0.01, "log_steps": 5,
+    }  # fmt: skip
+    return TrainConfig.model_validate({**settings, **changes})
+
+
+def subject() -> HookedSubject:
+    return HookedSubject(tiny.model("llama"), tiny.tokenizer(), fingerprint="tiny")
+
+
+def contexts(folder: Path, wanted: TrainConfig) -> Contexts:
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_contexts(TEXTS, tiny.tokenizer(), wanted, folder / "contexts.bin", lambda _: None)
+
+
+def weights(out: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {str(path.relative_to(out)): load_file(path) for path in sorted(out.rglob("sae.safetensors"))}
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_all_arms_learn_in_one_pass_over_the_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 architectures x 2 k x 2 seeds see each batch's activations, computed once; each ends better than the mean."""
+    wanted, calls = config(k=[2, 4], seeds=[0, 1]), []
+    capture = HookedSubject.capture
+    monkeypatch.setattr(HookedSubject, "capture", lambda *args: calls.append(1) or capture(*args))
+    found = train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
+    n_steps = 4000 // (5 * 32)
+    assert len(calls) == n_steps + 1  # the first batch also gives the mean that b_dec starts at
+    assert len(found) == 12
+    last = {(line["architecture"], line["k"], line["seed"]): line for line in log(tmp_path)}
+    assert all(line["fvu"] < 1 for line in last.values())
+    for (architecture, k, seed), line in last.items():
+        if k == 2:
+            assert line["fvu"] > last[(architecture, 4, seed)]["fvu"]
+
+
+def test_checkpoints_are_read_back_as_what_was_trained(tmp_path: Path) -> None:
+    """The loader finds site, architecture, k and seed; its FVU on the last batch is near the log's."""
+    wanted = config(seeds=[3])
+    model = subject()
+    rows = contexts(tmp_path, wanted)
+    for arm, folder in train(model, READS, rows, wanted, tmp_path).items():
+        read = dictionaries.load(folder, name="d")
+        assert (read.architecture, read.k, read.n_latents, read.seed) == (arm.architecture, 4, 32, 3)
+        ids, text = rows.batch(wanted, 24)
+        acts = model.capture(ids, None, [READS["layers.1.mlp"].site_in, READS["layers.1.mlp"].site_out])
+        y = acts[READS["layers.1.mlp"].site_out][text]
+        x = y if arm.architecture == "sae" else acts[READS["layers.1.mlp"].site_in][text]
+        fvu = ((read.reconstruct(x) - y).square().sum() / (y - y.mean(0)).square().sum()).item()
+        logged = [line["fvu"] for line in log(tmp_path) if line["architecture"] == arm.architecture][-1]
+        assert fvu == pytest.approx(logged, rel=0.2)
+
+
+SCRIPT = "import sys; from pathlib import Path; from tests.train import test_run; test_run.long_run(Path(sys.argv[1]))"
+
+
+def long_run(out: Path) -> None:
+    """75 steps with AuxK on, a checkpoint after each."""
+    torch.set_num_threads(1)
+    wanted = config(checkpoint_s=1e-9, n_tokens=12000, epochs=9, auxk_weight=0.1, dead_after=300)
+    train(subject(), READS, contexts(out, wanted), wanted, out)
+
+
+def test_a_killed_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
+    """kill -9 part-way, start again: weights and log are those of a run that was never stopped."""
+    stopped = tmp_path / "stopped"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(stopped)], env=environment, stderr=subprocess.DEVNULL)
+    while not (stopped / "log.jsonl").exists() or len((stopped / "log.jsonl").read_text().splitlines()) < 12:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < torch.load(stopped / "state.pt", weights_only=True)["step"] < 75
+    threads = torch.get_num_threads()
+    long_run(stopped)
+    long_run(tmp_path / "whole")
+    torch.set_num_threads(threads)
+    one, other = weights(tmp_path / "whole"), weights(stopped)
+    assert len(one) == 3
+    assert one.keys() == other.keys()
+    for name, tensors in one.items():
+        assert all(torch.equal(tensor, other[name][key]) for key, tensor in tensors.items())
+    lines, again = ([{**line, "seconds": 0} for line in log(out)] for out in (tmp_path / "whole", stopped))
+    assert lines == again
+
+
+def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
+    wanted = config(architectures=["sae"])
+    train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
+    changed = config(architectures=["sae"], lr=0.02)
+    with pytest.raises(RunDirectoryError, match=r"lr: 0\.01 -> 0\.02"):
+        train(subject(), READS, contexts(tmp_path, changed), changed, tmp_path)
+
+
+def test_too_little_text_says_what_would_do(tmp_path: Path) -> None:
+    wanted = config(n_tokens=10**6)
+    with pytest.raises(
+        CorpusError, match=r"less than the budget n_tokens = 1,000,000: give more text, raise epochs to"
+    ):
+        train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
+    with pytest.raises(CorpusError, match="less than one context"):
+        write_contexts(["cat"], tiny.tokenizer(), wanted, tmp_path / "none.bin", lambda _: None)
+
+
+def test_nan_activations_stop_it_and_say_where(tmp_path: Path) -> None:
+    broken = subject()
+    with torch.no_grad():
+        broken.model.model.layers[1].mlp.up_proj.weight[0, 0] = torch.nan
+    wanted = config()
+    with pytest.raises(SubjectError, match=r"layers\.1\.mlp\.output: \d+ of \d+ tokens have NaN .* at step 0"):
+        train(broken, READS, contexts(tmp_path, wanted), wanted, tmp_path)
+
+
+def test_a_diverged_loss_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """A rate of 1e30 overflows float32 within a few steps."""
+    wanted = config(architectures=["transcoder"], lr=1e30, checkpoint_s=1e-9, warmup_steps=0)
+    with pytest.raises(DictionaryError, match=r"transcoder_m32_k4_seed0 .* at step \d+; the last checkpoint"):
+        train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in kept["arms"][0]["weights"].values())
+
+
+def test_a_module_that_changes_the_width_is_refused(tmp_path: Path) -> None:
+    reads = {"up": Reads(Site("model.layers.1.mlp.up_proj", "input"), Site("model.layers.1.mlp.up_proj", "output"))}
+    wanted = config(sites=["up"])
+    with pytest.raises(DictionaryError, match=r"up_proj.input is 16 wide, .*up_proj.output 32"):
+        train(subject(), reads, contexts(tmp_path, wanted), wanted, tmp_path)
+
+
+def test_every_row_is_bos_and_text_and_no_row_repeats_in_an_epoch(tmp_path: Path) -> None:
+    """BOS is no text; the 25 steps of 5 rows cover 125 different rows."""
+    wanted = config()
+    rows = contexts(tmp_path, wanted)
+    seen = []
+    for step in range(rows.n_steps(wanted)):
+        ids, text = rows.batch(wanted, step)
+        assert (ids[:, 0] == 0).all()
+        assert torch.equal(text, ids != 0)
+        seen += [tuple(row.tolist()) for row in ids]
+    assert len(seen) == 125
+    assert len(set(seen)) > 120
