@@ -20,17 +20,28 @@ def decoder(tokenizer: Any) -> Callable[[NDArray[np.integer]], tuple[str, ...]]:
     character has it whole; what stays incomplete at the window's end is a replacement character.
     """
     to_bytes = _token_bytes(tokenizer)
-    known: dict[int, bytes] = {}
+    spelt: dict[int, bytes] = {}
+    whole: dict[int, str | None] = {}  # the text of a token that is whole characters, None for others
+
+    def learn(token: int) -> None:
+        spelt[token] = to_bytes(token)
+        try:
+            whole[token] = spelt[token].decode()
+        except UnicodeDecodeError:
+            whole[token] = None
 
     def pieces(ids: NDArray[np.integer]) -> tuple[str, ...]:
+        tokens = ids.tolist()
+        for token in tokens:
+            if token not in whole:
+                learn(token)
+        texts = [whole[token] for token in tokens]
+        if None not in texts:
+            return tuple(texts)  # pyright: ignore[reportReturnType]
         reader = codecs.getincrementaldecoder("utf-8")("replace")
-        found = []
-        for token in ids.tolist():
-            if token not in known:
-                known[token] = to_bytes(token)
-            found.append(reader.decode(known[token]))
-        rest = reader.decode(b"", final=True)
-        return (*found[:-1], found[-1] + rest) if found else ()
+        found = [reader.decode(spelt[token]) for token in tokens]
+        found[-1] += reader.decode(b"", final=True)
+        return tuple(found)
 
     return pieces
 

@@ -141,7 +141,9 @@ class TokenStore:
     def _tokens(self, start: int = 0, end: int | None = None) -> NDArray[np.integer]:
         n = (self._layout.n_tokens if end is None else end) - start
         path = self.folder / "tokens.bin"
-        return np.memmap(path, dtype=self._dtype, mode="r", offset=start * self._dtype.itemsize, shape=(n,))
+        return np.memmap(path, dtype=self._dtype, mode="r", offset=start * self._dtype.itemsize, shape=(n,)).view(
+            np.ndarray
+        )
 
     def _wait(self) -> tuple[Segments, NDArray[np.bool_]]:
         with self._changed:

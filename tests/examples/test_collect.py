@@ -1,7 +1,7 @@
 """Collection gives exactly what a naive dense loop gives, and gives it again after any interruption."""
 
-import functools
-import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,64 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autointerp import corpus
-from autointerp.corpus.base import Document, WindowsConfig
 from autointerp.errors import DictionaryError, RunDirectoryError, SiteError, StudyError, SubjectError
-from autointerp.examples import collect as collecting
-from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
+from autointerp.examples.base import CollectConfig, SamplingConfig
 from autointerp.examples.collect import Collection
 from autointerp.examples.collect_device import Placed
 from autointerp.records import Site
 from autointerp.subject.model import HookedSubject
-from tests.helpers import tiny
+from tests.helpers import interrupted, tiny
+from tests.helpers.collecting import MLP, arms, run, subject, texts
 from tests.helpers.dictionaries import dictionary
-
-MLP = "model.layers.1.mlp"
-WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "after", "café", "😀", "and", "x1", "zebra."]
-LENIENT = ExamplesConfig(min_windows=1, n_explain=1, n_positives=1, n_negatives=1)
-
-
-def texts(n: int, seed: int = 0, longest: int = 60) -> list[str]:
-    rng = random.Random(seed)
-    return [" ".join(rng.choices(WORDS, k=rng.randint(0, longest))) for _ in range(n)]
-
-
-@functools.cache
-def subject(dtype: torch.dtype = torch.float64) -> HookedSubject:
-    return HookedSubject(tiny.model("llama").to(dtype), tiny.tokenizer(), fingerprint=f"llama {dtype}")
-
-
-def arms() -> list[Placed]:
-    """Every architecture and several activations, on the two sides of one MLP and on another layer."""
-    before, after, other = Site(MLP, "input"), Site(MLP, "output"), Site("model.layers.0.mlp", "output")
-    return [
-        Placed(dictionary("sae", "sae"), after),
-        Placed(dictionary("transcoder", "transcoder", k=3, seed=1), before),
-        Placed(dictionary("skip", "skip-transcoder", seed=2), before),
-        Placed(dictionary("relu", "sae", "relu", seed=3), after),
-        Placed(dictionary("jump", "transcoder", "jumprelu", seed=4), before),
-        Placed(dictionary("groups", "sae", "groupmax", seed=5), other),
-    ]
-
-
-def run(
-    folder: Path,
-    documents: Sequence[str],
-    placed: list[Placed],
-    windows: dict | None = None,
-    under=None,
-    **changes: object,
-) -> Collection:  # fmt: skip
-    config = WindowsConfig.model_validate({"context_length": 16, "window_length": 4} | (windows or {}))
-    under = under or subject()
-    tokens = corpus.read(
-        (Document(i, text) for i, text in enumerate(documents)), under.tokenizer, config, folder / "tokens", seed=3
-    )
-    arguments = {
-        "collection": CollectConfig(batch_tokens=64, shard_tokens=128), "sampling": SamplingConfig(n_latents="all"),
-        "examples": LENIENT,
-    } | changes  # fmt: skip
-    return collecting.collect(under, placed, tokens, folder=folder, seed=3, **arguments)  # type: ignore[arg-type]
 
 
 def contexts_of(documents: Sequence[str], length: int, bos: bool, packed: bool) -> list[list[tuple[int, int, int]]]:
@@ -309,3 +260,21 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "shards").write_text("a file where the folder should be")
     with pytest.raises(RunDirectoryError, match="cannot be written"):
         run(tmp_path, texts(9), arms()[:1])
+
+
+@pytest.mark.parametrize("n", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_the_same(tmp_path: Path, n: int) -> None:
+    """kill -9, n times, while it tokenises, surveys, thins, computes or writes: the files are those of one run."""
+    command = [sys.executable, "-m", "tests.helpers.interrupted", str(tmp_path / "killed"), str(n)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    n_killed = int(done.stdout.split()[-1])
+    assert n_killed >= n / 2, "most runs ended before they were killed: the test tests little"
+    whole = interrupted.work(tmp_path / "whole")
+    resumed = interrupted.work(tmp_path / "killed")
+    assert resumed.counts["tokens_computed"] == 0
+    pd.testing.assert_frame_equal(whole.latents, resumed.latents)
+    names = sorted(path.name for path in (tmp_path / "whole/shards").glob("*.safetensors"))
+    assert len(names) > 10
+    for name in names:
+        assert (tmp_path / "killed/shards" / name).read_bytes() == (tmp_path / "whole/shards" / name).read_bytes()

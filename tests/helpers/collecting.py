@@ -1,0 +1,66 @@
+"""Collection on a tiny model with dictionaries of every architecture."""
+
+import functools
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from autointerp import corpus
+from autointerp.corpus.base import Document, WindowsConfig
+from autointerp.examples import collect as collecting
+from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
+from autointerp.examples.collect import Collection
+from autointerp.examples.collect_device import Placed
+from autointerp.records import Site
+from autointerp.subject.model import HookedSubject
+from tests.helpers import tiny
+from tests.helpers.dictionaries import dictionary
+
+MLP = "model.layers.1.mlp"
+WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "after", "café", "😀", "and", "x1", "zebra."]
+LENIENT = ExamplesConfig(min_windows=1, n_explain=1, n_positives=1, n_negatives=1)
+
+
+def texts(n: int, seed: int = 0, longest: int = 60) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(0, longest))) for _ in range(n)]
+
+
+@functools.cache
+def subject(dtype: torch.dtype = torch.float64) -> HookedSubject:
+    return HookedSubject(tiny.model("llama").to(dtype), tiny.tokenizer(), fingerprint=f"llama {dtype}")
+
+
+def arms() -> list[Placed]:
+    """Every architecture and several activations, on the two sides of one MLP and on another layer."""
+    before, after, other = Site(MLP, "input"), Site(MLP, "output"), Site("model.layers.0.mlp", "output")
+    return [
+        Placed(dictionary("sae", "sae"), after),
+        Placed(dictionary("transcoder", "transcoder", k=3, seed=1), before),
+        Placed(dictionary("skip", "skip-transcoder", seed=2), before),
+        Placed(dictionary("relu", "sae", "relu", seed=3), after),
+        Placed(dictionary("jump", "transcoder", "jumprelu", seed=4), before),
+        Placed(dictionary("groups", "sae", "groupmax", seed=5), other),
+    ]
+
+
+def run(
+    folder: Path,
+    documents: Sequence[str],
+    placed: list[Placed],
+    windows: dict | None = None,
+    under=None,
+    **changes: object,
+) -> Collection:  # fmt: skip
+    config = WindowsConfig.model_validate({"context_length": 16, "window_length": 4} | (windows or {}))
+    under = under or subject()
+    tokens = corpus.read(
+        (Document(i, text) for i, text in enumerate(documents)), under.tokenizer, config, folder / "tokens", seed=3
+    )
+    arguments = {
+        "collection": CollectConfig(batch_tokens=64, shard_tokens=128), "sampling": SamplingConfig(n_latents="all"),
+        "examples": LENIENT,
+    } | changes  # fmt: skip
+    return collecting.collect(under, placed, tokens, folder=folder, seed=3, **arguments)  # type: ignore[arg-type]
