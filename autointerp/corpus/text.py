@@ -21,9 +21,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(description="a text file, a folder of .txt files, or a glob")
-    split: Literal["blank_lines", "separator", "heading", "file"] = Field(
-        default="blank_lines",
-        description="what ends a document: a blank line, `separator`, a `heading` line, or the file",
+    split: Literal["auto", "blank_lines", "lines", "separator", "heading", "file"] = Field(
+        default="auto",
+        description="what ends a document: a blank line, every line, `separator`, a `heading` line, or the file; auto: "
+        "`separator` where a file's first MiB has it, else blank lines where it has any, else every line",
     )
     separator: str = Field(
         default="<|endoftext|>", min_length=1, description="text between documents, for split: separator"
@@ -60,12 +61,21 @@ def documents(config: Config) -> Iterator[Document]:
 
 
 def _texts(path: Path, config: Config) -> Iterator[str]:
-    if config.split == "separator":
-        return _between(path, config.separator)
-    if config.split == "file":
+    split = _guess(path, config.separator) if config.split == "auto" else config.split
+    if split in {"separator", "lines"}:
+        return _between(path, "\n" if split == "lines" else config.separator)
+    if split == "file":
         return iter([path.read_text(encoding="utf-8")])
-    starts = re.compile(config.heading).search if config.split == "heading" else None
+    starts = re.compile(config.heading).search if split == "heading" else None
     return _runs(path, starts)
+
+
+def _guess(path: Path, separator: str) -> str:
+    with path.open(encoding="utf-8") as file:
+        head = file.read(CHUNK_CHARACTERS)
+    if separator in head:
+        return "separator"
+    return "blank_lines" if re.search(r"\S[^\S\n]*\n\s*\n\s*\S", head) else "lines"
 
 
 def _between(path: Path, separator: str) -> Iterator[str]:

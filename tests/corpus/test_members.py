@@ -32,12 +32,20 @@ def test_members_have_settings_and_documents(name: str) -> None:
         ("blank_lines", "\n \n\n", {}),
         ("separator", "<|end|>", {"separator": "<|end|>"}),
         ("heading", "\n", {"heading": "^(The|A |Third)"}),
+        ("auto", "\n \n\n", {}),
+        ("auto", "\n<|endoftext|>\n", {}),
     ],
 )
 def test_text_is_split_as_set(tmp_path: Path, split: str, between: str, more: dict[str, str]) -> None:
     path = tmp_path / "texts.txt"
     path.write_text(between.join(TEXTS) + between, encoding="utf-8")
     assert list(text.documents(text.Config(path=str(path), split=split, **more))) == EXPECTED  # type: ignore[arg-type]
+
+
+def test_text_without_blank_lines_or_separators_is_a_document_a_line(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("one\ntwo\n", encoding="utf-8")
+    found = text.documents(text.Config(path=str(tmp_path / "texts.txt")))
+    assert [document.text for document in found] == ["one", "two"]
 
 
 def test_a_separator_may_lie_across_two_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

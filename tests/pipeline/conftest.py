@@ -14,27 +14,9 @@ from tests.helpers import tiny
 
 NOUNS = ["cat", "dog", "bird", "fish", "tree", "house", "river", "stone", "apple", "chair"]
 FILLERS = [
-    "the",
-    "a",
-    "one",
-    "this",
-    "every",
-    "old",
-    "young",
-    "small",
-    "green",
-    "quiet",
-    "ran",
-    "sat",
-    "saw",
-    "took",
-    "over",
-    "under",
-    "near",
-    "with",
-    "and",
-    "then",
-]
+    "the", "a", "one", "this", "every", "old", "young", "small", "green", "quiet", "ran", "sat", "saw", "took", "over",
+    "under", "near", "with", "and", "then",
+]  # fmt: skip
 
 
 def text(n_documents: int, seed: int = 0) -> str:
@@ -71,7 +53,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder / "subject")
-    embeddings = AutoModelForCausalLM.from_pretrained(folder / "subject").get_input_embeddings().weight.detach()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder / "subject")
+    embeddings = model.get_input_embeddings().weight.detach()
     unit = embeddings / embeddings.norm(dim=1, keepdim=True)
     ids = [tokenizer(f" {noun}")["input_ids"] for noun in NOUNS]
     assert all(len(one) == 1 for one in ids), "every noun is one token of the test's tokenizer"

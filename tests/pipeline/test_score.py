@@ -37,11 +37,11 @@ def scores(run: Run) -> pd.Series:
 
 def test_known_latents_are_explained_by_their_token_and_score_high(finished: Run) -> None:
     """A latent that fires on one noun is explained by that noun; random directions score lower."""
-    told = finished.read("explanations").set_index(["dictionary", "latent"])["text"]
-    pieces = finished.read("latents").set_index(["dictionary", "latent"])["peak_token"]
-    for (name, latent), text in told.items():
-        if name == "known":
-            assert f'"{pieces[name, latent].strip()}"' in text
+    told = finished.read("explanations").merge(finished.read("latents"), on=["dictionary", "site", "latent"])
+    told = told[told["dictionary"] == "known"]
+    assert len(told) == 6
+    for text, piece in zip(told["text"], told["peak_token"], strict=True):
+        assert f'"{piece.strip()}"' in text
     found = scores(finished)
     assert found["known", "detection"] > 0.95
     assert found["known", "fuzzing"] > 0.95
