@@ -12,6 +12,7 @@ METRICS = [
     ("ce_increase", "CE increase (nats)", 3), ("fvu", "FVU", 3), ("kl", "KL (nats)", 3), ("l0", "L0", 1),
     ("dead_share", "dead", 3), ("dense_share", "dense", 3),
 ]  # fmt: skip
+CONTROLS = ["shuffled", "empty", "planted", "missing", "duplicate", "lexical"]
 # Comparisons shown as cards before the page refers to the figure.
 MAX_CARDS = 12
 
@@ -64,7 +65,7 @@ def _cards(headlines: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
         cards.append({
             "title": f"{second} against {first}", "where": f"{row['scorer']}{', ' + where if where else ''}",
             "diff": f"{row['diff']:+.3f}", "interval": f"[{row['ci95_lo']:+.3f}, {row['ci95_hi']:+.3f}]",
-            "verdict": str(row["verdict"]), "words": words,
+            "verdict": str(row["verdict"]), "words": "" if row["verdict"] == "invalid" else words,
         })  # fmt: skip
     return cards, len(ordered) - len(cards)
 
@@ -108,6 +109,7 @@ def _reconstruction(run: ReportRun) -> list[dict[str, Any]]:
 def _controls(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows over all dictionaries; they decide. Chance is what a share or a score is expected to be near."""
     rows = table[table["dictionary"] == "all"].to_dict("records") if len(table) else []
+    rows.sort(key=lambda row: CONTROLS.index(row["control"]) if row["control"] in CONTROLS else len(CONTROLS))
     for row in rows:
         row["expected_text"] = f"{row['expected']:g}" if row["status"] != "informative" else "–"
     return [{str(key): value for key, value in row.items()} for row in rows]

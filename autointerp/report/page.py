@@ -18,6 +18,7 @@ from markupsafe import Markup
 from autointerp import __version__
 from autointerp.report._facts import facts
 from autointerp.report._payload import Payload, packed, payload, plain
+from autointerp.report.print import page_figures
 from autointerp.report.run import ReportRun
 from autointerp.store import write_atomically
 
@@ -42,7 +43,7 @@ def write_report(run: ReportRun | Path | str, out: Path | None = None) -> Path:
     run = run if isinstance(run, ReportRun) else ReportRun(run)
     out = run.path / "report.html" if out is None else out
     plotly = _plotly()
-    figures = _figures(run)
+    figures = page_figures(run)
     fixed = len(plotly[1]) + len(packed(figures["specs"])) + 200_000
     data = payload(run)
     if data.n_bytes + fixed > LIMIT_BYTES:
@@ -79,11 +80,6 @@ def _plotly() -> tuple[str, str]:
 
     code = get_plotlyjs()
     return code, base64.b64encode(gzip.compress(code.encode(), 9, mtime=0)).decode()
-
-
-def _figures(run: ReportRun) -> dict[str, Any]:
-    """Data of the page's figures: what the template shows around them, and what Plotly draws."""
-    return {"shown": [], "specs": {}}
 
 
 def _hash(script: str) -> str:

@@ -38,6 +38,11 @@ class LatentView:
         texts = self.explanations["text"].dropna()
         return str(texts.iloc[0]) if len(texts) else None
 
+    def _repr_html_(self) -> str:
+        from autointerp.report.terminal import latent_html
+
+        return latent_html(self)
+
 
 class ReportRun:
     """The tables of a run directory as DataFrames, read when first asked for. Needs no torch.

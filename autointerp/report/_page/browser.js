@@ -50,6 +50,7 @@ function matches(row) {
 }
 
 function cellScore(value) {
+  if (index.scorers.length > 1) return el("td", { class: "num" }, fixed(value));
   const share = isNumber(value) ? Math.max(0, Math.min(1, value)) * 100 : 0;
   return el("td", { class: "num" }, fixed(value), el("span", { class: "meter", style: `--share: ${share}%`, "aria-hidden": "true" }));
 }

@@ -31,13 +31,20 @@ function fold(title, content, isOpen = false) {
   return node;
 }
 
+const CONTROL_ORDER = ["none", "lexical", "duplicate", "shuffled", "empty", "planted"];
+function scoresOf(data) {
+  const sorted = [...data.scores].sort((a, b) => CONTROL_ORDER.indexOf(a.control) - CONTROL_ORDER.indexOf(b.control));
+  const own = sorted.filter((row) => row.control === "none"), others = sorted.filter((row) => row.control !== "none");
+  return [own.length ? scoreTable(own) : el("p", { class: "note" }, "It has no score."), others.length ? fold("Its controls", () => [scoreTable(others)]) : null];
+}
+
 function scoreTable(found) {
-  const head = ["Scorer", "Explanation", "Score", "Recall", "Specificity", "AUROC", "Items", "Unanswered"];
+  const head = ["Scorer", "Explanation", "Score", "Recall", "Specificity", "AUROC", "Items", "Lost"];
   const words = { none: "its own", shuffled: "another latent's (control)", empty: "none (control)", lexical: "its modal tokens, no judge", duplicate: "its own, asked again" };
   const lines = found.map((row) => el("tr", {}, el("th", { scope: "row" }, row.scorer), el("td", {}, words[row.control] ?? row.control),
     ...[row.score, row.recall, row.specificity, row.auroc].map((value) => el("td", { class: "num" }, fixed(value))),
     el("td", { class: "num" }, row.n), el("td", { class: "num" }, row.unanswered)));
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Scores of this latent" },
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Scores of this latent, ${found[0].control === "none" ? "own explanation" : "controls"}` },
     el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, lines)));
 }
 
@@ -137,7 +144,7 @@ function describe(row, data) {
   return [
     el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
     el("h3", {}, nameOf(row)), words, el("ul", { class: "chips" }, chips.map((chip) => el("li", {}, chip))),
-    scoreTable(data.scores),
+    ...scoresOf(data).filter(Boolean),
     el("div", { class: "pair" }, histogram(data), logitsOf(data)),
     ...exampleParts(data),
     fold("The judge's answers", () => answersOf(data)),

@@ -1,0 +1,32 @@
+"""An export is one file `autointerp/report/exports/<name>.py`: a `Config` and `write`, which says what it left out."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from autointerp.report.run import ReportRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What an export wrote: the files, counts of what they hold, and counts of what was left out, by reason."""
+
+    files: list[str]
+    counts: dict[str, int]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+class ExportModule(Protocol):
+    """The members that every export file has."""
+
+    Config: type[BaseModel]
+
+    def write(self, run: ReportRun, out: Path, config: Any) -> Export:
+        """Write the export into the folder `out`."""
+        ...

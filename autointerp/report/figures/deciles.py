@@ -1,0 +1,149 @@
+"""Where the judge errs: recall by activation decile, and specificity by kind of negative."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from autointerp import tables
+from autointerp.report.figures.base import (
+    MARKERS,
+    SYMBOLS,
+    arms,
+    colour,
+    error_bars,
+    grid_layout,
+    interval_columns,
+    on,
+    panels,
+    role,
+    scorers_of,
+    simultaneous,
+    with_arm,
+)  # fmt: skip
+from autointerp.report.run import ReportRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "Recall by decile, specificity by kind of negative"
+SIZE: Literal["column", "page"] = "page"
+NEEDS = "judgements of positives with activation deciles"
+KINDS = ("random", "mismarked", "hard")
+LEVEL = 0.95
+
+
+def data(run: ReportRun) -> pd.DataFrame:
+    """One row per dictionary, scorer and decile (`bin` 1..10) or kind of negative; intervals hold together."""
+    judged = run.judgements
+    judged = judged[
+        (judged["control"] == "none") & (judged["answer"] != "unanswered") & (judged["scorer"] != "intruder")
+    ]
+    judged = judged[judged["dictionary"].isin(run.dictionaries["dictionary"])]
+    if judged.empty:
+        return pd.DataFrame()
+    positive = judged["kind"] == "positive"
+    label = pd.Series(np.where(positive, (judged["stratum"] + 1).astype(str), judged["kind"]), index=judged.index)
+    right = (judged["answer"] == "yes") == judged["truth"]
+    rates = right.groupby([judged[name] for name in [*tables.KEY, "scorer"]] + [label.rename("bin")], sort=False).mean()
+    known = run.latents[[*tables.KEY, "architecture", "inclusion_probability"]]
+    table = with_arm(rates.rename("rate").reset_index().merge(known, on=tables.KEY))
+    table["curve"] = np.where(table["bin"].isin(KINDS), "specificity", "recall")
+    rows = []
+    for (curve, scorer, arm, architecture), part in table.groupby(
+        ["curve", "scorer", "arm", "architecture"], sort=False
+    ):
+        bins = sorted(part["bin"].unique(), key=_order)
+        for name in bins:
+            inside = part[part["bin"] == name]
+            weights = 1 / inside["inclusion_probability"].to_numpy(float)
+            found = interval_columns(inside["rate"].to_numpy(float), weights, simultaneous(LEVEL, len(bins)))
+            rows.append(
+                {"curve": curve, "scorer": scorer, "arm": arm, "architecture": architecture, "bin": name, **found}
+            )
+    return pd.DataFrame(rows)
+
+
+def _order(name: str) -> int:
+    return 20 + KINDS.index(name) if name in KINDS else int(name)
+
+
+def _bins(table: pd.DataFrame) -> list[str]:
+    """Deciles weakest first, then a gap, then the kinds of negatives."""
+    return sorted(table["bin"].unique(), key=_order)
+
+
+def caption(table: pd.DataFrame) -> str:
+    """Say what the bands are."""
+    return (
+        "Share of judged contexts that the judge gets right, averaged over latents: activating contexts by "
+        "activation decile "
+        "(10 strongest), then silent contexts by kind. Bars: 95 %, simultaneous over a dictionary's deciles "
+        "and over its "
+        "kinds (Bonferroni)."
+    )
+
+
+def height(table: pd.DataFrame) -> float:
+    """One row of panels."""
+    return 2.3
+
+
+def draw(table: pd.DataFrame, figure: "Figure") -> None:
+    """Draw one curve per dictionary, shifted so that bars do not hide each other."""
+    names, bins = arms(table), _bins(table)
+    places = {name: at + (0.6 if name in KINDS else 0) for at, name in enumerate(bins)}
+    for axis, scorer in zip(panels(figure, scorers_of(table)), scorers_of(table), strict=True):
+        for at, (name, architecture) in enumerate(names):
+            for curve, rows in table[(table["scorer"] == scorer) & (table["arm"] == name)].groupby("curve", sort=False):
+                x = np.array([places[one] for one in rows["bin"]]) + (at - (len(names) - 1) / 2) * 0.14
+                errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+                axis.errorbar(
+                    x, rows["value"], yerr=errors, color=colour(architecture), linewidth=1 if curve == "recall" else 0,
+                    elinewidth=0.8, marker=MARKERS.get(architecture, "^"), markersize=3,
+                    label=name if curve == "recall" else None,
+                )  # fmt: skip
+        axis.set_xticks([places[name] for name in bins], bins)
+        axis.tick_params(axis="x", rotation=0 if len(bins) < 12 else 60)
+        axis.set(ylim=(0, 1.03), xlabel="activation decile  |  negatives")
+    figure.axes[0].set_ylabel("judged rightly")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+
+
+def interactive(table: pd.DataFrame) -> dict[str, Any]:
+    """The same curves for the page."""
+    found, bins = [], _bins(table)
+    for place, scorer in enumerate(scorers_of(table)):
+        for name, architecture in arms(table):
+            rows = table[(table["scorer"] == scorer) & (table["arm"] == name)]
+            for curve, part in rows.groupby("curve", sort=False):
+                found.append(
+                    {
+                        "type": "scatter",
+                        "mode": "lines+markers" if curve == "recall" else "markers",
+                        "x": part["bin"].tolist(),
+                        "y": part["value"].round(4).tolist(),
+                        "name": name,
+                        "legendgroup": name,
+                        "showlegend": place == 0 and curve == "recall",
+                        "line": {"color": role(architecture), "width": 1.6},
+                        "marker": {
+                            "color": role(architecture),
+                            "size": 7,
+                            "symbol": SYMBOLS.get(architecture, "triangle-up"),
+                        },
+                        "hovertemplate": f"{name}, %{{x}}: %{{y:.3f}}<extra></extra>",
+                        **error_bars(part),
+                        **on(place),
+                    }
+                )
+    x = {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": bins,
+        "title": {"text": "activation decile | negatives"},
+    }
+    layout = grid_layout(scorers_of(table), x, {"range": [0, 1.03], "title": {"text": "judged rightly"}})
+    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.3},
+                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 90}}}  # fmt: skip

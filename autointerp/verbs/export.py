@@ -1,0 +1,32 @@
+"""Export a run for others: Neuronpedia upload batches, SAEBench results, a Hugging Face dataset folder."""
+
+import argparse
+import json
+from pathlib import Path
+
+from autointerp.console import note, results
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("--to", required=True, help="neuronpedia, saebench or huggingface")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the export")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the export; say what was left out and why."""
+    from autointerp.report.export import export
+
+    found = export(args.run, args.to, args.out, args.set)
+    if args.json:
+        print(json.dumps(found.as_dict(), indent=1))
+        return 0
+    for reason, n in found.left_out.items():
+        note(f"left out: {n:,} {reason}")
+    note(", ".join(f"{n:,} {name}" for name, n in found.counts.items()))
+    for file in found.files:
+        results.print(file, markup=False, soft_wrap=True)
+    return 0
