@@ -131,7 +131,7 @@ def _widest(rows: pd.DataFrame) -> int:
 
 def latents_table(rows: pd.DataFrame, scorers: Sequence[str]) -> Table:
     """List latents, one line each."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
     table.add_column("latent", no_wrap=True, min_width=min(24, _widest(rows)), max_width=24)
     table.add_column("explanation", overflow="ellipsis", no_wrap=True, ratio=1)
     for scorer in scorers:

@@ -151,4 +151,9 @@ def interactive(table: pd.DataFrame) -> dict[str, Any]:
         shapes.append(line(place, x=0.0, dash="solid"))
     axis = {"title": {"text": "difference in balanced accuracy"}}
     n_rows = table["label"].nunique()
-    return {"data": found, "layout": grid_layout(scorers_of(table), axis, {"type": "category", "range": [-0.6, n_rows - 0.4]}, shapes=shapes)}
+    return {
+        "data": found,
+        "layout": grid_layout(
+            scorers_of(table), axis, {"type": "category", "range": [-0.6, n_rows - 0.4]}, shapes=shapes
+        ),
+    }
