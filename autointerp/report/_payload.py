@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp import tables
+from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun, sampled_rows
 
 # Latents per compressed chunk: opening one latent unpacks this many.
@@ -40,23 +41,6 @@ def packed(value: object) -> str:
     """Write a value as JSON, gzip and base64: text without any character that HTML could read. Deterministic."""
     text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
-
-
-def plain(value: object) -> Any:
-    """Turn numpy numbers, arrays and NaN into what JSON has; NaN becomes null."""
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(inner) for inner in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return None if not np.isfinite(value) else float(value)
-    if value is None or value is pd.NA:
-        return None
-    return value if isinstance(value, str) else str(value)
 
 
 def payload(run: ReportRun, *, control_prompts: bool = True) -> Payload:

@@ -1,6 +1,5 @@
 """A finished run as a reader meets it: its tables, the scores and controls that follow from them, single latents."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import pandas as pd
 
 from autointerp import store, tables
 from autointerp.errors import TableError
+from autointerp.report.latent import LatentView
 
 if TYPE_CHECKING:
     from autointerp.statistics.summary import Summary
@@ -17,31 +17,6 @@ if TYPE_CHECKING:
 # Dictionaries that are controls rather than objects of study.
 CONTROL_ARCHITECTURES = ("planted",)
 REQUIRED = ("dictionaries", "latents", "judgements")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatentView:
-    """One latent with everything known of it; rich in a terminal, HTML in a notebook."""
-
-    name: str
-    row: dict[str, Any]
-    scores: pd.DataFrame
-    explanations: pd.DataFrame
-    examples: pd.DataFrame
-    judgements: pd.DataFrame
-    questions: pd.DataFrame
-    logits: pd.DataFrame
-
-    @property
-    def explanation(self) -> str | None:
-        """The text of its explanation, or None where it failed or was not asked for."""
-        texts = self.explanations["text"].dropna()
-        return str(texts.iloc[0]) if len(texts) else None
-
-    def _repr_html_(self) -> str:
-        from autointerp.report.terminal import latent_html
-
-        return latent_html(self)
 
 
 class ReportRun:

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the latent."""
     from autointerp import open_run
-    from autointerp.report.terminal import latent_page, latent_record
+    from autointerp.report.latent import latent_page, latent_record
 
     view = open_run(args.run).latent(args.latent)
     if args.json:

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from autointerp import tables
 from autointerp.errors import StudyError
-from autointerp.report._payload import plain
 from autointerp.report.exports.base import Export
+from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun, sampled_rows
 from autointerp.store import write_atomically
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp import __version__
 from autointerp.errors import StudyError
-from autointerp.report._payload import plain
 from autointerp.report.exports.base import Export
+from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun
 from autointerp.store import write_atomically
 
