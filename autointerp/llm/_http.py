@@ -68,7 +68,7 @@ class Http:
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=10),
             headers={"Authorization": f"Bearer {key}"} if key else {},
             trust_env=not direct,
-            json_serialize=json.dumps,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         self._seen: OrderedDict[str, int] = OrderedDict()
         self._n_read = self._n_distinct = 0

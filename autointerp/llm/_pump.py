@@ -1,6 +1,7 @@
 """Many replies at once behind a plain iterator: an event loop in a thread, requests pulled only as room frees."""
 
 import asyncio
+import itertools
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -11,8 +12,6 @@ from autointerp.errors import EngineError
 from autointerp.records import Reply, Request
 
 T = TypeVar("T")
-# Requests handed to the loop in one go: fewer wake-ups of the other thread, still smooth.
-BATCH = 64
 
 
 class Pump:
@@ -52,21 +51,19 @@ class Pump:
 
         try:
             while True:
-                while not ended and failure is None and flying < self.concurrency:
-                    batch = _take(source, min(BATCH, self.concurrency - flying))
-                    ended = len(batch) == 0
+                if not ended and failure is None:
+                    batch = _take(source, self.concurrency - flying)
+                    ended = flying + len(batch) < self.concurrency
                     flying += len(batch)
                     self.loop.call_soon_threadsafe(start, batch)
-                    if not done.empty():
-                        break
                 if flying == 0:
                     break
-                finished = done.get()
-                flying -= 1
-                if isinstance(finished, Reply):
-                    yield finished
-                elif failure is None or not isinstance(finished, EngineError):
-                    failure = finished
+                for finished in _finished(done):
+                    flying -= 1
+                    if isinstance(finished, Reply):
+                        yield finished
+                    elif failure is None or not isinstance(finished, EngineError):
+                        failure = finished
         finally:
             self.loop.call_soon_threadsafe(lambda: [task.cancel() for task in tuple(tasks)])
         if failure is not None:
@@ -90,10 +87,13 @@ class Pump:
             self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
+def _finished(done: queue.SimpleQueue[T]) -> list[T]:
+    """Wait for one, take all there are: under load, few hand-overs between the threads carry many replies."""
+    finished = [done.get()]
+    while not done.empty():
+        finished.append(done.get())
+    return finished
+
+
 def _take(source: Iterator[Request], n: int) -> list[Request]:
-    batch = []
-    for request in source:
-        batch.append(request)
-        if len(batch) == n:
-            break
-    return batch
+    return list(itertools.islice(source, n))

@@ -10,13 +10,13 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from autointerp.errors import RunDirectoryError
 from autointerp.llm.base import LLM, Served
-from autointerp.records import Reply, Request, TokenLogprob, Usage
+from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (hash BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS responses (
 """
 # Replies found in a row that are handed on before the back end is asked again; bounds memory, not speed.
 MOST_FOUND = 1000
+USED = tuple(one.name for one in fields(Usage))
+SAMPLED = tuple(one.name for one in fields(Sampling))
 # Message hashes remembered as stored; few-shot messages recur in every prompt.
 MOST_KNOWN = 10_000
 
@@ -37,8 +39,12 @@ def _digest(*parts: str) -> bytes:
 
 def key(fingerprint: str, request: Request) -> bytes:
     """20 bytes that name what was asked of whom: model, messages, sampling and schema; never `request.key`."""
-    messages = [[message.role, message.content] for message in request.messages]
-    return _digest(fingerprint, json.dumps([messages, asdict(request.sampling), request.schema]))
+    told = [part for message in request.messages for part in (message.role, message.content)]
+    return _digest(fingerprint, json.dumps(_sampling(request.sampling)), request.schema or "", *told)
+
+
+def _sampling(sampling: Sampling) -> dict[str, float | int]:
+    return {name: getattr(sampling, name) for name in SAMPLED}
 
 
 class Store:
@@ -52,6 +58,7 @@ class Store:
             # NORMAL: a commit survives the death of the process; only a power cut can lose the last few.
             self._db.execute("PRAGMA journal_mode=WAL").fetchone()
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA wal_autocheckpoint=8000")  # pages; a checkpoint flushes to disk
             self._db.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise self._unusable(error) from error
@@ -64,14 +71,13 @@ class Store:
     def put(self, name: bytes, fingerprint: str, request: Request, reply: Reply) -> Reply:
         """Store a reply for good and return it; where another process was first, its reply stays and is returned."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            messages = [[message.role, self._message(message.content).hex()] for message in request.messages]
-            asked = json.dumps([messages, asdict(request.sampling), request.schema])
+            *shots, last = request.messages
+            messages = [[message.role, self._message(message)] for message in shots]
+            asked = json.dumps([[*messages, [last.role, last.content]], _sampling(request.sampling), request.schema])
             added = self._db.execute(
                 "INSERT OR IGNORE INTO responses (key, fingerprint, request, reply) VALUES (?, ?, ?, ?)",
                 (name, fingerprint, asked, _encode(reply)),
             ).rowcount
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         first = None if added else self.get(name)
@@ -83,9 +89,8 @@ class Store:
             "SELECT fingerprint, request, reply, created FROM responses ORDER BY created, key", ()
         ):
             messages, sampling, schema = json.loads(asked)
-            prompt = [{"role": role, "content": self._content(bytes.fromhex(name))} for role, name in messages]
             yield {
-                "model": fingerprint, "messages": prompt, "sampling": sampling,
+                "model": fingerprint, "messages": self._prompt(messages), "sampling": sampling,
                 "schema": schema and json.loads(schema), "reply": json.loads(reply), "created": created,
             }  # fmt: skip
 
@@ -96,18 +101,23 @@ class Store:
         """Close the file."""
         self._db.close()
 
-    def _message(self, content: str) -> bytes:
-        name = _digest(content)
+    def _message(self, message: Message) -> str:
+        """Store a few-shot message once; they recur in every prompt, so most are known."""
+        name = _digest(message.content)
         if name not in self._known:
-            blob = content.encode("utf-8", "surrogatepass")
+            blob = message.content.encode("utf-8", "surrogatepass")
             self._db.execute("INSERT OR IGNORE INTO messages VALUES (?, ?)", (name, blob))
             if len(self._known) < MOST_KNOWN:
                 self._known.add(name)
-        return name
+        return name.hex()
 
-    def _content(self, name: bytes) -> str:
-        blob: bytes = self._run("SELECT content FROM messages WHERE hash = ?", (name,)).fetchone()[0]
-        return blob.decode("utf-8", "surrogatepass")
+    def _prompt(self, messages: list[tuple[str, str]]) -> list[dict[str, str]]:
+        *shots, (last_role, last) = messages
+        told = []
+        for role, name in shots:
+            blob: bytes = self._run("SELECT content FROM messages WHERE hash = ?", (bytes.fromhex(name),)).fetchone()[0]
+            told.append({"role": role, "content": blob.decode("utf-8", "surrogatepass")})
+        return [*told, {"role": last_role, "content": last}]
 
     def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:
@@ -191,7 +201,8 @@ class Cached:
 
 def _encode(reply: Reply) -> str:
     value = {
-        "text": reply.text, "finish_reason": reply.finish_reason, "usage": asdict(reply.usage),
+        "text": reply.text, "finish_reason": reply.finish_reason,
+        "usage": {name: getattr(reply.usage, name) for name in USED},
         "logprobs": [[token.token, token.logprob, token.top] for token in reply.logprobs],
     }  # fmt: skip
     return json.dumps(value)
