@@ -17,10 +17,11 @@ UNIT = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|\n[^\S\n]*|[^\w\s]|_+|[^\S
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit of a text: its characters and where they begin."""
+    """One unit of a text: its characters, where they begin, and how neighbours name it."""
 
     text: str
     start: int
+    key: str
 
     @property
     def end(self) -> int:
@@ -79,7 +80,7 @@ def units(text: str) -> tuple[Unit, ...]:
     >>> [unit.text for unit in units("def f_1(x):  # it's")]
     ['def', 'f', '_', '1', '(', 'x', ')', ':', '  ', '#', "it's"]
     """
-    return tuple(Unit(match.group(), match.start()) for match in UNIT.finditer(text))
+    return tuple(Unit(match.group(), match.start(), key(match.group())) for match in UNIT.finditer(text))
 
 
 @lru_cache(maxsize=2**15)
@@ -104,7 +105,7 @@ def is_what(clause: Clause, unit: str) -> bool:
         case "prefix":
             return unit.lower().startswith(clause.text) and unit.lower() != clause.text
         case "part":
-            return clause.text in unit.lower()
+            return clause.text in unit.lower() and unit.lower() != clause.text
         case "number":
             return unit[0].isdigit()
         case "capitalised":
@@ -124,12 +125,16 @@ def matches(clause: Clause, cut: Sequence[Unit]) -> list[tuple[int, int]]:
     for i, unit in enumerate(cut):
         if not is_what(clause, unit.text):
             continue
-        if n_after and tuple(key(one.text) for one in cut[max(0, i - n_after) : i]) != clause.after:
+        if n_after and _keys(cut[max(0, i - n_after) : i]) != clause.after:
             continue
-        if n_before and tuple(key(one.text) for one in cut[i + 1 : i + 1 + n_before]) != clause.before:
+        if n_before and _keys(cut[i + 1 : i + 1 + n_before]) != clause.before:
             continue
         found.append(_focused(unit, clause.focus))
     return found
+
+
+def _keys(cut: Sequence[Unit]) -> tuple[str, ...]:
+    return tuple(unit.key for unit in cut)
 
 
 def _focused(unit: Unit, focus: str) -> tuple[int, int]:

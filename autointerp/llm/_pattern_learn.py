@@ -1,6 +1,8 @@
 """Learning a pattern: the few clauses that best tell marked units from unmarked ones in the examples shown."""
 
+import heapq
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -20,7 +22,7 @@ PRIOR_CONTEXTS = 20
 # The share of a clause's finds that must have the same active part before the pattern names that part.
 FOCUS_SHARE = 0.8
 # Kinds of targets from the most to the least specific: which is preferred among equals.
-SPECIFIC = ("lower", "word", "number", "break", "suffix", "prefix", "upper", "capitalised", "alpha", "any")
+SPECIFIC = ("lower", "word", "number", "break", "suffix", "prefix", "part", "upper", "capitalised", "alpha", "any")
 
 # A clause while it is counted: kind and text, joined; units before; units behind. Strings keep their hash.
 Target = str
@@ -63,29 +65,35 @@ class Counts:
 
 
 def learn(task: ExplainTask) -> list[Clause]:
-    """Return the clauses of the best pattern found, most useful first; [] where nothing is marked."""
+    """Return the clauses of the best pattern found, most useful first; [] where nothing is marked.
+
+    Greedy, and lazily so: what a clause would add only shrinks as others are chosen, so old gains are upper bounds.
+    """
     counts = count(task)
     chosen: list[Clause] = []
     covered = 0
-    open_ = counts.clauses
-    while open_:
-        gains = {name: counts.gain(found, covered) for name, found in open_.items()}
-        most = max(gains.values())
-        ties = [name for name, gain in gains.items() if gain == most]
-        best = max(ties, key=lambda name: (counts.clauses[name].n_marked, _preference(name)))
-        if chosen and (most < LEAST_GAIN or len(say([*chosen, clause(best)])) > LONGEST):
+    heap = [_rank(counts.gain(found, 0), found, name) for name, found in counts.clauses.items()]
+    heapq.heapify(heap)
+    while heap:
+        name = heap[0][-1]
+        found = counts.clauses[name]
+        now = _rank(counts.gain(found, covered), found, name)
+        if now > heap[0]:
+            heapq.heapreplace(heap, now)
+            continue
+        if chosen and (-now[0] < LEAST_GAIN or len(say([*chosen, clause(name)])) > LONGEST):
             break
-        chosen.append(clause(best))
-        covered |= counts.clauses[best].examples
-        # A clause never gains more than now: what is not worth adding now never will be.
-        open_ = {name: found for name, found in open_.items() if gains[name] >= LEAST_GAIN and name != best}
-    return [_with_focus(one, task.examples) for one in chosen]
+        heapq.heappop(heap)
+        chosen.append(clause(name))
+        covered |= found.examples
+    shown = [(text := "".join(example.pieces), units(text), active_spans(example)) for example in task.examples]
+    return [_with_focus(one, shown) for one in chosen]
 
 
-def _preference(name: Key) -> tuple[int, int, Key]:
-    """Prefer, among equals, the more specific target and fewer neighbours, in an order that depends on nothing else."""
+def _rank(gain: float, found: Found, name: Key) -> tuple[float, int, int, int, Key]:
+    """Order clauses, the best one least: more gained; among equals more found, a narrower target, fewer neighbours."""
     target, after, before = name
-    return -SPECIFIC.index(target.partition(":")[0]), -len(after) - len(before), name
+    return -gain, -found.n_marked, SPECIFIC.index(target.partition(":")[0]), len(after) + len(before), name
 
 
 def clause(name: Key) -> Clause:
@@ -103,8 +111,9 @@ def count(task: ExplainTask) -> Counts:
     """Count where each clause that any marked unit suggests holds."""
     counts = Counts(n_examples=len(task.examples), n_counterexamples=len(task.counterexamples))
     shown = [marked_units(example) for example in task.examples]
+    parts = Parts(task.examples)
     for bit, (cut, marked) in enumerate(shown):
-        for name in (name for i in sorted(marked) for name in suggested(cut, i)):
+        for name in (name for i in sorted(marked) for name in (*suggested(cut, i), *parts.of(cut[i].text))):
             found = counts.clauses.setdefault(name, Found())
             found.examples |= 1 << bit
             found.n_marked += 1
@@ -119,13 +128,37 @@ def count(task: ExplainTask) -> Counts:
         counts.n_units += len(cut)
         counts.n_unmarked += len(cut) - len(marked)
         bit = 1 << (number - counts.n_examples) if number >= counts.n_examples else 0
-        for name in (name for i in range(len(cut)) if i not in marked for name in suggested(cut, i)):
+        silent = [i for i in range(len(cut)) if i not in marked]
+        for name in (name for i in silent for name in (*suggested(cut, i), *parts.of(cut[i].text))):
             if (found := counts.clauses.get(name)) is not None:
                 found.n_unmarked += 1
                 found.counterexamples |= bit
     for found in counts.clauses.values():
         found.false_rate = counts.false_rate(found)
     return counts
+
+
+class Parts:
+    """Active tokens that are less than a unit, seen in two examples at least: what a unit may contain."""
+
+    def __init__(self, examples: Sequence[ShownExample]) -> None:
+        seen = Counter(part for example in examples for part in _parts(example))
+        self._parts = sorted(part for part, n in seen.items() if n > 1)
+        self._known: dict[str, tuple[Key, ...]] = {}
+
+    def of(self, unit: str) -> tuple[Key, ...]:
+        """List the clauses that hold of a unit by what it contains."""
+        if unit not in self._known:
+            lower = unit.lower()
+            inside = [part for part in self._parts if part in lower and part != lower]
+            self._known[unit] = tuple((f"part:{part}", "", "") for part in inside)
+        return self._known[unit]
+
+
+def _parts(example: ShownExample) -> set[str]:
+    text = "".join(example.pieces)
+    wholes = {unit.text.lower() for unit in units(text)}
+    return {part for begin, end in active_spans(example) if (part := text[begin:end].lower()) not in wholes}
 
 
 def marked_units(example: ShownExample) -> tuple[tuple[Unit, ...], set[int]]:
@@ -200,13 +233,11 @@ def _targets(unit: str) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
     return tuple(own), tuple(broad)
 
 
-def _with_focus(one: Clause, examples: Sequence[ShownExample]) -> Clause:
+def _with_focus(one: Clause, shown: Sequence[tuple[str, tuple[Unit, ...], list[tuple[int, int]]]]) -> Clause:
     """Name the part of the clause's units that is active, where it is always the same and not all of the unit."""
     parts: dict[str, int] = {}
-    for example in examples:
-        text = "".join(example.pieces)
-        active = active_spans(example)
-        for begin, end in matches(one, units(text)):
+    for text, cut, active in shown:
+        for begin, end in matches(one, cut):
             hit = [(max(begin, a), min(end, b)) for a, b in active if a < end and begin < b]
             if hit:
                 part = text[hit[0][0] : hit[-1][1]].lower()

@@ -22,7 +22,7 @@ from autointerp.records import ExplainTask, JudgeTask, Reply, Request, ShownItem
 VERSION = 1
 # P(yes) where nothing matches, where the least and where the most reliable clause does.
 NO_MATCH, LAST_MATCH, FIRST_MATCH = 0.1, 0.7, 0.9
-# The share of marked places that must match before the marks are called right.
+# The share of marks that a match must touch before the marks are called right.
 MARKS_SHARE = 0.5
 
 
@@ -89,9 +89,7 @@ def _probability(clauses: list[_pattern_language.Clause], item: ShownItem) -> fl
         first = next((number for number, spans in enumerate(found) if spans), None)
         return NO_MATCH if first is None else _strength(first, len(clauses))
     spans = [span for one in found for span in one]
-    places = [(unit.start, unit.end) for unit in cut]
-    marked = [_common(mark, place) for mark in item.marks for place in places if _touch(mark, place)]
-    share = sum(any(_touch(place, span) for span in spans) for place in marked) / len(marked) if marked else 0.0
+    share = sum(any(_touch(mark, span) for span in spans) for mark in item.marks) / len(item.marks)
     return 0.05 + 0.9 * (share / 2 if share < MARKS_SHARE else 0.5 + share / 2)
 
 
@@ -101,10 +99,6 @@ def _strength(number: int, n_clauses: int) -> float:
 
 def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
     return a[0] < b[1] and b[0] < a[1]
-
-
-def _common(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    return max(a[0], b[0]), min(a[1], b[1])
 
 
 def _token(p: float) -> TokenLogprob:
