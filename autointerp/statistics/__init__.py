@@ -4,31 +4,53 @@ from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits
 from autointerp.statistics.composition import decompose
 from autointerp.statistics.contrasts import WORDS, compare, verdict
 from autointerp.statistics.controls import controls, validity
+from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
+from autointerp.statistics.gating import GateResult, GateState, gate, gate_start, gate_step
+from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
+from autointerp.statistics.monitor import confidence_sequence
 from autointerp.statistics.multiplicity import adjust, families
+from autointerp.statistics.planning import allocate, plan
+from autointerp.statistics.prevalence import real_distribution
 from autointerp.statistics.scores import latent_scores
 from autointerp.statistics.summary import Summary, coverage, headlines, summarise
+from autointerp.statistics.variance import shrink, varcomp
 
 __all__ = [
     "POPULATIONS",
     "WORDS",
     "Estimate",
     "GateConfig",
+    "GateResult",
+    "GateState",
     "Limits",
     "StatisticsConfig",
     "Summary",
     "adjust",
+    "allocate",
+    "calibration",
     "compare",
+    "confidence_sequence",
     "controls",
     "coverage",
+    "decile_curve",
     "decompose",
     "estimate",
     "families",
+    "frequency_curve",
+    "gate",
+    "gate_start",
+    "gate_step",
     "headlines",
+    "judge_correct",
     "latent_scores",
     "layers",
+    "plan",
+    "real_distribution",
+    "shrink",
     "summarise",
     "validity",
+    "varcomp",
     "verdict",
 ]

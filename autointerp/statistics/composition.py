@@ -79,7 +79,7 @@ def decompose(a: pd.DataFrame, b: pd.DataFrame, *, by: str = "trivial", share: f
         classes = pd.Series(is_trivial(arm, share), index=arm.index) if by == "trivial" else arm[by]
         keyed.append(pd.DataFrame({"class": classes.astype(str), "w": design_weights(arm), "score": arm["score"]}))
     tables = [t.assign(ws=t["w"] * t["score"]).groupby("class")[["w", "ws"]].sum() for t in keyed]
-    both = tables[0].join(tables[1], how="outer", lsuffix="_a", rsuffix="_b").fillna(0.0)
+    both = tables[0].add_suffix("_a").join(tables[1].add_suffix("_b"), how="outer").fillna(0.0)
     mean_a, mean_b = (both[f"ws_{x}"] / both[f"w_{x}"].where(both[f"w_{x}"] > 0) for x in "ab")
     mean_a, mean_b = mean_a.fillna(mean_b), mean_b.fillna(mean_a)
     return pd.DataFrame({

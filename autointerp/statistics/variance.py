@@ -54,26 +54,35 @@ def _shared(judgements: pd.DataFrame) -> pd.DataFrame:
     # A latent's own mean takes part of its residuals away; n - 1 gives their variance back.
     scale = np.sqrt(np.divide(n, n - 1, out=np.zeros(len(n)), where=n > 1))[group]
     frame["residual"] = (answers.correct - rate) * scale
+    # Residuals from a common mean are correlated by -1 / (n - 1) for that alone; this gives it back, per pair.
+    frame["group"] = group
+    frame["owed"] = rate * (1 - rate) * scale**2 / np.maximum(n[group] - 1, 1)
     frame = frame[answers.answered & (scale > 0)]
     rows = []
     for key, part in frame.groupby(ARM, sort=False):
         e = part["residual"].to_numpy(float)
         total = float((e**2).mean()) if len(e) else 0.0
-        icc, covariance = _pairs(e, part["question"].to_numpy(), total), _pairs(e, part["context"].to_numpy(), 1.0)
+        owed = part.groupby(["question", "group"], sort=False)["owed"].agg(["first", "size"])
+        same = float((owed["first"] * owed["size"] * (owed["size"] - 1)).sum())
+        icc = _pairs(e, part["question"].to_numpy(), total, same)
+        covariance = _pairs(e, part["context"].to_numpy(), 1.0)
         rows.append(
             {**dict(zip(ARM, key, strict=True)), "prompt_icc": icc, "context_sd": float(np.sqrt(max(0.0, covariance)))}
         )
     return pd.DataFrame(rows, columns=[*ARM, "prompt_icc", "context_sd"])
 
 
-def _pairs(e: Floats, cluster: np.ndarray, scale: float) -> float:
-    """Average the product of two residuals of one cluster, divided by `scale`; 0 where no cluster has two."""
+def _pairs(e: Floats, cluster: np.ndarray, scale: float, owed: float = 0.0) -> float:
+    """Average the product of two residuals of one cluster, divided by `scale`; 0 where no cluster has two.
+
+    `owed` is added to the sum of products: what subtracting common means has taken from it.
+    """
     codes = pd.factorize(cluster)[0]
     n = np.bincount(codes)
     n_pairs = float((n * (n - 1.0)).sum())
     if n_pairs == 0 or scale <= 0:
         return 0.0
-    return float(((np.bincount(codes, e) ** 2).sum() - (e**2).sum()) / n_pairs / scale)
+    return float(((np.bincount(codes, e) ** 2).sum() - (e**2).sum() + owed) / n_pairs / scale)
 
 
 def shrink(scores: pd.DataFrame, *, threshold: float = 0.75, level: float = 0.95) -> pd.DataFrame:
