@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("the common case without a study file")
     group.add_argument("--data", metavar="PATH_OR_NAME", help="text, jsonl or parquet file or folder; `docstrings`; "
-                       "or a hub data set as org/name[:config[:split]]")  # fmt: skip
+                       "or a hub data set as org/name[:subset[:split]]")  # fmt: skip
     group.add_argument("--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1")
     group.add_argument("--explainer-model", metavar="MODEL", help="the model's name at an http explainer")
     group.add_argument("--judge", metavar="NAME", help="as --explainer; default: the explainer")
@@ -140,7 +140,7 @@ def corpus_of(text: str) -> dict[str, Any]:
     if path.exists():
         raise StudyError(f"--data {text}: the ending should be one of {', '.join(FILES)}")
     name, *rest = text.split(":")
-    return {"use": "huggingface", "name": name, **dict(zip(("config", "split"), rest, strict=False))}
+    return {"use": "huggingface", "name": name, **dict(zip(("subset", "split"), rest, strict=False))}
 
 
 def llm_of(text: str, model: str | None) -> dict[str, Any]:
