@@ -30,8 +30,6 @@ def test_members_have_settings_and_documents(name: str) -> None:
     "split, between, more",
     [
         ("blank_lines", "\n \n\n", {}),
-        ("auto", "\n\n", {}),
-        ("auto", "\n<|endoftext|>\n", {}),
         ("separator", "<|end|>", {"separator": "<|end|>"}),
         ("heading", "\n", {"heading": "^(The|A |Third)"}),
         ("auto", "\n \n\n", {}),
