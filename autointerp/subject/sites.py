@@ -236,9 +236,19 @@ def _measured(model: nn.Module, sites: list[ListedSite]) -> list[ListedSite]:
 
         handles.append(model.get_submodule(site.module).register_forward_hook(hook, with_kwargs=True))
     device = next(model.parameters()).device
+    ids = torch.ones(1, 2, dtype=torch.long, device=device)
+    # A mask that is whole and positions that are told leave a model on the meta device no values to look at.
+    told = {"attention_mask": torch.zeros(1, 1, 2, 2, device=device), "position_ids": ids.cumsum(1) - 1}
     try:
         with torch.inference_mode():
-            model(input_ids=torch.ones(1, 2, dtype=torch.long, device=device), use_cache=False)
+            model(input_ids=ids, use_cache=False, **(told if device.type == "meta" else {}))
+    except (RuntimeError, ValueError, TypeError) as error:
+        if device.type != "meta":
+            raise
+        raise SiteError(
+            f"{type(model).__name__} cannot be run without weights ({' '.join(str(error).split())[:120]}); "
+            "list its modules instead (--modules)"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()

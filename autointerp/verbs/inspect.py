@@ -1,0 +1,165 @@
+"""Show what a dictionary checkpoint is, and with a model and text whether it works there.
+
+    autointerp inspect ./layers.5.mlp
+    autointerp inspect org/repo:layers.5.mlp EleutherAI/pythia-160m --data stories.txt
+
+With text: FVU, L0 and alive share on its first documents, against what is plausible, and exit code 2 where they are
+not.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autointerp.errors import CorpusError, DictionaryError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from autointerp.dictionaries.spec import Dictionary
+    from autointerp.records import Site
+
+READERS = {".txt": "text", ".md": "text", ".jsonl": "jsonl", ".gz": "jsonl", ".parquet": "parquet"}
+# Tokens read at once: enough for typical contexts, short enough for every model.
+CONTEXT = 256
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("dictionary", metavar="DICTIONARY", help="local folder or file, or org/repo[@revision][:path]")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="subject model to try it on: local folder or hub id")
+    parser.add_argument("--data", metavar="PATH", help="text, .jsonl or .parquet file to try it on")
+    parser.add_argument("--format", default="auto", help="checkpoint format (default: looks)")
+    parser.add_argument("--site-in", metavar="SITE", help="site it reads, where the checkpoint does not say")
+    parser.add_argument("--site-out", metavar="SITE", help="site it reconstructs, likewise")
+    parser.add_argument("--pre-bias", choices=("true", "false"), help="is b_dec subtracted from the input?")
+    parser.add_argument("--k", type=int, help="latents per token, where the checkpoint does not say")
+    parser.add_argument("--input-scale", type=float, help="factor on activations before encoding")
+    parser.add_argument("--device", default="auto", help="where the subject runs (default: a GPU if there is one)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print facts as `name: value` lines; with data, vital signs and what is implausible about them."""
+    from autointerp import dictionaries
+
+    if args.data and not args.model:
+        raise DictionaryError("--data needs a MODEL to read it: autointerp inspect DICTIONARY MODEL --data PATH")
+    pre_bias = None if args.pre_bias is None else args.pre_bias == "true"
+    dictionary = dictionaries.load(
+        args.dictionary, format=args.format, site_in=args.site_in, site_out=args.site_out, pre_bias=pre_bias, k=args.k,
+        input_scale=args.input_scale,
+    )  # fmt: skip
+    show(facts(dictionary))
+    if args.model and not args.data:
+        show(placed(dictionary, args.model))
+    return examine(dictionary, args) if args.data else 0
+
+
+def show(lines: dict[str, object]) -> None:
+    """Print `name: value` lines, aligned."""
+    for name, value in lines.items():
+        print(f"{name + ':':<14} {value}")
+
+
+def facts(dictionary: "Dictionary") -> dict[str, object]:
+    """What the checkpoint says."""
+    import torch
+
+    norms = torch.linalg.vector_norm(dictionary.W_dec.float(), dim=1)
+    activation = dictionary.activation
+    told = f"k = {activation.k}" if activation.k else ""
+    if activation.threshold is not None:
+        told = f"threshold {float(activation.threshold.min()):.3g} to {float(activation.threshold.max()):.3g}"
+    source = dictionary.provenance
+    lines: dict[str, object] = {
+        "format": source.format,
+        "source": source.source,
+        "architecture": dictionary.architecture,
+        "reads": dictionary.site_in,
+        "predicts": dictionary.site_out,
+        "widths": f"{dictionary.d_in:,} -> {dictionary.n_latents:,} latents -> {dictionary.d_out:,}",
+        "activation": f"{activation.kind} {told}".strip(),
+        "pre-bias": "open" if dictionary.pre_bias_open else "no" if dictionary.pre_bias is None else "yes",
+        "input": f"{dictionary.input_norm}, scale {dictionary.input_scale:.6g}",
+        "skip": "no" if dictionary.W_skip is None else "yes",
+        "weights": str(dictionary.W_enc.dtype).removeprefix("torch."),
+        "decoder rows": f"length {float(norms.min()):.3g} to {float(norms.max()):.3g}, mean {float(norms.mean()):.3g}",
+        "seed": dictionary.seed if dictionary.seed >= 0 else "not told",
+        "prepend BOS": "not told" if dictionary.prepend_bos is None else "yes" if dictionary.prepend_bos else "no",
+    }
+    lines |= {f"sha256 {number}": f"{digest}  {name}" for number, (name, digest) in enumerate(source.files)}
+    return lines | {f"remark {number}": remark for number, remark in enumerate(dictionary.remarks)}
+
+
+def placed(dictionary: "Dictionary", model: str) -> dict[str, object]:
+    """Where its sites are in a model."""
+    from autointerp.verbs.sites import skeleton
+
+    site_in, site_out = ends(dictionary, skeleton(model, None, trust_remote_code=False))
+    return {"site in": site_in, "site out": site_out}
+
+
+def ends(dictionary: "Dictionary", model: Any) -> "tuple[Site, Site]":
+    """Resolve the sites it reads and predicts."""
+    from autointerp.subject import sites
+
+    role = "output" if dictionary.architecture == "sae" else "input"
+    return sites.resolve(model, dictionary.site_in, role), sites.resolve(model, dictionary.site_out, "output")
+
+
+def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
+    """Measure it on the subject's own activations; 2 where it does not work."""
+    from autointerp.console import note
+    from autointerp.dictionaries import gate
+    from autointerp.subject import model
+    from autointerp.subject.base import SubjectConfig
+
+    subject = model.load(SubjectConfig(model=args.model, device=args.device))
+    site_in, site_out = ends(dictionary, subject.model)
+    bos = subject.tokenizer.bos_token_id
+    x, y = gate.rows(subject, tokens(args.data, subject.tokenizer), site_in, site_out, bos=bos)
+    admitted = gate.admit(dictionary.to(subject.device), x, y, accept=True)
+    vitals = admitted.vitals
+    expected = f"the checkpoint stands for {dictionary.expected_l0:g}" if dictionary.expected_l0 else "not told"
+    show({
+        "site in": site_in,
+        "site out": site_out,
+        "tokens": f"{vitals.n_tokens:,} of {args.data}, BOS first and not counted" if bos is not None
+        else f"{vitals.n_tokens:,} of {args.data}, no BOS",
+        "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {gate.MAX_FVU:g})",
+        "L0": f"{vitals.l0:.2f}  ({expected})",
+        "alive": f"{vitals.alive_share:.2%} of latents fired on this text",
+        "dense": f"{vitals.dense_share:.2%} of latents fire on more than 10 % of tokens",
+    })  # fmt: skip
+    for sentence in admitted.notes:
+        note(sentence.removesuffix(" Accepted by the study."))
+    return 2 if gate.symptoms(vitals.fvu, vitals.l0, vitals.alive_share, admitted.dictionary) else 0
+
+
+def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":
+    """Tokenise documents of a file, cut into contexts, until there are enough.
+
+    Raises:
+        CorpusError: no such file, of unknown type, or with too little text.
+    """
+    import numpy as np
+
+    from autointerp import plugins
+    from autointerp.dictionaries import gate
+
+    path = Path(data)
+    if not path.exists():
+        raise CorpusError(f"--data {data}: no such file or folder")
+    reader = plugins.load("corpus", READERS.get(path.suffix, "text"))
+    found: list[NDArray[np.int64]] = []
+    n_tokens = 0
+    for document in reader.documents(reader.Config(path=str(path))):
+        ids = np.asarray(tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
+        found += [ids[start : start + CONTEXT] for start in range(0, min(len(ids), gate.N_TOKENS), CONTEXT)]
+        n_tokens += len(ids)
+        if n_tokens >= gate.N_TOKENS:
+            break
+    if n_tokens < 2:
+        raise CorpusError(f"--data {data}: {n_tokens} tokens of text are too few to try a dictionary on")
+    return found

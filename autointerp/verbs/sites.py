@@ -1,0 +1,66 @@
+"""List the sites of a subject model: their names here and in TransformerLens, and their widths.
+
+    autointerp sites EleutherAI/pythia-160m --layer 5
+    autointerp sites ./my-model --modules            every module path, for architectures without a table
+
+Only the model's configuration is read, no weights.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from autointerp.errors import SiteError, SubjectError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", metavar="MODEL", help="local folder or hub id")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--layer", type=int, help="of this block only")
+    parser.add_argument("--modules", action="store_true", help="list every module path instead")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run the checkpoint's own model code")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one site a line: name, width, TransformerLens' name."""
+    from autointerp.subject import sites
+
+    model = skeleton(args.model, args.revision, trust_remote_code=args.trust_remote_code)
+    if args.modules:
+        rows = [(path, type(module).__name__, "") for path, module in model.named_modules() if path]
+        rows = [row for row in rows if args.layer is None or sites.layer(row[0]) == args.layer]
+    else:
+        listed = sites.list_sites(model, widths=True)
+        rows = [
+            (str(entry.site), f"{entry.width:,}", entry.alias)
+            for entry in listed
+            if args.layer is None or sites.layer(entry.site) == args.layer
+        ]
+    if not rows:
+        raise SiteError(f"{args.model}: no block {args.layer}; its blocks are 0..{sites.block_list(model)[1] - 1}")
+    wide = max(len(row[0]) for row in rows)
+    for name, width, alias in rows:
+        print(f"{name:<{wide}}  {width:>8}  {alias}".rstrip())
+    return 0
+
+
+def skeleton(name: str, revision: str | None, *, trust_remote_code: bool) -> "nn.Module":
+    """Build the model without weights, on torch's meta device.
+
+    Raises:
+        SubjectError: there is no configuration of a causal language model there.
+    """
+    import torch
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SubjectError(f"subject {name!r}: no causal language model's configuration there ({reason})") from error
+    return model.eval()
