@@ -5,6 +5,7 @@ A verb is one file `autointerp/verbs/<name>.py` with a docstring (its first line
 """
 
 import argparse
+import errno
 import os
 import sys
 
@@ -50,6 +51,23 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        note(f"autointerp {args.verb}: the disk is full ({error}); what is finished is kept: free some space and run "
+             "the same command again")  # fmt: skip
+        return AutointerpError.exit_code
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it comes from, is a full disk; libraries report it in words of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        if any(words in str(error) for words in ("No space left on device", "disk is full")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 if __name__ == "__main__":
