@@ -100,6 +100,15 @@ def even(body: Body) -> str:
     return json.dumps([int(line.endswith("even")) for line in lines])
 
 
+def chance(body: Body) -> str:
+    """Answer the shipped prompts: any explanation; a coin thrown by each passage's own text, whatever its place."""
+    last = body["messages"][-1]["content"]
+    if not last.startswith("Explanation:"):
+        return "Explanation: words for parts of the day"
+    passages = [line.partition("] ")[2] for line in last.splitlines() if re.match(r"\[\d+\] ", line)]
+    return json.dumps([_number(passage) % 2 for passage in passages])
+
+
 class Server:
     """Answers chat completions by `answer`; a context manager."""
 
@@ -355,6 +364,9 @@ def scripted(**settings: Any) -> Iterator[Server]:
         yield server
 
 
+ANSWERS = {"even": even, "chance": chance}
+
+
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -362,9 +374,12 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds per reply")
     parser.add_argument("--rate", type=float, default=0.0, help="share of faulty calls")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--answer", choices=sorted(ANSWERS), default="even", help="chance: for the shipped prompts")
     args = parser.parse_args()
     faults = Faults(seed=args.seed, rate=args.rate) if args.rate else None
-    with Server(model=Model(latency_s=args.latency), faults=faults, port=args.port, keep_log=False) as server:
+    with Server(
+        ANSWERS[args.answer], model=Model(latency_s=args.latency), faults=faults, port=args.port, keep_log=False
+    ) as server:
         print(server.url, flush=True)
         threading.Event().wait()
 
