@@ -52,6 +52,7 @@ def score(study: config.Study, path: Path, *, update: bool = False, cache: bool 
         experiment = Experiment(study=study, run=run, cache=cache)
         begin(experiment, update=update)
         marks = fingerprints(experiment)
+        reach(experiment, marks)
         for name, (work, _, _) in STAGES.items():
             do(experiment, name, marks[name], work)
             if name == until:
@@ -102,6 +103,13 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
             __version__, name, settings, experiment.templates(name), [marks[earlier] for earlier in before]
         )
     return marks
+
+
+def reach(experiment: Experiment, marks: dict[str, str]) -> None:
+    """Open the LLMs of stages still to do, so that a server that is down is said before anything is collected."""
+    for name, member in (("explain", experiment.study.explainer_llm), ("judge", experiment.study.judge_llm)):
+        if not experiment.run.finished(name, marks[name]):
+            member.module.open(member.settings).close()
 
 
 def do(experiment: Experiment, name: str, mark: str, work: Callable[[Experiment], dict[str, object]]) -> None:

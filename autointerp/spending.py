@@ -82,12 +82,18 @@ class Meter:
 
 @dataclass(slots=True)
 class Tally:
-    """How the questions of one stage ended: what the manifest's `usage` and the progress bar say."""
+    """How the questions of one stage ended: what the manifest's `usage` and the progress bar say.
+
+    Calls, tokens and money are those of this invocation. `cached_calls` replies came from the response store, and had
+    cost `stored_tokens_in` and `stored_tokens_out` when they were made.
+    """
 
     price: Price = FREE
     questions: int = 0
     calls: int = 0
     cached_calls: int = 0
+    stored_tokens_in: int = 0
+    stored_tokens_out: int = 0
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
@@ -98,10 +104,12 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
 
     def add(self, reply: Reply) -> None:
-        """Count one reply. Tokens and money are those of this invocation; replies from the store cost nothing."""
+        """Count one reply."""
         usage = reply.usage
         if reply.from_cache:
             self.cached_calls += 1
+            self.stored_tokens_in += usage.tokens_in
+            self.stored_tokens_out += usage.tokens_out
             return
         self.calls += usage.calls
         self.tokens_in += usage.tokens_in
@@ -127,6 +135,8 @@ class Tally:
             "questions": self.questions,
             "calls": self.calls,
             "cached_calls": self.cached_calls,
+            "stored_tokens_in": self.stored_tokens_in,
+            "stored_tokens_out": self.stored_tokens_out,
             "tokens_in": self.tokens_in,
             "tokens_cached": self.tokens_cached,
             "tokens_out": self.tokens_out,

@@ -6,6 +6,7 @@ aiohttp carries it: per call it took a fifth of the CPU time of the other client
 import email.utils
 import json
 import math
+import os
 import time
 from collections import OrderedDict
 from contextvars import ContextVar
@@ -97,7 +98,8 @@ class Http:
         except TimeoutError:
             return Outcome("timeout", {}, "no whole reply in time")
         except aiohttp.ClientConnectorError as error:
-            return Outcome("unreachable", {}, self._clean(str(error)))
+            reason = os.strerror(error.errno).lower() if error.errno else self._clean(str(error))
+            return Outcome("unreachable", {}, reason)
         except (aiohttp.ClientError, OSError) as error:
             return Outcome("dropped", {}, self._clean(f"{type(error).__name__} {error}"))
 

@@ -121,7 +121,7 @@ class VLLM:
         return {
             "model": self.config.model, "revision": self.config.revision or "", "checkpoint": _checkpoint(self.config),
             "vllm": f"{packages[0]} {version(packages[0])}" if packages else "", "structured": "json_schema",
-            "system_role": self._form.system_role, "context_length": self.context_length or 0,
+            "system_role": self._form.system_role,
         }  # fmt: skip
 
     def close(self) -> None:
