@@ -27,6 +27,7 @@ from autointerp.corpus.base import WindowsConfig
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.errors import StudyError
 from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
+from autointerp.llm import base as llm
 from autointerp.reconstruction.base import ReconstructionConfig
 from autointerp.scorers.base import ControlsConfig
 from autointerp.spending import LimitsConfig
@@ -144,7 +145,16 @@ class Study(BaseModel):
 
     def fingerprint(self) -> str:
         """Hash everything that can change a result."""
-        return fingerprint({key: value for key, value in dump(self).items() if key not in OPERATIONAL})
+        return fingerprint(essential(dump(self)))
+
+
+def essential(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a dumped study can change a result."""
+    kept = {section: value for section, value in values.items() if section not in OPERATIONAL}
+    for section in ("explainer_llm", "judge_llm"):
+        if isinstance(kept.get(section), dict):
+            kept[section] = {key: value for key, value in kept[section].items() if key not in llm.OPERATIONAL}
+    return kept
 
 
 def located(text: str) -> str:

@@ -80,8 +80,8 @@ def begin(experiment: Experiment, *, update: bool) -> None:
     run, study = experiment.run, config.dump(experiment.study)
     path = run / "study.yaml"
     if path.exists() and run.stages():
-        changed = config.changes(yaml.safe_load(path.read_text(encoding="utf-8")), study)
-        matter = [line for line in changed if line.split(".")[0].split(":")[0] not in config.OPERATIONAL]
+        old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        matter = config.changes(config.essential(old), config.essential(study))
         if matter and not update:
             raise RunDirectoryError(
                 f"{run.path} holds another study ({'; '.join(matter[:5])}{'; ...' if matter[5:] else ''}); choose "
@@ -95,7 +95,7 @@ def begin(experiment: Experiment, *, update: bool) -> None:
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:
     """Return each stage's fingerprint: of its sections, of the templates it uses, and of the stages before it."""
-    study = config.dump(experiment.study)
+    study = config.essential(config.dump(experiment.study))
     marks: dict[str, str] = {"inputs": fingerprint(experiment.inputs())}
     for name, (_, sections, before) in STAGES.items():
         settings = {section: study[section] for section in sections}

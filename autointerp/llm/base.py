@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.records import Reply, Request
 
+# Settings of back ends that change how fast, how safely or at what price a run goes, never what it finds.
+OPERATIONAL = frozenset({"price", "concurrency", "timeout_s", "retries", "patience_s", "api_key_env"})
+
 
 class Price(BaseModel):
     """What a million tokens cost, in US dollars; all zero for a model of your own."""
