@@ -1,6 +1,7 @@
 """A study in its run directory, with the heavy things it needs, each opened when first used."""
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import subprocess
@@ -11,20 +12,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autointerp import __version__, ask, config, corpus
-from autointerp.dictionaries import loading
+from autointerp.console import note
+from autointerp.dictionaries import gate, loading
 from autointerp.dictionaries.spec import Dictionary
+from autointerp.errors import CorpusError
 from autointerp.examples.collect import Collection, collect
-from autointerp.examples.collect_device import Placed
+from autointerp.examples.collect_device import Placed, check
 from autointerp.llm.base import LLM, Price, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
+from autointerp.records import Site
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
 from autointerp.subject import model as subject_model
 from autointerp.subject import sites
 from autointerp.subject.model import HookedSubject
 
+# Documents that the load gate may read; it stops at its own number of tokens.
+GATE_DOCUMENTS = 200
 PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "scipy", "statsmodels", "safetensors")
 
 
@@ -60,22 +69,45 @@ class Experiment:
 
     @cached_property
     def arms(self) -> list[Arm]:
-        """The dictionaries with the sites they read and reconstruct, found in the subject."""
+        """The dictionaries with the sites they read and reconstruct, moved to the subject and past the load gate."""
         model, device = self.subject.model, str(self.subject.device)
-        return [
-            Arm(
-                one.to(device),
-                sites.resolve(model, one.site_in, "output" if one.architecture == "sae" else "input"),
-                sites.resolve(model, one.site_out, "output"),
-            )
-            for one in self.opened
-        ]
+        moved = [one.to(device) for one in self.opened]
+        roles: list[Literal["input", "output"]] = ["output" if one.architecture == "sae" else "input" for one in moved]
+        reads = [sites.resolve(model, one.site_in, role) for one, role in zip(moved, roles, strict=True)]
+        # Before any text is read: a dictionary that does not fit its site is said at once.
+        check(self.subject, [Placed(dictionary=one, site=site) for one, site in zip(moved, reads, strict=True)])
+        return [self._admitted(*pair) for pair in zip(moved, reads, strict=True)]
+
+    def _admitted(self, dictionary: Dictionary, site_in: Site) -> Arm:
+        """Let a dictionary pass whose vital signs on the first documents are possible; it says what it decided."""
+        site_out = sites.resolve(self.subject.model, dictionary.site_out, "output")
+        accept = next(one.accept for one in self.study.dictionaries if one.name == dictionary.name)
+        bos = corpus.bos_id(self.subject.tokenizer, self.study.windows.bos)
+        x, y = gate.rows(self.subject, self.first_documents, site_in, site_out, bos=bos)
+        admitted = gate.admit(dictionary, x, y, accept=accept)
+        for words in admitted.notes:
+            note(words)
+        return Arm(admitted.dictionary, site_in, site_out)
+
+    @cached_property
+    def first_documents(self) -> list[NDArray[np.int64]]:
+        """Token ids of the corpus's first documents, each cut to one context: enough for the load gate.
+
+        Raises:
+            CorpusError: there is no document.
+        """
+        member, length = self.study.corpus, self.study.windows.context_length
+        documents = itertools.islice(member.module.documents(member.settings), GATE_DOCUMENTS)
+        ids = [self.subject.tokenizer(one.text, add_special_tokens=False)["input_ids"][:length] for one in documents]
+        found = [np.array(one, dtype=np.int64) for one in ids if one]
+        if not found:
+            raise CorpusError(f"corpus {member.use}: there is no text in it")
+        return found
 
     @cached_property
     def collected(self) -> Collection:
         """The corpus as windows and the sampled latents' activations on it: collected now, or taken up again."""
         study, member = self.study, self.study.corpus
-        # Before any text is read: what is wrong with a dictionary is said at once.
         placed = [Placed(dictionary=arm.dictionary, site=arm.site_in) for arm in self.arms]
         tokens = corpus.read(
             member.module.documents(member.settings), self.subject.tokenizer, study.windows, self.run / "tokens",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from autointerp import ask, config, controls, statistics, tables
 from autointerp.console import Bar, track
-from autointerp.corpus._tokens import bos_id
+from autointerp.corpus import bos_id
 from autointerp.errors import CorpusError
 from autointerp.examples import contrast, planted, select
 from autointerp.examples.rows import from_rows, to_rows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from autointerp.corpus._tokens import TokenStore
-    from autointerp.corpus.base import Document, WindowsConfig
+from autointerp.corpus._tokens import TokenStore, bos_id
+from autointerp.corpus.base import Document, WindowsConfig
+
+__all__ = ["bos_id", "read"]
 
 
 def read(
@@ -27,6 +28,4 @@ def read(
     Raises:
         CorpusError: the tokenizer has no BOS, and the settings do not say what to do about it.
     """
-    from autointerp.corpus._tokens import TokenStore
-
     return TokenStore(documents, tokenizer, config, folder, seed=seed, source=source)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from autointerp import config, pipeline
 from autointerp.__main__ import main
@@ -145,6 +146,20 @@ def test_a_dictionary_of_another_width_is_refused(study_of: Any, world: Path, tm
     arms = [{"name": "one", "source": source, "site_in": site, "site_out": site}]
     with pytest.raises(DictionaryError, match="64"):
         pipeline.score(config.load(study_of(dictionaries=arms)), tmp_path / "run")
+
+
+def test_a_dictionary_that_rebuilds_nothing_is_stopped_before_anything_is_collected(
+    study_of: Any, world: Path, tmp_path: Path
+) -> None:
+    """FVU above 1 is no dictionary at its own site; the line names the override, and no token was stored."""
+    site, folder = "model.embed_tokens.output", tmp_path / "upside-down" / "embed"
+    shutil.copytree(world / "noise" / "embed", folder)
+    weights = load_file(folder / "sae.safetensors")
+    save_file(weights | {"W_dec": -3 * weights["W_dec"]}, folder / "sae.safetensors")
+    arms = [{"name": "broken", "source": str(folder), "site_in": site, "site_out": site}]
+    with pytest.raises(DictionaryError, match="accept: true"):
+        pipeline.score(config.load(study_of(dictionaries=arms)), tmp_path / "run")
+    assert not (tmp_path / "run" / "tokens").exists()
 
 
 def test_a_directory_in_use_is_refused(study_of: Any, tmp_path: Path) -> None:
