@@ -53,6 +53,20 @@ class Weights(torch.nn.Module):
         self.b_dec = torch.nn.Parameter(mean.detach().clone())
         self.W_skip = torch.nn.Parameter(torch.zeros(width, width)) if arm.architecture == "skip-transcoder" else None
 
+    @torch.no_grad()
+    def folded(self, scale_in: float, scale_out: float) -> dict[str, Tensor]:
+        """Parameters of the same function of raw activations, where this was trained on x / scale_in, y / scale_out.
+
+        An SAE reads y, so its activations grow with the scale and its unit decoder rows stay.
+        """
+        if self.arm.architecture == "sae":
+            assert scale_in == scale_out
+            factors = {"W_enc": 1.0, "b_enc": scale_in, "W_dec": 1.0, "b_dec": scale_in}
+        else:
+            ratio = scale_out / scale_in
+            factors = {"W_enc": 1 / scale_in, "b_enc": 1.0, "W_dec": scale_out, "b_dec": scale_out, "W_skip": ratio}
+        return {name: parameter * factors[name] for name, parameter in self.named_parameters()}
+
     def encode(self, x: Tensor, k: int, latents: Tensor | None = None) -> Active:
         """Activations of x [n, d], of all latents or of `latents` only (indices then count among those)."""
         weight, bias = (self.W_enc, self.b_enc) if latents is None else (self.W_enc[latents], self.b_enc[latents])

@@ -75,6 +75,10 @@ class TrainConfig(BaseModel):
     )
     warmup_steps: int = Field(default=1000, ge=0, description="steps of rising rate; at most a tenth of all")
     decay_share: float = Field(default=1.0, ge=0, le=1, description="last share of steps, rate falling linearly to 0")
+    normalize: bool = Field(
+        default=True,
+        description="train on activations of unit mean square, so that one rate fits any site; folded back",
+    )
     clip: float = Field(default=1.0, gt=0, description="limit of each dictionary's gradient norm")
     auxk_weight: float = Field(default=0.0, ge=0, description="weight of AuxK, which revives dead latents; 0 is off")
     multi_topk: bool = Field(default=False, description="add the loss at 4 k, an eighth of it")

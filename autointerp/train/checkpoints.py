@@ -29,8 +29,8 @@ def folder_of(out: Path, arm: Arm) -> Path:
     return out / f"{arm.architecture}_m{arm.n_latents}_k{arm.k}" / arm.module / f"seed{arm.seed}"
 
 
-def save_dictionary(weights: Weights, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write one dictionary as sparsify does."""
+def save_dictionary(weights: Weights, folder: Path, scale_in: float, scale_out: float) -> None:
+    """Write one dictionary as sparsify does, for raw activations; see `Weights.folded` for the scales."""
     folder.mkdir(parents=True, exist_ok=True)
     arm, width = weights.arm, weights.W_dec.shape[1]
     transcodes = arm.architecture != "sae"
@@ -39,13 +39,11 @@ def save_dictionary(weights: Weights, folder: Path, dtype: torch.dtype = torch.f
         "num_latents": arm.n_latents, "k": arm.k, "multi_topk": False, "transcode": transcodes,
         "skip_connection": weights.W_skip is not None, "d_in": width,
     }  # fmt: skip
-    tensors = {
-        "encoder.weight": weights.W_enc, "encoder.bias": weights.b_enc, "W_dec": weights.W_dec, "b_dec": weights.b_dec
-    }  # fmt: skip
-    if weights.W_skip is not None:
-        tensors["W_skip"] = weights.W_skip
+    names = {"W_enc": "encoder.weight", "b_enc": "encoder.bias"}
+    found = weights.folded(scale_in, scale_out)
+    tensors = {names.get(name, name): tensor.cpu().contiguous() for name, tensor in found.items()}
     half = folder / "sae.safetensors.half"
-    save_file({name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}, half)
+    save_file(tensors, half)
     half.replace(folder / "sae.safetensors")
     (folder / "cfg.json").write_text(json.dumps(config))
 

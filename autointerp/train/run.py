@@ -35,11 +35,13 @@ class Reads:
 
 @dataclass(slots=True)
 class _Trainee:
-    """One arm in training: `idle` [M] tokens since each latent fired; sums since the last log line."""
+    """One arm in training: `idle` [M] tokens since each latent fired; scales of x and y; sums for the log."""
 
     weights: Weights
     optimiser: torch.optim.Optimizer
     idle: Tensor
+    scale_in: float
+    scale_out: float
     n: int = 0
     fvu: float = 0.0
     total: float = 0.0
@@ -128,7 +130,7 @@ class _Run:
         share = rate_share(self.config, self.step, self.n_steps)
         for trainee in self.trainees:
             x, y = self._pair(trainee.weights.arm, activations)
-            self._update(trainee, x, y, share)
+            self._update(trainee, x / trainee.scale_in, y / trainee.scale_out, share)
         self.n_tokens += n
 
     def _update(self, trainee: _Trainee, x: Tensor, y: Tensor, share: float) -> None:
@@ -185,9 +187,11 @@ class _Run:
                 f"{arm.name}: {self.reads[arm.module].site_in} is {x.shape[1]} wide, {self.reads[arm.module].site_out} "
                 f"{y.shape[1]}: name a module whose input and output have one width, such as a block's mlp"
             )
-        weights = Weights(arm, y.shape[1], y.mean(0)).to(self.subject.device)
+        # Root mean square of an element over the first batch.
+        scales = [float(z.square().mean().sqrt()) if self.config.normalize else 1.0 for z in (x, y)]
+        weights = Weights(arm, y.shape[1], y.mean(0).cpu() / scales[1]).to(self.subject.device)
         idle = torch.zeros(arm.n_latents, dtype=torch.int64, device=self.subject.device)
-        return _Trainee(weights, optimiser(arm, self.config, weights.parameters()), idle)
+        return _Trainee(weights, optimiser(arm, self.config, weights.parameters()), idle, *scales)
 
     def _line(self, trainee: _Trainee) -> dict[str, Any]:
         """One log line; FVU, loss and gradient norm are means over the steps since the last one."""
@@ -203,7 +207,8 @@ class _Run:
 
     def _save(self) -> None:
         for trainee in self.trainees:
-            save_dictionary(trainee.weights, folder_of(self.out, trainee.weights.arm))
+            folder = folder_of(self.out, trainee.weights.arm)
+            save_dictionary(trainee.weights, folder, trainee.scale_in, trainee.scale_out)
         arms = [
             {
                 "weights": trainee.weights.state_dict(), "optimiser": trainee.optimiser.state_dict(),

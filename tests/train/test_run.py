@@ -17,6 +17,7 @@ from autointerp import dictionaries
 from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, SubjectError
 from autointerp.records import Site
 from autointerp.subject.model import HookedSubject
+from autointerp.train.arms import Weights
 from autointerp.train.base import TrainConfig
 from autointerp.train.contexts import Contexts, write_contexts
 from autointerp.train.run import Reads, train
@@ -117,6 +118,28 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path: Path) -> None:
         assert all(torch.equal(tensor, other[name][key]) for key, tensor in tensors.items())
     lines, again = ([{**line, "seconds": 0} for line in log(out)] for out in (tmp_path / "whole", stopped))
     assert lines == again
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_scale_of_training_is_folded_back(tmp_path: Path, normalize: bool) -> None:
+    """What is saved gives, on raw activations, what the trained weights give on scaled ones."""
+    wanted, model = config(normalize=normalize), subject()
+    rows = contexts(tmp_path, wanted)
+    found = train(model, READS, rows, wanted, tmp_path)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    read = READS["layers.1.mlp"]
+    acts = [model.capture(rows.batch(wanted, step)[0], None, [read.site_in, read.site_out]) for step in (0, 7)]
+    mask = rows.batch(wanted, 0)[1]
+    for (arm, folder), kept in zip(found.items(), state["arms"], strict=True):
+        site = read.site_out if arm.architecture == "sae" else read.site_in
+        scale_in, scale_out = (
+            float(acts[0][s][mask].square().mean().sqrt()) if normalize else 1.0 for s in (site, read.site_out)
+        )
+        weights = Weights(arm, 16, torch.zeros(16))
+        weights.load_state_dict(kept["weights"])
+        x = acts[1][site].flatten(0, 1)
+        ours = dictionaries.load(folder, name="d").reconstruct(x)
+        assert torch.allclose(ours, weights(x / scale_in) * scale_out, rtol=1e-3, atol=1e-4 * scale_out)
 
 
 def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
