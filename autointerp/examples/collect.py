@@ -12,6 +12,7 @@ import resource
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ from autointerp.examples.base import (
 from autointerp.examples.batches import Contexts
 from autointerp.examples.collect_device import Clock, Device, Placed, check, encoder_hash
 from autointerp.seeds import generator
-from autointerp.store import fingerprint, read_json, write_json
+from autointerp.store import fingerprint, write_atomically
 from autointerp.subject.base import Subject
 
 # A survey sees few windows of a latent: bars are halved in it, so that hardly an eligible latent is left out.
@@ -147,17 +148,17 @@ class _Work:
             }
         wanted = math.ceil(self.sampling.survey_share * self.tokens.n_wanted / self.config.shard_tokens)
         tokens = list(self._tokens(range(wanted)))
-        path = self.folder / "sample.json"
+        path = self.folder / "sample.npz"
         key = fingerprint(
             self.key, [_hash(part) for part in tokens], self.sampling.model_dump(), self.examples.model_dump(),
             self.tokens.n_wanted, self.seed,
         )  # fmt: skip
-        if path.exists() and (saved := read_json(path))["key"] == key:
-            return {name: _loaded(saved[name]) for name in self.names}
+        if (found := _loaded(path, key, self.names)) is not None:
+            return found
         survey = [self._shard(number, part, None, bar) for number, part in enumerate(tokens)]
         whole = self.tokens.shard(len(survey), self.config.shard_tokens) is None
         drawn = {name: self._draw(name, survey, self.sampling.n_latents, whole=whole) for name in self.names}
-        write_json(path, {"key": key} | {name: _saved(mine) for name, mine in drawn.items()})
+        _save(path, key, drawn)
         return drawn
 
     def _draw(self, name: str, survey: Sequence[shards.Shard], n: int, *, whole: bool) -> Drawn:
@@ -281,10 +282,23 @@ def _hash(tokens: ShardTokens) -> str:
     return seen.hexdigest()
 
 
-def _saved(drawn: Drawn) -> dict[str, list]:
-    assert drawn.latents is not None
-    return {"latents": drawn.latents.tolist(), "chances": drawn.chances.tolist()}
+def _save(path: Path, key: str, drawn: Sample) -> None:
+    arrays: dict[str, Any] = {"key": np.array(key)}
+    for name, mine in drawn.items():
+        arrays |= {f"{name}/latents": mine.latents, f"{name}/chances": mine.chances}
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+
+    write_atomically(path, write)
 
 
-def _loaded(saved: dict[str, list]) -> Drawn:
-    return Drawn(latents=np.array(saved["latents"], np.int64), chances=np.array(saved["chances"], np.float64))
+def _loaded(path: Path, key: str, names: Sequence[str]) -> Sample | None:
+    """Return the sample that was drawn under the same key, or None."""
+    if not path.exists():
+        return None
+    with np.load(path) as saved:
+        if str(saved["key"]) != key:
+            return None
+        return {name: Drawn(latents=saved[f"{name}/latents"], chances=saved[f"{name}/chances"]) for name in names}
