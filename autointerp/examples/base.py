@@ -126,6 +126,10 @@ class SamplingConfig(BaseModel):
     n_latents: PositiveInt | Literal["all"] = Field(
         default=100, description="latents drawn per dictionary, or `all` of them"
     )
+    same_as: str | None = Field(
+        default=None,
+        description="a finished run whose sample is taken, dictionary by name: to compare checkpoints latent by latent",
+    )
     proportional_share: float = Field(
         default=0.5, ge=0, le=1, description="share of draws made proportionally to firing rate; the rest is uniform"
     )

@@ -12,7 +12,6 @@ import resource
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +33,7 @@ from autointerp.examples.base import (
 from autointerp.examples.batches import Contexts
 from autointerp.examples.collect_device import Clock, Device, Placed, check, encoder_hash
 from autointerp.seeds import generator
-from autointerp.store import fingerprint, write_atomically
+from autointerp.store import fingerprint
 from autointerp.subject.base import Subject
 
 # A survey sees few windows of a latent: bars are halved in it, so that hardly an eligible latent is left out.
@@ -97,7 +96,7 @@ def collect(
         DictionaryError: a dictionary does not fit its site.
         SiteError: a site does not exist or does not fire.
         SubjectError: contexts are longer than the subject can read, memory does not suffice, or numbers overflow.
-        StudyError: activations do not fit into the chosen type.
+        StudyError: activations do not fit into the chosen type, or the run to sample as has no such dictionary.
         RunDirectoryError: a shard cannot be written.
     """
     check(subject, placed)
@@ -110,15 +109,7 @@ def collect(
     return work.collection(found, drawn)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """One dictionary's sample: latents (ascending; None for all of them), and every latent's inclusion probability."""
-
-    latents: NDArray[np.int64] | None
-    chances: NDArray[np.float64]
-
-
-Sample = Mapping[str, Drawn]
+Sample = Mapping[str, sample.Drawn]
 
 
 class _Work:
@@ -144,8 +135,12 @@ class _Work:
         """Return each dictionary's sample, drawn from a survey's firing rates; taken up again once it is drawn."""
         if self.sampling.n_latents == "all":
             return {
-                p.dictionary.name: Drawn(latents=None, chances=np.ones(p.dictionary.n_latents)) for p in self.placed
+                p.dictionary.name: sample.Drawn(latents=None, chances=np.ones(p.dictionary.n_latents))
+                for p in self.placed
             }
+        if self.sampling.same_as is not None:
+            n_latents = {place.dictionary.name: place.dictionary.n_latents for place in self.placed}
+            return sample.taken(Path(self.sampling.same_as), n_latents)
         wanted = math.ceil(self.sampling.survey_share * self.tokens.n_wanted / self.config.shard_tokens)
         tokens = list(self._tokens(range(wanted)))
         path = self.folder / "sample.npz"
@@ -153,15 +148,15 @@ class _Work:
             self.key, [_hash(part) for part in tokens], self.sampling.model_dump(), self.examples.model_dump(),
             self.tokens.n_wanted, self.seed,
         )  # fmt: skip
-        if (found := _loaded(path, key, self.names)) is not None:
+        if (found := sample.load(path, key, self.names)) is not None:
             return found
         survey = [self._shard(number, part, None, bar) for number, part in enumerate(tokens)]
         whole = self.tokens.shard(len(survey), self.config.shard_tokens) is None
         drawn = {name: self._draw(name, survey, self.sampling.n_latents, whole=whole) for name in self.names}
-        _save(path, key, drawn)
+        sample.save(path, key, drawn)
         return drawn
 
-    def _draw(self, name: str, survey: Sequence[shards.Shard], n: int, *, whole: bool) -> Drawn:
+    def _draw(self, name: str, survey: Sequence[shards.Shard], n: int, *, whole: bool) -> sample.Drawn:
         counts = total(survey, name)
         scale = 1.0 if whole else max(1.0, self.tokens.n_wanted / counts.n_tokens)
         margin = 1.0 if whole else SURVEY_MARGIN
@@ -170,7 +165,7 @@ class _Work:
         rates = counts.tokens[frame] / counts.n_tokens
         chances[frame] = sample.inclusion(rates, n, self.sampling.proportional_share)
         drawn = sample.draw(chances[frame], generator(self.seed, "sample", name))
-        return Drawn(latents=frame[drawn], chances=chances)
+        return sample.Drawn(latents=frame[drawn], chances=chances)
 
     # ------------------------------------------------------------------ shards
 
@@ -280,25 +275,3 @@ def _hash(tokens: ShardTokens) -> str:
     for name in ("tokens", "segment_starts", "segment_contexts", "window_starts", "window_held_out"):
         seen.update(np.ascontiguousarray(getattr(tokens, name)).data)
     return seen.hexdigest()
-
-
-def _save(path: Path, key: str, drawn: Sample) -> None:
-    arrays: dict[str, Any] = {"key": np.array(key)}
-    for name, mine in drawn.items():
-        arrays |= {f"{name}/latents": mine.latents, f"{name}/chances": mine.chances}
-
-    def write(partial: Path) -> None:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
-
-    write_atomically(path, write)
-
-
-def _loaded(path: Path, key: str, names: Sequence[str]) -> Sample | None:
-    """Return the sample that was drawn under the same key, or None."""
-    if not path.exists():
-        return None
-    with np.load(path) as saved:
-        if str(saved["key"]) != key:
-            return None
-        return {name: Drawn(latents=saved[f"{name}/latents"], chances=saved[f"{name}/chances"]) for name in names}

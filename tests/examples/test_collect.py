@@ -154,6 +154,22 @@ def test_a_sample_keeps_what_all_would_have_kept_of_it(tmp_path: Path) -> None:
     assert not list((tmp_path / "some" / "survey").glob("*.safetensors"))
 
 
+def test_a_sample_taken_from_another_run_is_that_run_s(tmp_path: Path) -> None:
+    """A later checkpoint is judged on the same latents with the same probabilities; another width is refused."""
+    documents, site = texts(40, 1), Site(MLP, "output")
+    first = run(tmp_path / "a", documents, [Placed(dictionary("sae"), site)], sampling=SamplingConfig(n_latents=9))
+    first.latents.to_parquet(tmp_path / "latents.parquet")
+    config = SamplingConfig(same_as=str(tmp_path))
+    later = run(tmp_path / "b", documents, [Placed(dictionary("sae", seed=8), site)], sampling=config)
+    assert set(sampled(later)) <= set(sampled(first))
+    assert later.counts["drawn"] == first.counts["sampled"] == 9
+    kept = [latent for latent in range(64) if len(later.firing("sae", latent).positions)]
+    assert set(kept) <= {latent for _, latent in sampled(first)}
+    assert later.latents["inclusion_probability"].tolist() == first.latents["inclusion_probability"].tolist()
+    with pytest.raises(StudyError, match=r"no dictionary 'other' of 64 latents; it has: sae \(64\)"):
+        run(tmp_path / "c", documents, [Placed(dictionary("other"), site)], sampling=config)
+
+
 @pytest.mark.parametrize("n_latents", ["all", 9])
 def test_resumed_after_any_number_of_shards_gives_the_same_files(tmp_path: Path, n_latents: int | str) -> None:
     """Whatever was finished is taken up; whatever was half written is done again."""
