@@ -29,7 +29,8 @@ class Payload:
     index: str
     chunks: list[str]
     shared: list[str]
-    n_omitted_prompts: int
+    left_out: dict[str, int]
+    paged: bool
 
     @property
     def n_bytes(self) -> int:
@@ -43,20 +44,54 @@ def packed(value: object) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
 
 
-def payload(run: ReportRun, *, control_prompts: bool = True) -> Payload:
-    """Collect everything the latent browser shows.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """How much of each latent a page carries; what it does not is counted, and `autointerp show` prints it."""
 
-    Args:
-        run: the run.
-        control_prompts: whether the prompts of controls come along; without them the page is about half as large, and
-            each latent says how many are left out.
-    """
+    control_prompts: bool = True
+    n_explain: int | None = None
+
+
+# Tried in this order until the page is small enough; what no level makes small enough is kept beside the page, in full.
+LEVELS = (Level(), Level(control_prompts=False), Level(control_prompts=False, n_explain=20),
+          Level(control_prompts=False, n_explain=10))  # fmt: skip
+# Every so many chunks one is packed to foresee the size of all.
+PROBE = 9
+
+
+def payload(run: ReportRun, budget: int) -> Payload:
+    """Collect everything the latent browser shows, in at most `budget` bytes if a level allows it, else `paged`."""
     rows = sampled_rows(run)
     keys: list[Key] = [tuple(row) for row in rows[tables.KEY].itertuples(index=False)]
+    blocks = [keys[at : at + CHUNK] for at in range(0, len(keys), CHUNK)]
     shared = _shared(run.questions)
-    parts = _Parts(run, {text: at for at, text in enumerate(shared)}, control_prompts)
-    chunks = [packed([parts.detail(key) for key in keys[at : at + CHUNK]]) for at in range(0, len(keys), CHUNK)]
-    return Payload(index=packed(_index(run, rows)), chunks=chunks, shared=shared, n_omitted_prompts=parts.n_omitted)
+    index = packed(_index(run, rows))
+    parts = _Parts(run, {text: at for at, text in enumerate(shared)})
+    fixed = len(index) + sum(map(len, shared))
+    made = None
+    for level in LEVELS:
+        probed = [len(packed([parts.detail(key, level)[0] for key in block])) for block in blocks[::PROBE]]
+        if probed and sum(probed) / len(probed) * len(blocks) * 0.97 + fixed > budget:
+            continue
+        made = _packed_all(parts, blocks, level, index, shared, paged=False)
+        if made.n_bytes <= budget:
+            return made
+    return _packed_all(parts, blocks, Level(), index, shared, paged=True)
+
+
+def _packed_all(
+    parts: "_Parts", blocks: list[list[Key]], level: Level, index: str, shared: list[str], *, paged: bool
+) -> Payload:
+    left: Counter[str] = Counter()
+    chunks = []
+    for block in blocks:
+        details = [parts.detail(key, level) for key in block]
+        for _, omitted in details:
+            left.update(omitted)
+        chunks.append(packed([detail for detail, _ in details]))
+    return Payload(
+        index=index, chunks=chunks, shared=shared, left_out={k: n for k, n in left.items() if n}, paged=paged
+    )
 
 
 def _index(run: ReportRun, rows: pd.DataFrame) -> dict[str, Any]:
@@ -107,8 +142,8 @@ def _by_latent(table: pd.DataFrame, columns: list[str]) -> dict[Key, list[tuple]
 class _Parts:
     """The tables of a run, grouped by latent once."""
 
-    def __init__(self, run: ReportRun, shared: dict[str, int], control_prompts: bool) -> None:
-        self._shared, self._control_prompts, self.n_omitted = shared, control_prompts, 0
+    def __init__(self, run: ReportRun, shared: dict[str, int]) -> None:
+        self._shared = shared
         own = run.scores[run.scores["dictionary"].isin(run.dictionaries["dictionary"])]
         self._examples = _by_latent(run.examples, list(tables.EXAMPLES)[3:])
         self._explanations = _by_latent(run.explanations, ["text", "status", "explainer", "n_retries", "raw"])
@@ -126,29 +161,29 @@ class _Parts:
         self._logits = _by_latent(run.logits, ["side", "rank", "token", "value"])
         self._histograms = _histograms(run.latents)
 
-    def detail(self, key: Key) -> dict[str, Any]:
-        """Everything about one latent."""
-        kept, omitted = [], 0
-        for question in self._questions.get(key, []):
-            if question[2] != "none" and not self._control_prompts:
-                omitted += 1
-            else:
-                kept.append(self._question(question))
-        self.n_omitted += omitted
+    def detail(self, key: Key, level: Level) -> tuple[dict[str, Any], dict[str, int]]:
+        """Everything about one latent that a level carries, and counts of what it leaves out."""
+        questions = self._questions.get(key, [])
+        asked = [row for row in questions if level.control_prompts or row[2] == "none"]
+        windows = self._examples.get(key, [])
+        shown = windows if level.n_explain is None else _thinned(windows, level.n_explain)
+        omitted = {"prompts of controls": len(questions) - len(asked), "examples": len(windows) - len(shown)}
         names = ("text", "status", "by", "n_retries", "raw")
         explained = [dict(zip(names, row, strict=True)) for row in self._explanations.get(key, [])]
         score = ("scorer", "control", "score", "recall", "specificity", "auroc", "n", "unanswered")
         judged = ("scorer", "window", "kind", "truth", "answer", "probability", "status")
-        return {
+        found = {
             "explanation": explained[0] if explained else None,
-            "windows": [_window(row) for row in self._examples.get(key, [])],
+            "windows": [_window(row) for row in shown],
             "judgements": [
-                dict(zip(judged, row, strict=True)) | {"control": "none"} for row in self._judgements.get(key, [])
+                dict(zip(judged, map(_short, row), strict=True)) for row in self._judgements.get(key, [])
             ],
-            "questions": kept, "omitted": omitted,
+            "questions": [self._question(row) for row in asked],
+            "omitted": {reason: n for reason, n in omitted.items() if n},
             "scores": [dict(zip(score, map(_short, row), strict=True)) for row in self._scores.get(key, [])],
             "logits": self._logits_of(key), "histogram": self._histograms.get(key),
         }  # fmt: skip
+        return found, omitted
 
     def _question(self, row: tuple) -> dict[str, Any]:
         identity, scorer, control, prompt, reply, failure, n_in, n_out = row
@@ -166,7 +201,23 @@ class _Parts:
 
 
 def _short(value: object) -> object:
-    return float(f"{value:.4g}") if isinstance(value, float) and np.isfinite(value) else value
+    return float(f"{value:.3g}") if isinstance(value, float) and np.isfinite(value) else value
+
+
+def _thinned(windows: list[tuple], n: int) -> list[tuple]:
+    """Keep all judged windows, and of those shown to the explainer `n`, spread over the deciles, strongest first."""
+    explain = [row for row in windows if row[0] == "explain"]
+    ranks: Counter[int] = Counter()
+    order = []
+    for row in sorted(explain, key=lambda row: -max(row[7], default=0.0)):
+        ranks[row[2]] += 1
+        order.append((ranks[row[2]], -row[2], row))
+    kept = {id(row) for *_, row in sorted(order, key=lambda entry: entry[:2])[:n]}
+    return [row for row in windows if row[0] != "explain" or id(row) in kept]
+
+
+# A piece's length is one character: this code point and the length together; scripts subtract it again.
+LENGTH_BASE = 35
 
 
 def utf16_length(text: str) -> int:
@@ -178,8 +229,8 @@ def _window(row: tuple) -> dict[str, Any]:
     split, kind, stratum, _, window, document, pieces, activations = row
     return {
         "id": window, "split": split, "kind": kind, "stratum": stratum, "document": document, "text": "".join(pieces),
-        "lengths": [utf16_length(piece) for piece in pieces],
-        "acts": [(at, float(f"{value:.4g}")) for at, value in enumerate(activations) if value > 0],
+        "lengths": "".join(chr(LENGTH_BASE + utf16_length(piece)) for piece in pieces),
+        "acts": [(at, float(f"{value:.3g}")) for at, value in enumerate(activations) if value > 0],
     }  # fmt: skip
 
 

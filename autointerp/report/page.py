@@ -46,17 +46,13 @@ def write_report(run: ReportRun | Path | str, out: Path | None = None) -> Path:
     plotly = _plotly()
     figures = page_figures(run)
     fixed = len(plotly[1]) + len(packed(figures["specs"])) + 200_000
-    data = payload(run)
-    if data.n_bytes + fixed > LIMIT_BYTES:
-        data = payload(run, control_prompts=False)
-    paged = data.n_bytes + fixed > LIMIT_BYTES
+    data = payload(run, LIMIT_BYTES - fixed)
     folder = out.with_name(FOLDER)
-    if paged:
-        data = payload(run)
+    if data.paged:
         _write_folder(folder, data.chunks)
     elif folder.exists():
         shutil.rmtree(folder)
-    text = render(run, data, plotly, figures, paged=paged)
+    text = render(run, data, plotly, figures)
     write_atomically(out, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
     return out
 
@@ -96,25 +92,24 @@ def policy(scripts: list[str], *, paged: bool) -> str:
     )
 
 
-def render(
-    run: ReportRun, data: Payload, plotly: tuple[str, str], figures: dict[str, Any], *, paged: bool = False
-) -> str:
+def render(run: ReportRun, data: Payload, plotly: tuple[str, str], figures: dict[str, Any]) -> str:
     """Fill the template."""
     script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     blobs = [("plotly", plotly[1]), ("index", data.index), ("figure-data", packed(figures["specs"]))]
-    if not paged:
+    if not data.paged:
         blobs += [(f"chunk-{number}", text) for number, text in enumerate(data.chunks)]
     meta = {"shared": data.shared, "folder": FOLDER, "trivial": 0.9}
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    note = f"Its latents are in the folder {FOLDER} beside it." if paged else ""
-    if data.n_omitted_prompts and not paged:
-        note = f"{data.n_omitted_prompts:,} prompts of controls are left out for size; `autointerp show` prints them."
+    note = f"Its latents are in the folder {FOLDER} beside it." if data.paged else ""
+    if data.left_out:
+        counts = " and ".join(f"{n:,} {name}" for name, n in data.left_out.items())
+        note = f"For size this page leaves out {counts}; `autointerp show` prints them."
     return environment.get_template("page.html.j2").render(
         **facts(run), version=__version__, css=Markup(_asset("page.css")), script=Markup(script),
-        policy=policy([script, plotly[0]], paged=paged), meta=Markup(_json(meta)), figures=figures["shown"],
+        policy=policy([script, plotly[0]], paged=data.paged), meta=Markup(_json(meta)), figures=figures["shown"],
         blobs=[(name, Markup(text)) for name, text in blobs], data_note=note,
         sections=[section for section in SECTIONS if section[0] != "figures" or figures["shown"]],
     )  # fmt: skip

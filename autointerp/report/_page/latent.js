@@ -6,7 +6,8 @@ function tokens(window, peak) {
   let from = 0;
   const active = new Map(window.acts);
   const top = Math.max(...window.acts.map(([, value]) => value), 0);
-  return window.lengths.map((length, at) => {
+  return [...window.lengths].map((code, at) => {
+    const length = code.charCodeAt(0) - 35;
     const text = window.text.slice(from, (from += length));
     const value = active.get(at) ?? 0;
     if (value <= 0) return el("span", { class: "tok" }, visible(text));
@@ -91,7 +92,7 @@ function verdictOf(judged) {
 }
 
 function answersOf(data) {
-  const own = data.judgements.filter((judged) => judged.control === "none");
+  const own = data.judgements;
   const peak = Math.max(1e-9, ...data.windows.map(topOf));
   const windows = new Map(data.windows.map((window) => [window.id, window]));
   const place = el("div");
@@ -140,7 +141,8 @@ function describe(row, data) {
     `fires on ${rate(row.rate)} of tokens`, `${row.status.replace("_", " ")}`, row.peak ? ["peak token ", el("q", {}, visible(row.peak))] : null,
     isNumber(row.share) ? `${(row.share * 100).toFixed(0)} % of peaks on it${row.trivial ? " (trivial)" : ""}` : null, data.explanation ? `explained by ${data.explanation.by}` : null,
   ].filter(Boolean);
-  const omitted = data.omitted ? el("p", { class: "note" }, `${data.omitted} prompts of controls are left out of this page; \`autointerp show\` prints them.`) : null;
+  const missing = Object.entries(data.omitted).map(([name, n]) => `${n} ${name}`).join(" and ");
+  const omitted = missing ? el("p", { class: "note" }, `For size this page leaves out ${missing}; \`autointerp show\` prints them.`) : null;
   return [
     el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
     el("h3", {}, nameOf(row)), words, el("ul", { class: "chips" }, chips.map((chip) => el("li", {}, chip))),
@@ -148,6 +150,7 @@ function describe(row, data) {
     el("div", { class: "pair" }, histogram(data), logitsOf(data)),
     ...exampleParts(data),
     fold("The judge's answers", () => answersOf(data)),
-    data.questions.length ? fold(`${data.questions.length} raw prompts and replies`, () => [...promptsOf(data), omitted].filter(Boolean)) : el("p", { class: "note" }, "This run kept no prompts."),
-  ];
+    data.questions.length ? fold(`${data.questions.length} raw prompts and replies`, () => promptsOf(data)) : el("p", { class: "note" }, "This run kept no prompts."),
+    omitted,
+  ].filter(Boolean);
 }

@@ -1,0 +1,259 @@
+"""The page in a real browser: what it shows and does, that it never errs, asks for nothing, and is not fooled."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autointerp.report import page
+from autointerp.report.run import ReportRun
+from tests.helpers.runs import RunSpec, write_run
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (the `test` extra has it)")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no chromium with chromedriver: apt-get install chromium chromium-driver"
+)
+SPEC = RunSpec(n_latents=120, n_sampled=45, name="hostile </script><script>window.pwned=1</script>")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
+    return ReportRun(write_run(tmp_path_factory.mktemp("runs") / "browser", SPEC))
+
+
+@pytest.fixture(scope="module")
+def file(run: ReportRun) -> Path:
+    return page.write_report(run)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for all tests of this file; each opens the page anew."""
+    options = webdriver.ChromeOptions()
+    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900")
+    for flag in flags:
+        options.add_argument(flag)
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser: Any, file: Path) -> Any:
+    return visit(browser, file)
+
+
+def visit(browser: Any, file: Path, fragment: str = "") -> Any:
+    browser.get("about:blank")
+    browser.get(f"{file.as_uri()}{fragment}")
+    until(lambda: browser.execute_script("return document.documentElement.dataset.ready === 'true'"))
+    return browser
+
+
+def until(holds: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "the page did not get there"
+        time.sleep(0.05)
+
+
+def js(browser: Any, code: str, *arguments: object) -> Any:
+    return browser.execute_script(code, *arguments)
+
+
+def listed(browser: Any) -> list[str]:
+    return js(browser, "return [...document.querySelectorAll('#list .open')].map((node) => node.textContent)")
+
+
+def enter(browser: Any, field: str, value: str) -> None:
+    code = (
+        "const node = document.getElementById(arguments[0]); node.value = arguments[1];"
+        "for (const kind of ['input', 'change']) node.dispatchEvent(new Event(kind, {bubbles: true}));"
+    )
+    js(browser, code, field, value)
+
+
+def open_first(browser: Any) -> str:
+    name = listed(browser)[0]
+    js(browser, "document.querySelector('#list .open').click()")
+    until(lambda: js(browser, "return document.querySelector('#detail h3')?.textContent") == name)
+    return name
+
+
+def requests(browser: Any) -> list[str]:
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+
+
+def test_nothing_errs_and_no_request_leaves_the_file(browser: Any, file: Path) -> None:
+    """Every section scrolled past, a latent and all its folds opened, both themes: no console line, no request."""
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    visit(browser, file)
+    js(browser, "document.documentElement.style.scrollBehavior = 'auto'")
+    for at in range(js(browser, "return document.querySelectorAll('[data-figure]').length")):
+        js(browser, "document.querySelectorAll('[data-figure]')[arguments[0]].scrollIntoView()", at)
+        drawn = "return document.querySelectorAll('[data-figure]')[arguments[0]].dataset.drawn === 'true'"
+        until(lambda at=at, drawn=drawn: js(browser, drawn, at))
+    open_first(browser)
+    js(browser, "document.querySelectorAll('#detail details').forEach((node) => { node.open = true; })")
+    js(browser, "document.getElementById('theme').click()")
+    time.sleep(0.5)
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    assert [url for url in requests(browser) if not url.startswith(("file:", "data:", "about:", "blob:"))] == []
+
+
+def test_hostile_text_is_shown_and_never_run(opened: Any) -> None:
+    """All latents opened in turn: no script of the corpus ran, no element of the corpus was made."""
+    enter(opened, "search", "pwned")
+    names = listed(opened)
+    assert names, "the synthetic run has explanations with scripts in them"
+    for at in range(len(names)):
+        js(opened, "document.querySelectorAll('#list .open')[arguments[0]].click()", at)
+        until(lambda at=at: js(opened, "return document.querySelector('#detail h3')?.textContent") == names[at])
+        js(opened, "document.querySelectorAll('#detail details').forEach((node) => { node.open = true; })")
+    assert js(opened, "return window.pwned ?? null") is None
+    for made in ("#detail img", "#detail script", "#list img", "#list script"):
+        assert js(opened, "return document.querySelectorAll(arguments[0]).length", made) == 0
+    assert "window.pwned" in js(opened, "return document.querySelector('#detail').textContent")
+    assert "</script>" in js(opened, "return document.querySelector('h1').textContent")
+
+
+def test_search_and_filters_agree_with_the_tables(opened: Any, run: ReportRun) -> None:
+    """What the page lists under a filter is what the run's tables say."""
+    sampled = run.latents[run.latents["sampled"]]
+    enter(opened, "dictionary", "1")
+    wanted = run.dictionaries["dictionary"].iloc[1]
+    assert set(listed(opened)) == {f"{wanted}/{i}" for i in sampled.loc[sampled["dictionary"] == wanted, "latent"]}
+    enter(opened, "dictionary", "")
+    enter(opened, "measure", "detection")
+    enter(opened, "score-min", "0.8")
+    scores = run.own_scores[run.own_scores["scorer"] == "detection"]
+    high = scores[scores["score"] >= 0.8]
+    assert set(listed(opened)) == {f"{d}/{i}" for d, i in zip(high["dictionary"], high["latent"], strict=True)}
+    js(opened, "document.querySelector('#filters button[type=reset]').click()")
+    until(lambda: len(listed(opened)) == min(100, len(sampled)))
+    enter(opened, "trivial", "yes")
+    trivial = sampled[sampled["token_share"] >= 0.9]
+    assert set(listed(opened)) == {f"{d}/{i}" for d, i in zip(trivial["dictionary"], trivial["latent"], strict=True)}
+
+
+def test_sorting_by_a_heading_orders_its_column_both_ways(opened: Any) -> None:
+    code = "return [...document.querySelectorAll('#list tbody tr')].map((row) => row.children[2].textContent)"
+    sorted_by = "return document.querySelector('#list [data-key=detection]').closest('th').getAttribute('aria-sort')"
+    ways = []
+    for _ in range(2):
+        js(opened, "document.querySelector('#list thead [data-key=detection]').click()")
+        ways.append(js(opened, sorted_by))
+        numbers = [float(cell) for cell in js(opened, code) if cell != "–"]
+        assert len(set(numbers)) > 1
+        assert numbers == sorted(numbers, reverse=ways[-1] == "descending")
+    assert ways == ["descending", "ascending"]
+
+
+def test_a_latent_shows_its_explanation_scores_and_shaded_tokens(opened: Any, run: ReportRun) -> None:
+    name = open_first(opened)
+    view = run.latent(name)
+    text = js(opened, "return document.querySelector('#detail').textContent")
+    own = view.scores[(view.scores["control"] == "none") & (view.scores["scorer"] == "detection")]
+    assert f"{own['score'].iloc[0]:.3f}" in text
+    assert js(opened, "return document.querySelectorAll('#detail .tok.peak').length") > 0
+    shown = js(opened, "return document.querySelectorAll('#detail .tok').length")
+    assert shown >= len(view.examples["pieces"].iloc[0])
+    until(lambda: js(opened, "return document.querySelector('#detail .plot')?.dataset.drawn === 'true'"))
+    answers = js(
+        opened,
+        "const folds = [...document.querySelectorAll('#detail > details')];"
+        "const fold = folds.find((node) => node.textContent.startsWith('The judge')); fold.open = true;"
+        "return new Promise((done) => setTimeout(() => done(fold.querySelectorAll('.window').length), 200))",
+    )
+    assert answers == int((view.judgements["control"] == "none").sum())
+
+
+def test_keys_move_search_and_return(opened: Any) -> None:
+    """`/` searches, `j` and `k` move, `d` turns the theme, Escape goes back; typing in a field is only typing."""
+    keys = webdriver.common.keys.Keys if hasattr(webdriver.common, "keys") else None
+    assert keys is not None
+    body = opened.find_element("css selector", "body")
+    names = listed(opened)
+    body.send_keys("j")
+    until(lambda: js(opened, "return document.querySelector('#detail h3')?.textContent") == names[0])
+    body.send_keys("j")
+    until(lambda: js(opened, "return document.querySelector('#detail h3')?.textContent") == names[1])
+    body.send_keys("k")
+    until(lambda: js(opened, "return document.querySelector('#detail h3')?.textContent") == names[0])
+    theme = js(opened, "return document.documentElement.dataset.theme")
+    body.send_keys("d")
+    assert js(opened, "return document.documentElement.dataset.theme") != theme
+    body.send_keys("d")
+    body.send_keys("/")
+    assert js(opened, "return document.activeElement.id") == "search"
+    opened.switch_to.active_element.send_keys("jd")
+    assert js(opened, "return document.getElementById('search').value") == "jd"
+    opened.switch_to.active_element.send_keys(keys.ESCAPE)
+    assert js(opened, "return document.activeElement.id") != "search"
+
+
+def test_dark_mode_follows_the_system_until_it_is_chosen(browser: Any, file: Path) -> None:
+    def prefer(value: str) -> None:
+        feature = {"features": [{"name": "prefers-color-scheme", "value": value}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+
+    prefer("dark")
+    visit(browser, file)
+    js(browser, "localStorage.clear()")
+    visit(browser, file)
+    dark = js(browser, "return getComputedStyle(document.body).backgroundColor")
+    prefer("light")
+    visit(browser, file)
+    light = js(browser, "return getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    js(browser, "document.getElementById('theme').click()")
+    assert js(browser, "return getComputedStyle(document.body).backgroundColor") == dark
+    visit(browser, file)
+    assert js(browser, "return getComputedStyle(document.body).backgroundColor") == dark, "the choice is kept"
+    js(browser, "localStorage.clear()")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_phone_width_has_no_sideways_scroll_and_a_way_back(browser: Any, file: Path) -> None:
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        visit(browser, file)
+        open_first(browser)
+        assert js(browser, "return document.documentElement.scrollWidth <= innerWidth")
+        assert js(browser, "return getComputedStyle(document.querySelector('.list')).display") == "none"
+        js(browser, "document.querySelector('#detail .back').click()")
+        assert js(browser, "return getComputedStyle(document.querySelector('.list')).display") != "none"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_an_address_opens_its_latent(browser: Any, file: Path, run: ReportRun) -> None:
+    row = run.latents[run.latents["sampled"]].iloc[-1]
+    name = f"{row['dictionary']}/{row['latent']}"
+    visit(browser, file, f"#latent={name.replace('/', '%2F')}")
+    until(lambda: js(browser, "return document.querySelector('#detail h3')?.textContent") == name)
+
+
+def test_a_run_too_large_for_one_file_pages_its_latents(
+    browser: Any, run: ReportRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit the details lie in a folder beside the page, and load from there when a latent is opened."""
+    monkeypatch.setattr(page, "LIMIT_BYTES", 2_000_000)
+    file = page.write_report(run, tmp_path / "paged.html")
+    assert len(list((tmp_path / page.FOLDER).iterdir())) > 1
+    browser.get_log("browser")
+    visit(browser, file)
+    open_first(browser)
+    assert js(browser, "return document.querySelectorAll('#detail .tok').length") > 0
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
