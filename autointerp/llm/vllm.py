@@ -3,9 +3,10 @@
     llm: {use: vllm, model: Qwen/Qwen3-8B}
 
 Needs `pip install 'autointerp[vllm]'` and, for its own wheels, a CUDA device. The engine starts at the first prompt
-that the response store does not hold; two settings of the same engine (an explainer's and a judge's) share one.
+that the response store does not hold; an explainer and a judge of the same settings share one.
 """
 
+import atexit
 import functools
 import hashlib
 import importlib
@@ -71,11 +72,18 @@ class Engine:
 
     def close(self) -> None:
         """Free the device."""
-        self.llm.shutdown()
+        self.pump.call(_stop(self.llm))
         self.pump.close()
 
 
 _engines: dict[str, Engine] = {}
+
+
+@atexit.register
+def _free(*, idle: bool = False) -> None:
+    """Close the engines; with `idle`, those that nobody uses."""
+    for name in [name for name, engine in _engines.items() if not (idle and engine.users)]:
+        _engines.pop(name).close()
 
 
 class VLLM:
@@ -125,18 +133,15 @@ class VLLM:
         }  # fmt: skip
 
     def close(self) -> None:
-        """Free the engine when nobody else uses it."""
+        """Leave the engine; it stays for the next stage, until another one or the process's end needs it gone."""
         engine, self._engine = self._engine, None
-        if engine is None:
-            return
-        engine.users -= 1
-        if engine.users == 0:
-            _engines.pop(self._key, None)
-            engine.close()
+        if engine is not None:
+            engine.users -= 1
 
     def _running(self) -> Engine:
         if self._engine is None:
             if self._key not in _engines:
+                _free(idle=True)
                 _engines[self._key] = Engine(self.config)
             self._engine = _engines[self._key]
             self._engine.users += 1
@@ -212,6 +217,13 @@ async def _start(config: Config) -> Any:
     }  # fmt: skip
     arguments = _vllm("engine.arg_utils").AsyncEngineArgs(**{**settings, **config.engine})
     return _vllm("v1.engine.async_llm").AsyncLLM.from_engine_args(arguments)
+
+
+async def _stop(llm: Any) -> None:
+    handler = getattr(llm, "output_handler", None)
+    if handler is not None:
+        handler.cancel()  # it would report the end of the engine as its death
+    llm.shutdown()
 
 
 def _vllm(module: str) -> Any:
