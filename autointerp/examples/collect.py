@@ -237,7 +237,7 @@ class _Work:
             "drawn": sum(len(mine.chances if mine.latents is None else mine.latents) for mine in drawn.values()),
             "sampled": int(latents["sampled"].sum()), "tokens_computed": self.n_tokens, "bytes_written": self.n_bytes,
             "bytes_kept": sum(path.stat().st_size for path in self.folder.rglob("*.safetensors")),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory(),
         }  # fmt: skip
         return Collection(
             windows=windows, latents=latents, fingerprint=mark, counts=counts, seconds=self.clock.seconds, shards=found
@@ -275,3 +275,12 @@ def _hash(tokens: ShardTokens) -> str:
     for name in ("tokens", "segment_starts", "segment_contexts", "window_starts", "window_held_out"):
         seen.update(np.ascontiguousarray(getattr(tokens, name)).data)
     return seen.hexdigest()
+
+
+def peak_memory() -> int:
+    """Return the most memory this process held at once, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # `ru_maxrss` would begin with what the parent process held
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
