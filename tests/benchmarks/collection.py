@@ -281,7 +281,8 @@ def hardware(threads: int) -> dict[str, object]:
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.processor())  # fmt: skip
     return {
-        "arguments": " ".join(sys.argv[1:]), "cpu": cpu, "cpus": os.cpu_count(), "threads": threads, "load_average": os.getloadavg()[0],
+        "arguments": " ".join(sys.argv[1:]),
+        "cpu": cpu, "cpus": os.cpu_count(), "threads": threads, "load_average": os.getloadavg()[0],
         "gpu": torch.cuda.get_device_name() if DEVICE == "cuda" else "none", "torch": torch.__version__,
         "transformers": transformers.__version__, "python": platform.python_version(), "clock": "process CPU seconds"
         if DEVICE == "cpu" else "wall seconds",
