@@ -203,7 +203,7 @@ def latent_record(view: LatentView) -> dict[str, Any]:
     """One latent as JSON has it."""
     return plain(
         {
-            "latent": view.name,
+            "name": view.name,
             **view.row,
             "explanation": view.explanation,
             "explanations": view.explanations.to_dict("records"),

@@ -158,7 +158,12 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
     return Export(files=files, counts=counts, left_out={reason: n for reason, n in left.items() if n})
 
 
+# Ends of lines to some readers, though not in JSON: written escaped, so that one record is one line to everyone.
+LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\u0085\u2028\u2029"}
+
+
 def _lines(path: Path, lines: list[str]) -> str:
+    lines = [line.translate(LINE_ENDS) for line in lines]
     write_atomically(path, lambda partial: partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8"))
     return str(path)
 

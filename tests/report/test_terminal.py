@@ -1,0 +1,86 @@
+"""The terminal and the notebook: 80 columns, no colour when asked, nothing of the corpus that drives the terminal."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import autointerp
+from autointerp.__main__ import main
+from autointerp.errors import TableError
+from autointerp.report.latent import latent_page, visible
+from autointerp.report.run import ReportRun
+from autointerp.report.terminal import latents_table, rows_of
+from tests.helpers.runs import HOSTILE, RunSpec, write_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
+    return ReportRun(write_run(tmp_path_factory.mktemp("runs") / "shown", RunSpec(n_sampled=14)))
+
+
+def printed(what: object, *, colour: bool) -> str:
+    file = io.StringIO()
+    Console(file=file, width=80, force_terminal=colour, no_color=not colour, highlight=False).print(what)
+    return file.getvalue()
+
+
+def test_tables_and_latents_fit_80_columns_without_escapes(run: ReportRun) -> None:
+    rows = rows_of(run)
+    for what in (latents_table(rows, run.scorers), *(latent_page(run.latent(f"{d}/{i}")) for d, i in
+                 zip(rows["dictionary"], rows["latent"], strict=True))):  # fmt: skip
+        text = printed(what, colour=False)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "\x1b" not in text
+
+
+def test_control_characters_of_the_corpus_never_reach_the_terminal() -> None:
+    for text in HOSTILE:
+        assert not [char for char in visible(text) if ord(char) < 32 or 0x7F <= ord(char) < 0xA0]
+    assert visible("\u202eabc") == "⇄abc"
+
+
+def test_filters_and_sorting_select_what_they_say(run: ReportRun) -> None:
+    rows = rows_of(run, "firing_rate_token:up", ["score_detection>0.7", "dictionary!=sae_k16"])
+    assert len(rows)
+    assert (rows["score_detection"] > 0.7).all()
+    assert "sae_k16" not in set(rows["dictionary"])
+    assert rows["firing_rate_token"].is_monotonic_increasing
+    for wrong in ("nonsense", "colour>1", "score>high"):
+        with pytest.raises(TableError):
+            rows_of(run, conditions=[wrong])
+
+
+def test_notebook_view_escapes_the_corpus(run: ReportRun) -> None:
+    """The example of the README: open, look, compare."""
+    opened = autointerp.open_run(run.path)
+    rows = rows_of(opened)
+    hostile = rows[rows["explanation"].fillna("").str.contains("<")]
+    for row in hostile.to_dict("records"):
+        html = opened.latent(row["dictionary"], row["latent"])._repr_html_()
+        assert "<script>window" not in html
+        assert "<img src=x" not in html
+    compared = opened.compare("sae_k16", "transcoder_k16")
+    assert {"diff", "ci95_lo", "verdict"} <= set(compared.columns)
+
+
+def test_json_of_the_verbs_is_json(run: ReportRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["latents", str(run.path), "--json", "--limit", "3"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 3
+    name = f"{lines[0]['dictionary']}/{lines[0]['latent']}"
+    assert main(["show", str(run.path), name, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["name"] == name
+    assert found["judgements"]
+
+
+def test_wrong_names_are_told_with_the_right_ones(run: ReportRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run.path), "sae/1"]) == 2
+    assert "transcoder_k16" in capsys.readouterr().err
+    assert main(["show", str(run.path), "sae_k16/999999"]) == 2
+    assert "0 to 59" in capsys.readouterr().err
+    assert main(["show", str(run.path), "nothing"]) == 2
+    assert main(["report", str(Path("no") / "such" / "run")]) == 2
