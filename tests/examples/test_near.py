@@ -1,0 +1,74 @@
+"""Hard negatives are near in words or by co-firing, by independent dense computations."""
+
+from collections import Counter
+
+import numpy as np
+
+from autointerp.examples import contrast, near, planted
+from autointerp.examples.bank import RULES
+from autointerp.records import LatentId
+from tests.helpers.planted import corpus, latents
+
+POOL = contrast.pool(corpus(), held_out=True, size=400, seed=0)
+
+
+def test_near_in_words_is_the_dense_tf_idf_ranking() -> None:
+    """The same windows as a plain loop over texts finds: counts, smoothed idf, cosine to the mean of the positives."""
+    examples = latents(3)[0]
+    texts = [corpus().pieces(int(window)) for window in POOL]
+    n_in = Counter(piece for text in texts for piece in set(text))
+    vocabulary = sorted({p for text in texts for p in text} | {p for e in examples.explain for p in e.pieces})
+    column = {piece: i for i, piece in enumerate(vocabulary)}
+
+    def vector(text: tuple[str, ...]) -> np.ndarray:
+        made = np.zeros(len(vocabulary))
+        for piece, count in Counter(text).items():
+            made[column[piece]] = count * (np.log((1 + len(POOL)) / (1 + n_in[piece])) + 1)
+        return made / np.linalg.norm(made)
+
+    mean = np.mean([vector(example.pieces) for example in examples.explain], axis=0)
+    likeness = np.array([vector(text) @ mean for text in texts])
+    found = near.Words(corpus(), POOL).near(examples.explain)
+    assert len(found) == round(near.NEAR_SHARE * len(POOL))
+    least = min(likeness[np.flatnonzero(window == POOL)[0]] for window in found)
+    assert (likeness > least + 1e-9).sum() < len(found)
+
+
+def test_cofiring_neighbours_are_those_of_the_dense_matrix() -> None:
+    """Worked with dense numpy: the three latents of the same dictionary with the greatest cosine of co-firing."""
+    rules = RULES[:12]
+    firings = {
+        LatentId("a" if i < 9 else "b", "s", i): planted.firing(rule, corpus(), POOL) for i, rule in enumerate(rules)
+    }
+    dense = np.array([np.isin(POOL, corpus().of(f.positions)) for f in firings.values()], dtype=float)
+    cofiring = near.Cofiring(corpus(), POOL, firings)
+    for i, latent in enumerate(firings):
+        norms = np.linalg.norm(dense, axis=1).clip(1)
+        cosine = dense @ dense[i] / norms / norms[i]
+        same = [
+            j for j, other in enumerate(firings) if j != i and other.dictionary == latent.dictionary and cosine[j] > 0
+        ]
+        nearest = sorted(same, key=lambda j: (-cosine[j], j))[: near.N_NEIGHBOURS]
+        assert set(cofiring.near(latent).tolist()) == set(POOL[dense[nearest].any(axis=0)].tolist())
+
+
+def test_a_latent_without_neighbours_has_none() -> None:
+    """A latent alone in its dictionary has no neighbours' windows, and one without positives none near in words."""
+    alone = {LatentId("a", "s", 0): planted.firing(RULES[0], corpus(), POOL)}
+    assert len(near.Cofiring(corpus(), POOL, alone).near(LatentId("a", "s", 0))) == 0
+    assert len(near.Words(corpus(), POOL).near(())) == 0
+
+
+def test_hard_negatives_are_more_like_positives_than_random_ones() -> None:
+    """They are what they are for: over twenty latents they share more words with the positives than random ones do."""
+    words = near.Words(corpus(), POOL)
+    shared: dict[str, list[float]] = {"hard": [], "random": []}
+    for examples in latents(20):
+        firing = planted.firing(planted.rule(examples.latent), corpus(), POOL)
+        drawn = contrast.negatives(
+            corpus(), firing, POOL, latent=examples.latent, n=5, seed=0, n_hard=5, near=[words.near(examples.explain)]
+        )
+        own = {piece for example in examples.explain for piece in example.pieces}
+        for example in drawn:
+            shared[example.kind].append(len(own & set(example.pieces)) / len(set(example.pieces)))
+    assert np.mean(shared["hard"]) > np.mean(shared["random"]) + 0.05
