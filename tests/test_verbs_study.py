@@ -37,7 +37,7 @@ def test_data_is_told_by_its_ending_or_is_a_hub_name(tmp_path: Path) -> None:
     assert _study.corpus_of("x.jsonl")["use"] == "jsonl"
     assert _study.corpus_of(str(tmp_path))["use"] == "text"
     assert _study.corpus_of("org/name:en:train") == {
-        "use": "huggingface", "name": "org/name", "config": "en", "split": "train",
+        "use": "huggingface", "name": "org/name", "subset": "en", "split": "train",
     }  # fmt: skip
     (tmp_path / "b.parquet").write_text("")
     with pytest.raises(StudyError, match="one kind of text"):

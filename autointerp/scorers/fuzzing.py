@@ -103,16 +103,18 @@ def mismarks(
     hits = np.array([[_hits(tokens, quiet) for tokens in marked] for quiet in silent], dtype=float)
     # Ties are broken at random: less than half a hit in all.
     donors = linear_sum_assignment(hits + rng.random(hits.shape) / (2 * len(windows)))[1].tolist()
-    return [_shifted(marked[donor], quiet) for donor, quiet in zip(donors, silent, strict=True)]
+    # A set that must move goes left or right by a coin: always the same way would tell rightly from wrongly marked.
+    sides = rng.choice([-1, 1], size=len(windows)).tolist()
+    return [_shifted(marked[donor], quiet, side) for donor, quiet, side in zip(donors, silent, sides, strict=True)]
 
 
 def _hits(tokens: tuple[int, ...], silent: tuple[bool, ...]) -> int:
     return sum(token >= len(silent) or not silent[token] for token in tokens)
 
 
-def _shifted(tokens: tuple[int, ...], silent: tuple[bool, ...]) -> tuple[int, ...] | None:
+def _shifted(tokens: tuple[int, ...], silent: tuple[bool, ...], side: int) -> tuple[int, ...] | None:
     length = len(silent)
-    for shift in sorted(range(-tokens[-1], length - tokens[0]), key=lambda shift: (abs(shift), shift)):
+    for shift in sorted(range(-tokens[-1], length - tokens[0]), key=lambda shift: (abs(shift), side * shift)):
         moved = tuple(token + shift for token in tokens)
         if moved[0] >= 0 and moved[-1] < length and all(silent[token] for token in moved):
             return moved
