@@ -41,8 +41,12 @@ def outside(shown: ShownItem) -> str:
 
 
 def places(shown: ShownItem) -> tuple[int, ...]:
-    """In which words of the context marks begin."""
-    return tuple(len(shown.text[:begin].split()) for begin, _ in shown.marks)
+    """In which words of the context marks begin: a mark inside a word belongs to that word, not to the next one."""
+
+    def visible(begin: int, stop: int) -> int:
+        return begin + len(shown.text[begin:stop]) - len(shown.text[begin:stop].lstrip())
+
+    return tuple(len(shown.text[: visible(*mark) + 1].split()) - 1 for mark in shown.marks)
 
 
 # What a judge that has not understood the question could go by; each says yes above its median over a latent's items.
