@@ -119,9 +119,12 @@ class Experiment:
         )  # fmt: skip
 
     @contextmanager
-    def asking(self, role: Literal["explainer", "judge"], stage: str) -> Iterator[tuple[LLM, Tally]]:
-        """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest."""
-        member = self.study.explainer_llm if role == "explainer" else self.study.judge_llm
+    def asking(self, role: str, stage: str, back_end: config.LLMMember | None = None) -> Iterator[tuple[LLM, Tally]]:
+        """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest.
+
+        Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own.
+        """
+        member = back_end or (self.study.explainer_llm if role == "explainer" else self.study.judge_llm)
         backend = member.module.open(member.settings)
         price = getattr(member.settings, "price", Price())
         tally = Tally(price=price)

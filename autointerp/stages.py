@@ -5,7 +5,7 @@ directory between stages is here; how the work is done is in the stages' folders
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,13 +18,14 @@ from autointerp import ask, config, controls, statistics, tables
 from autointerp.console import Bar, track
 from autointerp.corpus import bos_id
 from autointerp.errors import CorpusError
-from autointerp.examples import contrast, planted, select
+from autointerp.examples import contrast, near, planted, select
 from autointerp.examples.rows import from_rows, to_rows
 from autointerp.experiment import Experiment
 from autointerp.reconstruction import metrics
 from autointerp.reconstruction.base import held_out_documents
 from autointerp.records import Example, Explanation, Judgement, LatentExamples, LatentId, Question
 from autointerp.report.page import write_report
+from autointerp.scorers.base import Scorer
 from autointerp.store import Run, fingerprint, write_json
 from autointerp.subject import sites
 
@@ -103,10 +104,11 @@ def select_examples(experiment: Experiment) -> Counts:
     )  # fmt: skip
     latents = experiment.collected.latents.set_index(tables.KEY)
     sampled = [LatentId(*key) for key in latents.index[latents["sampled"]]]
+    hard = _hard(experiment, sampled, pools[True]) if wanted.n_hard else None
     n_planted = 0
     with run.writing("examples", tables.EXAMPLES) as writer:
         for latent in track(sampled, "select", total=len(sampled), unit="latents"):
-            examples, found = _examples(experiment, latent, pools)
+            examples, found = _examples(experiment, latent, pools, hard)
             latents.loc[_key(latent), ["token_share", "peak_token"]] = [found.token_share, found.peak_token]
             for row in to_rows(examples):
                 writer.add(row)
@@ -119,8 +121,18 @@ def select_examples(experiment: Experiment) -> Counts:
     return {"latents": len(sampled), "planted": n_planted, "planted_wanted": study.controls.n_planted}
 
 
+def _hard(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int64]) -> tuple[near.Words, near.Cofiring]:
+    """Prepare the search for hard negatives: the pool's words, and where each sampled latent fires in it."""
+    collected = experiment.collected
+    firings = {latent: collected.firing(latent.dictionary, latent.index) for latent in sampled}
+    return near.Words(collected.windows, pool), near.Cofiring(collected.windows, pool, firings)
+
+
 def _examples(
-    experiment: Experiment, latent: LatentId, pools: dict[bool, NDArray[np.int64]]
+    experiment: Experiment,
+    latent: LatentId,
+    pools: dict[bool, NDArray[np.int64]],
+    hard: tuple[near.Words, near.Cofiring] | None,
 ) -> tuple[LatentExamples, select.Positives]:
     wanted, collected, seed = experiment.study.examples, experiment.collected, experiment.study.seed
     firing = collected.firing(latent.dictionary, latent.index)
@@ -129,7 +141,11 @@ def _examples(
     )
 
     def silent(split: bool, n: int) -> tuple[Example, ...]:
-        return contrast.negatives(collected.windows, firing, pools[split], latent=latent, n=n, seed=seed)
+        return contrast.negatives(
+            collected.windows, firing, pools[split], latent=latent, n=n, seed=seed,
+            n_hard=wanted.n_hard if split else 0,
+            near=(hard[0].near(found.explain), hard[1].near(latent)) if split and hard else (),
+        )  # fmt: skip
 
     examples = LatentExamples(
         latent=latent, explain=found.explain, explain_contrast=silent(False, wanted.n_explain_negatives),
@@ -168,29 +184,44 @@ def judge(experiment: Experiment) -> Counts:
     asked = run.read("questions")
     baseline: list[Judgement] = []
 
-    def questions() -> Iterator[Question]:
+    def questions(some: Mapping[str, Scorer]) -> Iterator[Question]:
         for latent in read_examples(run):
-            made = list(controls.questions(latent, plan, scorers, study.seed))
+            made = list(controls.questions(latent, plan, some, study.seed))
             if study.controls.lexical:
                 baseline.extend(controls.lexical(latent, made))
             yield from made
 
     with (
-        experiment.asking("judge", "score") as (llm, tally),
         Bar("judge", total=None, unit="questions") as bar,
         run.writing("judgements", tables.JUDGEMENTS) as judgements,
         run.writing("questions", tables.QUESTIONS) as rows,
     ):
         for row in asked[asked["scorer"] == "explain"].to_dict("records"):
             rows.add({str(name): value for name, value in row.items()})
-        for told in ask.judgements(scorers, llm, questions(), config=study.ask, tally=tally, advance=bar.advance):
-            rows.add(question_row(told.row))
-            for judgement in itertools.chain(told.judgements, baseline):
-                judgements.add(judgement_row(judgement))
-            baseline.clear()
+        for back_end, some in _by_back_end(scorers):
+            role = ("judge", "score") if back_end is None else (back_end.use, back_end.use)
+            with experiment.asking(*role, back_end) as (llm, tally):
+                for told in ask.judgements(
+                    some, llm, questions(some), config=study.ask, tally=tally, advance=bar.advance
+                ):
+                    rows.add(question_row(told.row))
+                    for judgement in itertools.chain(told.judgements, baseline):
+                        judgements.add(judgement_row(judgement))
+                    baseline.clear()
     for table in ("judgements", "questions"):
         run.sort(table, ORDER[table])
     return nested(run.read("judgements", ["control", "answer"]).groupby("control")["answer"].value_counts())
+
+
+def _by_back_end(scorers: Mapping[str, Scorer]) -> Iterator[tuple[config.LLMMember | None, Mapping[str, Scorer]]]:
+    """Yield the scorers that the study's judge answers, together, then each that brings a back end of its own."""
+    judged = {name: scorer for name, scorer in scorers.items() if scorer.needs == "llm"}
+    if judged:
+        yield None, judged
+    for name, scorer in scorers.items():
+        if scorer.needs != "llm":
+            settings = {"use": scorer.needs, **getattr(scorer, "back_end", {})}
+            yield config.LLMMember.model_validate(settings), {name: scorer}
 
 
 def estimate(experiment: Experiment) -> Counts:

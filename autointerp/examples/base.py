@@ -150,6 +150,9 @@ class ExamplesConfig(BaseModel):
     pool_windows: int = Field(
         default=10_000, ge=1, description="held-out windows from which all latents' negatives are drawn"
     )
+    n_hard: int = Field(
+        default=0, ge=0, description="hard negatives judged besides, of each kind: near in words, of co-firing latents"
+    )
     n_explain_negatives: int = Field(
         default=0, ge=0, description="silent windows shown to a contrastive explainer, from the explain documents"
     )
