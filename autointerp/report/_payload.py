@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp import tables
+from autointerp.report._quoting import places, quote
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun, sampled_rows
 
@@ -49,12 +50,16 @@ class Level:
     """How much of each latent a page carries; what it does not is counted, and `autointerp show` prints it."""
 
     control_prompts: bool = True
+    explain_prompts: bool = True
     n_explain: int | None = None
 
 
 # Tried in this order until the page is small enough; what no level makes small enough is kept beside the page, in full.
-LEVELS = (Level(), Level(control_prompts=False), Level(control_prompts=False, n_explain=20),
-          Level(control_prompts=False, n_explain=10))  # fmt: skip
+LEVELS = (
+    Level(),
+    Level(control_prompts=False),
+    *(Level(control_prompts=False, explain_prompts=False, n_explain=n) for n in (20, 10, 5)),
+)
 # Every so many chunks one is packed to foresee the size of all.
 PROBE = 9
 
@@ -164,30 +169,39 @@ class _Parts:
     def detail(self, key: Key, level: Level) -> tuple[dict[str, Any], dict[str, int]]:
         """Everything about one latent that a level carries, and counts of what it leaves out."""
         questions = self._questions.get(key, [])
-        asked = [row for row in questions if level.control_prompts or row[2] == "none"]
+        own = [row for row in questions if level.control_prompts or row[2] == "none"]
+        asked = [row for row in own if level.explain_prompts or row[1] != "explain"]
         windows = self._examples.get(key, [])
         shown = windows if level.n_explain is None else _thinned(windows, level.n_explain)
-        omitted = {"prompts of controls": len(questions) - len(asked), "examples": len(windows) - len(shown)}
+        omitted = {
+            "prompts of controls": len(questions) - len(own), "prompts of the explainer": len(own) - len(asked),
+            "examples shown to it": len(windows) - len(shown),
+        }  # fmt: skip
+        base = "".join(piece for row in shown for piece in row[6])
+        found_places = places(base)
         names = ("text", "status", "by", "n_retries", "raw")
         explained = [dict(zip(names, row, strict=True)) for row in self._explanations.get(key, [])]
         score = ("scorer", "control", "score", "recall", "specificity", "auroc", "n", "unanswered")
         judged = ("scorer", "window", "kind", "truth", "answer", "probability", "status")
         found = {
             "explanation": explained[0] if explained else None,
-            "windows": [_window(row) for row in shown],
+            "windows": _windows(shown),
             "judgements": [
                 dict(zip(judged, map(_short, row), strict=True)) for row in self._judgements.get(key, [])
             ],
-            "questions": [self._question(row) for row in asked],
+            "questions": [self._question(row, base, found_places) for row in asked],
             "omitted": {reason: n for reason, n in omitted.items() if n},
             "scores": [dict(zip(score, map(_short, row), strict=True)) for row in self._scores.get(key, [])],
             "logits": self._logits_of(key), "histogram": self._histograms.get(key),
         }  # fmt: skip
         return found, omitted
 
-    def _question(self, row: tuple) -> dict[str, Any]:
+    def _question(self, row: tuple, base: str, found: dict[str, int]) -> dict[str, Any]:
         identity, scorer, control, prompt, reply, failure, n_in, n_out = row
-        messages = [(role, self._shared.get(content, content)) for role, content in _messages(prompt)]
+        messages = [
+            (role, self._shared[content] if content in self._shared else quote(content, base, found))
+            for role, content in _messages(prompt)
+        ]
         return {
             "id": identity, "scorer": scorer, "control": control, "messages": messages,
             "reply": reply if isinstance(reply, str) else None, "failure": failure, "tokens_in": n_in,
@@ -225,12 +239,16 @@ def utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _window(row: tuple) -> dict[str, Any]:
-    split, kind, stratum, _, window, document, pieces, activations = row
+def _windows(rows: list[tuple]) -> dict[str, list]:
+    """Write windows as columns, which pack better than rows."""
     return {
-        "id": window, "split": split, "kind": kind, "stratum": stratum, "document": document, "text": "".join(pieces),
-        "lengths": "".join(chr(LENGTH_BASE + utf16_length(piece)) for piece in pieces),
-        "acts": [(at, float(f"{value:.3g}")) for at, value in enumerate(activations) if value > 0],
+        "split": [row[0] for row in rows], "kind": [row[1] for row in rows], "stratum": [row[2] for row in rows],
+        "id": [row[4] for row in rows], "document": [row[5] for row in rows],
+        "text": ["".join(row[6]) for row in rows],
+        "lengths": ["".join(chr(LENGTH_BASE + utf16_length(piece)) for piece in row[6]) for row in rows],
+        "acts": [
+            [(at, float(f"{value:.3g}")) for at, value in enumerate(row[7]) if value > 0] for row in rows
+        ],
     }  # fmt: skip
 
 

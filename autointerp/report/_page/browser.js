@@ -102,7 +102,7 @@ async function open(row, { move = true } = {}) {
   pane.classList.add("open");
   const detail = field("detail");
   try {
-    const loaded = (await chunk(row.chunk))[row.at];
+    const loaded = unpack((await chunk(row.chunk))[row.at]);
     if (current !== row) return;
     detail.replaceChildren(...describe(row, loaded));
     detail.scrollTop = 0;

@@ -125,9 +125,25 @@ function answersOf(data) {
   ];
 }
 
+// A prompt comes as what it quotes of the windows ([start, length] of their joined text) and what it adds.
+function quoted(content, base) {
+  if (typeof content === "number") return meta.shared[content];
+  if (typeof content === "string") return content;
+  return content.map((part) => (typeof part === "string" ? part : base.slice(part[0], part[0] + part[1]))).join("");
+}
+
+// Windows come as columns.
+function unpack(data) {
+  if (Array.isArray(data.windows)) return data;
+  const { id, ...columns } = data.windows;
+  data.base = columns.text.join("");
+  data.windows = id.map((one, at) => ({ id: one, ...Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[at]])) }));
+  return data;
+}
+
 function promptsOf(data) {
   return data.questions.map((asked) => fold(`${asked.scorer}${asked.control === "none" ? "" : ` · ${asked.control}`} · ${asked.id}`, () => [
-    ...asked.messages.flatMap(([role, content]) => [el("h4", {}, role), el("pre", { tabindex: 0, role: "region", "aria-label": role }, typeof content === "number" ? meta.shared[content] : content)]),
+    ...asked.messages.flatMap(([role, content]) => [el("h4", {}, role), el("pre", { tabindex: 0, role: "region", "aria-label": role }, quoted(content, data.base))]),
     el("h4", {}, "reply"), el("pre", { tabindex: 0, role: "region", "aria-label": "reply" }, asked.reply ?? `(none: ${asked.failure})`),
     el("p", { class: "note" }, `${asked.tokens_in} tokens in, ${asked.tokens_out} out${asked.failure ? ` · ${asked.failure}` : ""}`),
   ]));
