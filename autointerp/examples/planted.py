@@ -135,7 +135,7 @@ def _examples(
     share = 1 / N_STRATA
     # One window from each of n_positives equal runs of ranks: none twice.
     cuts = [i * len(ranked) // n_positives for i in range(n_positives + 1)]
-    chosen = [ranked[int(rng.integers(*cuts[i : i + 2]))] for i in range(n_positives)]
+    chosen = [ranked[int(rng.integers(cuts[i], cuts[i + 1]))] for i in range(n_positives)]
     positives = tuple(
         Example(
             window=window,

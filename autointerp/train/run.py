@@ -191,7 +191,7 @@ class _Run:
         scales = [float(z.square().mean().sqrt()) if self.config.normalize else 1.0 for z in (x, y)]
         weights = Weights(arm, y.shape[1], y.mean(0).cpu() / scales[1]).to(self.subject.device)
         idle = torch.zeros(arm.n_latents, dtype=torch.int64, device=self.subject.device)
-        return _Trainee(weights, optimiser(arm, self.config, weights.parameters()), idle, *scales)
+        return _Trainee(weights, optimiser(arm, self.config, weights.parameters()), idle, scales[0], scales[1])
 
     def _line(self, trainee: _Trainee) -> dict[str, Any]:
         """One log line; FVU, loss and gradient norm are means over the steps since the last one."""
