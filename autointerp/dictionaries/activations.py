@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 ActivationKind = Literal["relu", "topk", "abstopk", "groupmax", "jumprelu", "gated"]
-# Width of the groups whose maxima narrow a top-k down, found best among 16..128 for M = 2**15, k = 32 on a CPU.
+# Width of the groups whose maxima narrow a top-k down. On one core, 512 rows of 2**15, k = 32: 69, 40, 37 and 48 ms for
+# 16, 32, 64 and 128; torch.topk alone 57 ms.
 GROUP = 32
 
 

@@ -1,8 +1,8 @@
 """Checkpoints written by the upstream libraries compute here what they compute there, to 1e-5.
 
-The libraries' pins exclude each other, so each wants an environment of its own: `pip install autointerp[test]` with
-`eai-sparsify`, `sae-lens`, `dictionary-learning` or `circuit-tracer` in each, then `pytest
-tests/dictionaries/test_parity.py`.
+The libraries' pins exclude each other, so each has an extra of its own, to be installed into an environment of its own:
+`pip install -e '.[parity-sparsify]'` (-saelens, -dictionary-learning, -circuit-tracer), then
+`pytest tests/dictionaries/test_parity.py`. What is not installed is skipped.
 """
 
 import json
