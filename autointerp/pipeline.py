@@ -17,7 +17,7 @@ from autointerp import __version__, config, dry_run, stages
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import Experiment
-from autointerp.store import Run, claimed, fingerprint
+from autointerp.store import Run, claimed, fingerprint, write_atomically
 
 # In order: the stage, the study's sections it reads, and the stages it builds on.
 STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ...], tuple[str, ...]]] = {
@@ -89,7 +89,8 @@ def begin(experiment: Experiment, *, update: bool) -> None:
             )
         for line in matter:
             note(f"changed: {line}")
-    path.write_text(config.to_yaml(experiment.study), encoding="utf-8")
+    text = config.to_yaml(experiment.study)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     run.update_manifest(**experiment.provenance())
 
 
