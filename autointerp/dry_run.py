@@ -8,8 +8,8 @@ from autointerp.examples import planted
 from autointerp.experiment import Experiment
 from autointerp.llm.base import Price
 from autointerp.records import Explanation, LatentExamples, Question, Request
+from autointerp.run_rows import count_latents, planted_latents, read_examples
 from autointerp.seeds import generator
-from autointerp.stages import count_latents, planted_latents, read_examples
 
 # Latents whose prompts are written out and counted; the rest is scaled.
 SAMPLE = 20

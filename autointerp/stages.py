@@ -6,30 +6,27 @@ directory between stages is here; how the work is done is in the stages' folders
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from autointerp import ask, config, controls, statistics, tables
+from autointerp import ask, config, controls, run_rows, statistics, tables
 from autointerp.console import Bar, track
 from autointerp.corpus import bos_id
 from autointerp.errors import CorpusError
 from autointerp.examples import contrast, near, planted, select
-from autointerp.examples.rows import from_rows, to_rows
+from autointerp.examples.rows import to_rows
 from autointerp.experiment import Experiment
 from autointerp.reconstruction import metrics
 from autointerp.reconstruction.base import held_out_documents
-from autointerp.records import Example, Explanation, Judgement, LatentExamples, LatentId, Question
+from autointerp.records import Example, Judgement, LatentExamples, LatentId, Question
 from autointerp.report.page import write_report
+from autointerp.run_rows import Counts
 from autointerp.scorers.base import Scorer
-from autointerp.store import Run, fingerprint, write_json
+from autointerp.store import fingerprint, write_json
 from autointerp.subject import sites
 
-Counts = dict[str, Any]
 # Settings that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
 ORDER = {
@@ -47,7 +44,7 @@ def collect(experiment: Experiment) -> Counts:
     status = found.latents.groupby("dictionary", sort=False)["status"].value_counts()
     if not found.latents["eligible"].any():
         raise CorpusError(too_small(experiment))
-    return {**found.counts, "seconds": found.seconds, "status": nested(status)}
+    return {**found.counts, "seconds": found.seconds, "status": run_rows.nested(status)}
 
 
 def too_small(experiment: Experiment) -> str:
@@ -109,7 +106,11 @@ def select_examples(experiment: Experiment) -> Counts:
     with run.writing("examples", tables.EXAMPLES) as writer:
         for latent in track(sampled, "select", total=len(sampled), unit="latents"):
             examples, found = _examples(experiment, latent, pools, hard)
-            latents.loc[_key(latent), ["token_share", "peak_token"]] = [found.token_share, found.peak_token]
+            place = (latent.dictionary, latent.site, latent.index)
+            latents.loc[place, ["token_share", "peak_token"]] = [
+                found.token_share,
+                found.peak_token,
+            ]
             for row in to_rows(examples):
                 writer.add(row)
         for examples in rules:
@@ -160,16 +161,16 @@ def explain(experiment: Experiment) -> Counts:
     explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
     with (
         experiment.asking("explainer", "explain") as (llm, tally),
-        Bar("explain", total=count_latents(run), unit="latents") as bar,
+        Bar("explain", total=run_rows.count_latents(run), unit="latents") as bar,
         run.writing("explanations", tables.EXPLANATIONS) as explanations,
         run.writing("questions", tables.QUESTIONS) as questions,
     ):
-        wanted = (latent for latent in read_examples(run) if latent.latent.dictionary != planted.DICTIONARY)
+        wanted = (latent for latent in run_rows.read_examples(run) if latent.latent.dictionary != planted.DICTIONARY)
         for told in ask.explanations(
             explainer, llm, wanted, config=study.ask, seed=study.seed, tally=tally, advance=bar.advance
         ):
-            explanations.add(explanation_row(told.explanation))
-            questions.add(question_row(told.row))
+            explanations.add(run_rows.explanation_row(told.explanation))
+            questions.add(run_rows.question_row(told.row))
     run.sort("explanations", ORDER["explanations"])
     status = run.read("explanations", ["status"])["status"].value_counts().to_dict()
     return {"explained": status.pop("ok", 0), "failed": status}
@@ -179,13 +180,13 @@ def judge(experiment: Experiment) -> Counts:
     """Have every explanation judged on held-out windows, with all controls; an unread reply is a counted row."""
     study, run = experiment.study, experiment.run
     scorers = {member.use: member.module.build(member.settings, experiment.prompts) for member in study.scorers}
-    known = itertools.chain(read_explanations(run), map(planted.explanation, planted_latents(run)))
+    known = itertools.chain(run_rows.read_explanations(run), map(planted.explanation, run_rows.planted_latents(run)))
     plan = controls.plan(known, study.controls, study.seed)
     asked = run.read("questions")
     baseline: list[Judgement] = []
 
     def questions(some: Mapping[str, Scorer]) -> Iterator[Question]:
-        for latent in read_examples(run):
+        for latent in run_rows.read_examples(run):
             made = list(controls.questions(latent, plan, some, study.seed))
             if study.controls.lexical:
                 baseline.extend(controls.lexical(latent, made))
@@ -204,13 +205,13 @@ def judge(experiment: Experiment) -> Counts:
                 for told in ask.judgements(
                     some, llm, questions(some), config=study.ask, tally=tally, advance=bar.advance
                 ):
-                    rows.add(question_row(told.row))
+                    rows.add(run_rows.question_row(told.row))
                     for judgement in itertools.chain(told.judgements, baseline):
-                        judgements.add(judgement_row(judgement))
+                        judgements.add(run_rows.judgement_row(judgement))
                     baseline.clear()
     for table in ("judgements", "questions"):
         run.sort(table, ORDER[table])
-    return nested(run.read("judgements", ["control", "answer"]).groupby("control")["answer"].value_counts())
+    return run_rows.nested(run.read("judgements", ["control", "answer"]).groupby("control")["answer"].value_counts())
 
 
 def _by_back_end(scorers: Mapping[str, Scorer]) -> Iterator[tuple[config.LLMMember | None, Mapping[str, Scorer]]]:
@@ -227,7 +228,7 @@ def _by_back_end(scorers: Mapping[str, Scorer]) -> Iterator[tuple[config.LLMMemb
 def estimate(experiment: Experiment) -> Counts:
     """Turn judgements into estimates and comparisons; say of each latent how far it came."""
     study, run = experiment.study, experiment.run
-    latents = with_status(run)
+    latents = run_rows.with_status(run)
     judgements, dictionaries = run.read("judgements"), run.read("dictionaries")
     kept = run.read("reconstruction") if run.has("reconstruction") else None
     found = statistics.summarise(judgements, latents, dictionaries, kept, study.statistics)
@@ -247,88 +248,3 @@ def report(experiment: Experiment) -> Counts:
     """Write report.html."""
     write_report(experiment.run.path)
     return {}
-
-
-def with_status(run: Run) -> pd.DataFrame:
-    """Return the latents table with the sampled ones' statuses brought up to date."""
-    latents, told = run.read("latents"), run.read("explanations")
-    judged = run.read("judgements", [*tables.KEY, "control"])
-    sampled = latents["sampled"].to_numpy(bool)
-    place = pd.MultiIndex.from_frame(latents[tables.KEY])
-    explained = place.isin(pd.MultiIndex.from_frame(told.loc[told["status"] == "ok", tables.KEY]))
-    scored = place.isin(pd.MultiIndex.from_frame(judged.loc[judged["control"] == "none", tables.KEY]))
-    status = latents["status"].to_numpy(object)
-    status[sampled] = np.where(explained, np.where(scored, "scored", "explained"), "explanation_failed")[sampled]
-    return latents.assign(status=status)
-
-
-def explanation_row(explanation: Explanation) -> dict[str, object]:
-    """Return an explanation as a row of `tables.EXPLANATIONS`."""
-    row = {name: getattr(explanation, name) for name in tables.EXPLANATIONS if hasattr(explanation, name)}
-    return {**row, **key(explanation.latent)}
-
-
-def question_row(row: ask.Row) -> dict[str, object]:
-    """Return how a prompt ended as a row of `tables.QUESTIONS`."""
-    return {name: value for name, value in asdict(row).items() if name in tables.QUESTIONS}
-
-
-def judgement_row(judgement: Judgement) -> dict[str, object]:
-    """Return a judgement as a row of `tables.JUDGEMENTS`."""
-    item = judgement.item
-    return {
-        **key(judgement.latent),
-        **{name: getattr(judgement, name) for name in ("scorer", "control", "question_id", "position", "answer")},
-        **{name: getattr(judgement, name) for name in ("explanation_id", "status", "n_retries")},
-        **{name: getattr(item, name) for name in ("kind", "stratum", "stratum_share", "truth")},
-        "document_id": item.document,
-        "window_id": item.window,
-        "probability": float("nan") if judgement.probability is None else judgement.probability,
-    }
-
-
-def _key(latent: LatentId) -> tuple[str, str, int]:
-    return latent.dictionary, latent.site, latent.index
-
-
-def key(latent: LatentId) -> dict[str, object]:
-    """Return the columns that name a latent."""
-    return {"dictionary": latent.dictionary, "site": latent.site, "latent": latent.index}
-
-
-def read_examples(run: Run) -> Iterator[LatentExamples]:
-    """Yield every sampled latent's examples from `examples.parquet`, in flat memory."""
-    with pq.ParquetFile(run / "examples.parquet") as file:
-        rows = itertools.chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=4096))
-        yield from from_rows(rows)
-
-
-def planted_latents(run: Run) -> list[LatentId]:
-    """Return the planted latents that have examples."""
-    rows = run.read("examples", tables.KEY)
-    rows = rows[rows["dictionary"] == planted.DICTIONARY].drop_duplicates()
-    return [LatentId(*row) for row in rows.itertuples(index=False)]
-
-
-def read_explanations(run: Run) -> Iterator[Explanation]:
-    """Yield the run's explanations, failed ones too."""
-    for row in run.read("explanations").to_dict("records"):
-        latent = LatentId(row["dictionary"], row["site"], row["latent"])
-        rest = {
-            name: row[name] for name in ("explanation_id", "explainer", "prompt_hash", "raw", "status", "n_retries")
-        }
-        yield Explanation(latent=latent, text=row["text"] if row["status"] == "ok" else None, **rest)
-
-
-def nested(counts: pd.Series) -> Counts:
-    """Turn counts under two keys into a dict of dicts, for JSON."""
-    found: Counts = {}
-    for (outer, inner), n in counts.to_dict().items():  # pyright: ignore[reportGeneralTypeIssues]
-        found.setdefault(str(outer), {})[str(inner)] = int(n)
-    return found
-
-
-def count_latents(run: Run) -> int:
-    """Count the latents that are explained."""
-    sampled = run.read("latents", ["architecture", "sampled"])
-    return int((sampled["sampled"] & (sampled["architecture"] != "planted")).sum())
