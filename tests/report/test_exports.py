@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from autointerp.__main__ import main
 from autointerp.errors import StudyError
+from autointerp.report import markdown
 from autointerp.report.export import export
 from autointerp.report.exports import neuronpedia
+from autointerp.report.print import members
 from autointerp.report.run import ReportRun
 from tests.helpers.runs import RunSpec, write_run
 
@@ -108,3 +111,29 @@ def test_unknown_forms_and_settings_are_refused_with_what_there_is(run: ReportRu
         export(run, "saebench", tmp_path, ["detection"])
     with pytest.raises(StudyError, match="detection, fuzzing"):
         export(run, "saebench", tmp_path, ["scorer=simulation"])
+
+
+def test_a_reference_run_gives_the_same_numbers_figures_and_comparisons(run: ReportRun, tmp_path: Path) -> None:
+    """Without windows, prompts and replies, every figure, estimate and control is what the run itself gives."""
+    found = export(run, "reference", tmp_path / "kept")
+    kept = ReportRun(tmp_path / "kept")
+    assert found.left_out == {"rows of examples": len(run.examples), "rows of questions": len(run.questions)}
+    pd.testing.assert_frame_equal(kept.estimates, run.estimates)
+    pd.testing.assert_frame_equal(kept.controls, run.controls)
+    for module in members().values():
+        pd.testing.assert_frame_equal(module.data(kept), module.data(run))
+    assert main(["compare", str(kept.path), "--json"]) == 0
+    assert main(["gate", str(run.path), "--baseline", str(kept.path)]) in {0, 2, 3}
+
+
+def test_a_reference_run_says_its_numbers_with_intervals_and_never_overwrites_its_run(
+    run: ReportRun, tmp_path: Path
+) -> None:
+    export(run, "reference", tmp_path / "kept")
+    text = (tmp_path / "kept" / "README.md").read_text(encoding="utf-8")
+    means = run.estimates[(run.estimates["statistic"] == "score") & (run.estimates["population"] == "eligible")]
+    for row in means[means["architecture"] != "planted"].to_dict("records"):
+        assert markdown.number(row) in text
+    assert f"controls: {run.summary['controls']['verdict']}" in text
+    with pytest.raises(StudyError, match="is the run itself"):
+        export(run, "reference", run.path)
