@@ -28,6 +28,7 @@ STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ..
     ),
     "reconstruct": (stages.reconstruct, ("reconstruction",), ("collect",)),
     "select": (stages.select_examples, ("controls",), ("collect",)),
+    "describe": (stages.describe, (), ("collect",)),
     "explain": (stages.explain, ("explainer", "explainer_llm", "prompts"), ("select",)),
     "judge": (stages.judge, ("scorers", "judge_llm", "controls", "prompts"), ("explain",)),
     "estimate": (stages.estimate, ("statistics",), ("judge", "reconstruct")),

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from autointerp import ask, config, controls, run_rows, statistics, tables
 from autointerp.console import Bar, track
 from autointerp.corpus import bos_id
+from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError
-from autointerp.examples import contrast, near, planted, select
+from autointerp.examples import contrast, histograms, near, planted, select
 from autointerp.examples.rows import to_rows
 from autointerp.experiment import Experiment
 from autointerp.reconstruction import metrics
@@ -25,7 +26,7 @@ from autointerp.report.page import write_report
 from autointerp.run_rows import Counts
 from autointerp.scorers.base import Scorer
 from autointerp.store import fingerprint, write_json
-from autointerp.subject import sites
+from autointerp.subject import sites, unembedding
 
 # Settings that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
@@ -153,6 +154,42 @@ def _examples(
         held_out=found.held_out, contrast=silent(True, wanted.n_negatives),
     )  # fmt: skip
     return examples, found
+
+
+def describe(experiment: Experiment) -> Counts:
+    """Tell of each sampled latent how strongly it fires on the corpus, and which tokens its decoder row promotes."""
+    run, found = experiment.run, experiment.collected
+    sampled = found.latents[found.latents["sampled"]]
+    with run.writing("histograms", tables.HISTOGRAMS) as writer:
+        for latent in itertools.starmap(LatentId, sampled[tables.KEY].itertuples(index=False)):
+            for row in histograms.to_rows(latent, found.firing(latent.dictionary, latent.index)):
+                writer.add(row)
+    left_out = {}
+    with run.writing("logits", tables.LOGITS) as writer:
+        for arm, one in zip(experiment.arms, experiment.opened, strict=True):
+            mine = sampled.loc[sampled["dictionary"] == one.name, "latent"].to_numpy()
+            if reason := unembedding.obstacle(experiment.subject.model, arm.site_out, one.d_out):
+                left_out[one.name] = reason
+                continue
+            for row in _promoted(experiment, one, str(arm.site_in), mine):
+                writer.add(row)
+    return {"latents": len(sampled), "without_logits": left_out}
+
+
+def _promoted(
+    experiment: Experiment, dictionary: Dictionary, site: str, latents: NDArray[np.int64]
+) -> Iterator[dict[str, object]]:
+    """Yield rows of `tables.LOGITS`."""
+    model, decode = experiment.subject.model, experiment.collected.windows.decode
+    found = unembedding.extremes(model, dictionary.directions(latents), len(experiment.subject.tokenizer))
+    for latent, strongest in zip(latents.tolist(), found, strict=True):
+        for side, pairs in (("top", strongest.top), ("bottom", strongest.bottom)):
+            for rank, (token, value) in enumerate(pairs):
+                text = "".join(decode(np.array([token])))
+                yield {
+                    "dictionary": dictionary.name, "site": site, "latent": latent, "side": side, "rank": rank,
+                    "token": text, "value": value,
+                }  # fmt: skip
 
 
 def explain(experiment: Experiment) -> Counts:

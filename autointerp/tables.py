@@ -233,9 +233,19 @@ LOGITS = {
     "site": "str",
     "latent": "int64",
     "side": "str",  # top | bottom
-    "rank": "int64",
+    "rank": "int64",  # 0 strongest
     "token": "str",
-    "value": "float64",
+    "value": "float64",  # logit per unit of activation, without the final norm
+}
+
+# Optional. One row per sampled latent and bin of its positive activations over all tokens of the corpus.
+HISTOGRAMS = {
+    "dictionary": "str",
+    "site": "str",
+    "latent": "int64",
+    "low": "float64",  # edges of the bin; bins of a latent follow each other from 0 to its greatest activation
+    "high": "float64",
+    "n_tokens": "int64",
 }
 
 KEY = ["dictionary", "site", "latent"]

@@ -8,11 +8,13 @@ With x a row of activations at `site_in`, D its width, M latents, O the width at
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from autointerp.dictionaries.activations import Activation, Codes
@@ -152,6 +154,16 @@ class Dictionary:
     def reconstruct(self, x: Tensor) -> Tensor:
         """What it predicts at `site_out` [n, d_out] from rows x [n, d_in] at `site_in`."""
         return self.decode(self.encode(x), x)
+
+    def directions(self, latents: Sequence[int] | NDArray[np.integer]) -> Tensor:
+        """What one unit of each latent's activation adds at `site_out` [len(latents), d_out].
+
+        Where the output gets back what the input's norm took, that is up to the token's own scale.
+        """
+        return (
+            self.W_dec[torch.tensor(np.asarray(latents).tolist(), dtype=torch.long, device=self.device)]
+            * self.output_scale
+        )
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "Dictionary":
         """Move the weights; a copy unless nothing changes."""

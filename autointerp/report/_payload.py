@@ -164,7 +164,7 @@ class _Parts:
             own, ["scorer", "control", "score", "recall", "specificity", "auroc", "n_items", "n_unanswered"]
         )
         self._logits = _by_latent(run.logits, ["side", "rank", "token", "value"])
-        self._histograms = _histograms(run.latents)
+        self._histograms = _histograms(run.histograms)
 
     def detail(self, key: Key, level: Level) -> tuple[dict[str, Any], dict[str, int]]:
         """Everything about one latent that a level carries, and counts of what it leaves out."""
@@ -252,12 +252,9 @@ def _windows(rows: list[tuple]) -> dict[str, list]:
     }  # fmt: skip
 
 
-def _histograms(latents: pd.DataFrame) -> dict[Key, dict[str, list]]:
-    """Histograms of all activations, where the run has them (columns `histogram_edges`, `histogram_counts`)."""
-    if "histogram_counts" not in latents.columns:
-        return {}
+def _histograms(table: pd.DataFrame) -> dict[Key, dict[str, list]]:
+    """Histograms of all activations, where the run has them: n + 1 edges and n counts of each latent."""
     return {
-        key: {"edges": list(rows[0][0]), "counts": list(rows[0][1])}
-        for key, rows in _by_latent(latents, ["histogram_edges", "histogram_counts"]).items()
-        if rows[0][1] is not None and len(rows[0][1])
+        key: {"edges": [_short(rows[0][0]), *(_short(high) for _, high, _ in rows)], "counts": [n for _, _, n in rows]}
+        for key, rows in _by_latent(table, ["low", "high", "n_tokens"]).items()
     }

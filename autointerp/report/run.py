@@ -23,8 +23,8 @@ class ReportRun:
     """The tables of a run directory as DataFrames, read when first asked for. Needs no torch.
 
     `dictionaries`, `latents`, `examples`, `explanations`, `judgements` are as `autointerp.tables` describes them;
-    `questions`, `reconstruction`, `logits` are empty where the run has none; `estimates`, `comparisons`, `controls` and
-    `summary` are read where the run wrote them, and computed from the judgements where it did not.
+    `questions`, `reconstruction`, `logits`, `histograms` are empty where the run has none; `estimates`, `comparisons`,
+    `controls` and `summary` are read where the run wrote them, and computed from the judgements where it did not.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -93,6 +93,11 @@ class ReportRun:
     def logits(self) -> pd.DataFrame:
         """The tokens that each sampled latent promotes and suppresses; empty where it was not computed."""
         return self.table("logits")
+
+    @cached_property
+    def histograms(self) -> pd.DataFrame:
+        """All positive activations of each sampled latent, in bins; empty where they were not counted."""
+        return self.table("histograms")
 
     @cached_property
     def scores(self) -> pd.DataFrame:

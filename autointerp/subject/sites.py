@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from autointerp.errors import SiteError
 from autointerp.records import Site
-from autointerp.subject.families import Family, block_list, embeds_only, family_of, module_at, some_modules
+from autointerp.subject.families import GEMMA, Family, block_list, embeds_only, family_of, module_at, some_modules
 
 Side = Literal["input", "output"]
 
@@ -42,6 +42,8 @@ SUBMODULES = {
     "resid_pre": "resid_pre", "resid_post": "resid_post", "resid": "resid_post", "mlp_out": "mlp_raw", "mlp": "mlp_raw",
     "attn_out": "attn_raw", "attention_out": "attn_raw", "attn": "attn_raw",
 }  # fmt: skip
+# Points whose tensor is the residual stream, or is added to it as it is.
+WRITERS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 # The input of the module whose output a point is.
 BEFORE = {"resid_pre": "resid_pre", "resid_post": "resid_pre", "mlp_raw": "mlp_in", "attn_raw": "attn_in"}
 
@@ -99,6 +101,23 @@ def list_sites(model: nn.Module, *, widths: bool = False) -> list[ListedSite]:
             if site is not None:
                 found.append(ListedSite(site=site, alias=f"blocks.{index}.{hook}"))
     return _measured(model, found) if widths else found
+
+
+def writers(model: nn.Module) -> set[Site]:
+    """Return the sites that are the residual stream or are added to it as they are, of a model of a known family.
+
+    Raises:
+        SiteError: the family is not known.
+    """
+    family = family_of(model)
+    prefix, n_blocks = block_list(model)
+    points = [_point(family, prefix, index, point) for index in range(n_blocks) for point in WRITERS]
+    found = {site for site in points if site is not None}
+    get = getattr(model, "get_input_embeddings", None)
+    embedding = [name for name, module in model.named_modules() if get is not None and module is get()]
+    if embeds_only(model) and family is not GEMMA:  # Gemma multiplies the embedding before it is the stream
+        found |= {Site(name, "output") for name in embedding}
+    return found
 
 
 def read(site: Site, module: nn.Module, args: tuple, kwargs: dict[str, object], output: object) -> Tensor:

@@ -12,10 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from autointerp import config, pipeline
+from autointerp import config, open_run, pipeline
 from autointerp.__main__ import main
 from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, SiteError
+from autointerp.report._payload import LEVELS, _Parts
 from autointerp.store import Run, read_json
 
 TABLES = (
@@ -184,3 +186,33 @@ def test_a_killed_run_goes_on_to_the_same_numbers(study_of: Any, tmp_path: Path,
     whole = pipeline.score(config.load(study), tmp_path / "whole")
     pd.testing.assert_frame_equal(Run(tmp_path / "run").read("judgements"), whole.read("judgements"))
     assert read_json(tmp_path / "run" / "summary.json") == read_json(whole / "summary.json")
+
+
+def test_every_sampled_latent_is_described(finished: Run) -> None:
+    """Its histogram counts every token it fires on; a latent whose decoder row is a noun's embedding promotes it."""
+    histograms, logits = finished.read("histograms"), finished.read("logits")
+    latents = finished.read("latents").set_index(["dictionary", "site", "latent"])
+    sampled = latents[latents["sampled"]]
+    n_tokens = read_json(finished / "stages/collect.json")["counts"]["tokens"]
+    summed = histograms.groupby(["dictionary", "site", "latent"])["n_tokens"].sum()
+    assert summed.sort_index().to_dict() == (sampled["firing_rate_token"] * n_tokens).round().astype(int).to_dict()
+    assert logits.groupby(["dictionary", "latent", "side"]).size().eq(10).all()
+    model: Any = AutoModelForCausalLM.from_pretrained(finished.manifest["subject"]["model"])
+    known = load_file(Path(config.load(finished / "study.yaml").dictionaries[0].source) / "sae.safetensors")["W_dec"]
+    tokenizer = AutoTokenizer.from_pretrained(finished.manifest["subject"]["model"])
+    for (name, latent), rows in logits.groupby(["dictionary", "latent"]):
+        if name == "known":
+            expected = model.lm_head.weight.detach()[: len(tokenizer)] @ known[latent]
+            top = rows[rows["side"] == "top"].sort_values("rank")
+            assert top["value"].to_list() == pytest.approx(expected.topk(10).values.tolist(), rel=1e-5)
+            assert top["token"].iloc[0] == tokenizer.decode([int(expected.argmax())])
+
+
+def test_a_page_has_the_run_s_histograms_and_logits(finished: Run) -> None:
+    """What the stage wrote reaches the latent browser: counts of all activations, ten tokens a side."""
+    opened = open_run(finished.path)
+    for row in opened.latents[opened.latents["sampled"]].head(2).to_dict("records"):
+        key = (row["dictionary"], row["site"], row["latent"])
+        detail, _ = _Parts(opened, {}).detail(key, LEVELS[0])
+        assert len(detail["histogram"]["edges"]) == len(detail["histogram"]["counts"]) + 1
+        assert len(detail["logits"]["top"]) == len(detail["logits"]["bottom"]) == 10

@@ -13,7 +13,7 @@ from autointerp.store import write_atomically
 
 ORDER = [
     "estimates", "comparisons", "latents", "explanations", "judgements", "examples", "questions", "reconstruction",
-    "dictionaries", "logits",
+    "dictionaries", "logits", "histograms",
 ]  # fmt: skip
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 
