@@ -27,9 +27,9 @@ def test_a_silent_latent_has_none() -> None:
     assert rows([], 4) == []
 
 
-@given(st.lists(st.floats(1e-30, 1e30, width=32), min_size=1, max_size=50), st.integers(1, 50))
+@given(st.lists(st.floats(2.0**-60, 2.0**60, width=32), min_size=1, max_size=50), st.integers(1, 50))
 def test_counts_sum_to_the_tokens_it_fires_on(values: list[float], n_bins: int) -> None:
     found = rows(values, n_bins)
     assert sum(row["n_tokens"] for row in found) == len(values)
     assert len(found) == n_bins
-    assert found[-1]["high"] == max(np.float32(values))
+    assert found[-1]["high"] == max(values)
