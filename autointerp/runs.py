@@ -28,6 +28,7 @@ class RunTables:
     latents: pd.DataFrame
     dictionaries: pd.DataFrame
     reconstruction: pd.DataFrame | None
+    documents: pd.DataFrame | None = None
     manifests: tuple[dict[str, Any], ...] = ()
     allowed: tuple[str, ...] = field(default=())
 
@@ -51,6 +52,7 @@ def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
         latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
         dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
         reconstruction=run.read("reconstruction") if run.has("reconstruction") else None,
+        documents=run.read("reconstruction_documents") if run.has("reconstruction_documents") else None,
         manifests=(run.manifest,),
     )  # fmt: skip
 
@@ -150,12 +152,14 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
     labels = [name if labels.count(name) == 1 else f"{name}#{place}" for place, name in enumerate(labels, 1)]
     renamed = [_renamed(run, clash, label) for run, label in zip(runs, labels, strict=True)]
     measured = [run.reconstruction for run in renamed if run.reconstruction is not None]
+    documents = [run.documents for run in renamed if run.documents is not None]
     return RunTables(
         names=tuple(labels),
         judgements=pd.concat([_plain(run.judgements) for run in renamed], ignore_index=True),
         latents=pd.concat([run.latents for run in renamed], ignore_index=True),
         dictionaries=pd.concat([run.dictionaries for run in renamed], ignore_index=True),
         reconstruction=pd.concat(measured, ignore_index=True) if measured else None,
+        documents=pd.concat(documents, ignore_index=True) if documents else None,
         manifests=tuple(run.manifests[0] for run in runs), allowed=tuple(apart),
     )  # fmt: skip
 
@@ -176,5 +180,6 @@ def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
     return RunTables(
         names=run.names, judgements=rename(run.judgements), latents=rename(run.latents),
         dictionaries=rename(run.dictionaries),
-        reconstruction=None if run.reconstruction is None else rename(run.reconstruction), manifests=run.manifests,
+        reconstruction=None if run.reconstruction is None else rename(run.reconstruction),
+        documents=None if run.documents is None else rename(run.documents), manifests=run.manifests,
     )  # fmt: skip

@@ -30,6 +30,7 @@ from autointerp.subject import sites, unembedding
 
 # Settings that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
+RECONSTRUCTED = ("reconstruction", "reconstruction_documents")
 ORDER = {
     "explanations": ["explanation_id"],
     "judgements": ["dictionary", "site", "latent", "scorer", "control", "question_id", "position"],
@@ -84,8 +85,9 @@ def reconstruct(experiment: Experiment) -> Counts:
     windows = experiment.collected.windows
     documents = held_out_documents(windows, wanted, study.windows.context_length)
     bos = bos_id(experiment.subject.tokenizer, study.windows.bos)
-    found = metrics.evaluate(experiment.subject, experiment.arms, documents, wanted, bos=bos, seed=study.seed)
-    experiment.run.write("reconstruction", found, tables.RECONSTRUCTION)
+    found = metrics.evaluate_documents(experiment.subject, experiment.arms, documents, wanted, bos=bos, seed=study.seed)
+    experiment.run.write("reconstruction", found.table, tables.RECONSTRUCTION)
+    experiment.run.write("reconstruction_documents", found.documents, tables.RECONSTRUCTION_DOCUMENTS)
     return {"documents": len(documents)}
 
 
@@ -267,12 +269,13 @@ def estimate(experiment: Experiment) -> Counts:
     study, run = experiment.study, experiment.run
     latents = run_rows.with_status(run)
     judgements, dictionaries = run.read("judgements"), run.read("dictionaries")
-    kept = run.read("reconstruction") if run.has("reconstruction") else None
-    found = statistics.summarise(judgements, latents, dictionaries, kept, study.statistics)
+    kept, by_document = (run.read(name) if run.has(name) else None for name in RECONSTRUCTED)
+    found = statistics.summarise(judgements, latents, dictionaries, kept, study.statistics, by_document)
     run.write("latents", latents, tables.LATENTS)
     run.write("estimates", found.estimates)
     run.write("comparisons", found.comparisons)
     run.write("controls", found.controls)
+    run.write("reconstruction_comparisons", found.reconstruction_comparisons)
     protocol = {name: config.dump(study)[name] for name in PROTOCOL}
     run.update_manifest(
         protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])

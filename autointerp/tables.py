@@ -129,6 +129,48 @@ RECONSTRUCTION = {
     "n_tokens": "int64",
 }
 
+# One row per dictionary, metric and held-out document: the metric is sum(total) / sum(weight) over documents.
+RECONSTRUCTION_DOCUMENTS = {
+    "dictionary": "str",
+    "metric": "str",  # fvu | ce_increase | kl | l0
+    "document": "int64",  # place in the list of documents, the same for all dictionaries of a run
+    "total": "float64",
+    "weight": "float64",
+}
+
+# One row per contrast (b minus a) and reconstruction metric; less is better in all of them.
+RECONSTRUCTION_COMPARISONS = {
+    "contrast": "str",
+    "site": "str",
+    "layer": "int64",  # -1 over layers
+    "k": "int64",
+    "training_seed": "int64",  # -1 over seeds
+    "over": "str",  # dictionaries | layers
+    "a": "str",  # "" where several dictionaries stand behind it
+    "b": "str",
+    "metric": "str",  # fvu | ce_increase | kl
+    "scope": "str",  # these_dictionaries | architecture
+    "design": "str",  # documents (paired) | intervals (each dictionary's own) | seeds | fixed (mean over layers)
+    "diff": "float64",
+    "se": "float64",
+    "df": "float64",
+    "ci95_lo": "float64",
+    "ci95_hi": "float64",
+    "ci90_lo": "float64",
+    "ci90_hi": "float64",
+    "p_diff": "float64",
+    "p_diff_adj": "float64",  # Holm over the contrasts (and layers) of one metric and scope
+    "margin": "float64",
+    "p_tost": "float64",
+    "p_tost_adj": "float64",
+    "verdict": "str",  # better: loses less
+    "n_a": "int64",  # dictionaries
+    "n_b": "int64",
+    "n_documents": "int64",  # 0 where only intervals were at hand
+    "mean_a": "float64",
+    "mean_b": "float64",
+}
+
 # One row per dictionary, scorer, population and statistic.
 ESTIMATES = {
     "dictionary": "str",

@@ -18,6 +18,7 @@ dead latents than the sample, never fewer.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,20 @@ from numpy.typing import NDArray
 from autointerp.reconstruction.base import Arm, ReconstructionConfig, Spliceable
 from autointerp.reconstruction.measure import ArmSums, SiteSums, Sums, measure
 from autointerp.seeds import generator
-from autointerp.tables import RECONSTRUCTION, check
+from autointerp.tables import RECONSTRUCTION, RECONSTRUCTION_DOCUMENTS, check
 
 # Resamples whose firing counts [resamples, latents] are held at once.
 CHUNK = 50
 Weights = NDArray[np.float64]  # [resamples, documents] how often each document was drawn
 Metric = Callable[[Weights], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """What was measured: `table` (`tables.RECONSTRUCTION`), `documents` (`tables.RECONSTRUCTION_DOCUMENTS`)."""
+
+    table: pd.DataFrame
+    documents: pd.DataFrame
 
 
 def evaluate(
@@ -43,7 +52,20 @@ def evaluate(
     bos: int | None,
     seed: int,
 ) -> pd.DataFrame:
-    """Measure what each dictionary preserves: `tables.RECONSTRUCTION`, one row per dictionary and metric.
+    """Measure what each dictionary preserves: the `table` of `evaluate_documents`."""
+    return evaluate_documents(subject, arms, documents, config, bos=bos, seed=seed).table
+
+
+def evaluate_documents(
+    subject: Spliceable,
+    arms: Sequence[Arm],
+    documents: Sequence[NDArray[np.int64]],
+    config: ReconstructionConfig,
+    *,
+    bos: int | None,
+    seed: int,
+) -> Evaluated:
+    """Measure what each dictionary preserves, with intervals, and document by document for comparisons.
 
     Args:
         subject: the model.
@@ -65,7 +87,28 @@ def evaluate(
         for arm, found in zip(arms, sums.arms, strict=True)
         for row in _rows(arm, sums, sums.sites[arm.site_out], found, weights, config)
     ]
-    return check(pd.DataFrame(rows, columns=pd.Index(list(RECONSTRUCTION))), RECONSTRUCTION, "reconstruction")
+    parts = [
+        _by_document(arm, sums, sums.sites[arm.site_out], found) for arm, found in zip(arms, sums.arms, strict=True)
+    ]
+    return Evaluated(
+        table=check(pd.DataFrame(rows, columns=pd.Index(list(RECONSTRUCTION))), RECONSTRUCTION, "reconstruction"),
+        documents=check(pd.concat(parts, ignore_index=True), RECONSTRUCTION_DOCUMENTS, "reconstruction_documents"),
+    )
+
+
+def _by_document(arm: Arm, sums: Sums, site: SiteSums, found: ArmSums) -> pd.DataFrame:
+    """Each document's share of the metrics that are ratios of sums: their value is sum(total) / sum(weight)."""
+    centre = site.y.sum(0) / site.n_tokens.sum()
+    spread = site.y_square - 2 * site.y @ centre + site.n_tokens * (centre @ centre)
+    ratios = {
+        "fvu": (found.error, spread), "ce_increase": (found.ce - sums.ce_clean, sums.n_predicted),
+        "kl": (found.kl, sums.n_predicted), "l0": (found.active, site.n_tokens),
+    }  # fmt: skip
+    parts = [
+        pd.DataFrame({"metric": metric, "document": np.arange(len(total)), "total": total, "weight": weight})
+        for metric, (total, weight) in ratios.items()
+    ]
+    return pd.concat(parts, ignore_index=True).assign(dictionary=arm.dictionary.name)
 
 
 def _rows(

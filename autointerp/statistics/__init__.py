@@ -12,6 +12,7 @@ from autointerp.statistics.layers import layers
 from autointerp.statistics.monitor import confidence_sequence
 from autointerp.statistics.multiplicity import adjust, families
 from autointerp.statistics.planning import allocate, plan
+from autointerp.statistics.preserved import compare_reconstruction
 from autointerp.statistics.prevalence import real_distribution
 from autointerp.statistics.scores import latent_scores
 from autointerp.statistics.summary import Summary, coverage, headlines, summarise
@@ -31,6 +32,7 @@ __all__ = [
     "allocate",
     "calibration",
     "compare",
+    "compare_reconstruction",
     "confidence_sequence",
     "controls",
     "coverage",

@@ -35,6 +35,16 @@ class Limits(BaseModel):
     )
 
 
+class ReconstructionMargins(BaseModel):
+    """Differences of reconstruction that are too small to matter, by metric; fix them before looking at results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    fvu: float = Field(default=0.01, gt=0, description="of the fraction of variance unexplained")
+    ce_increase: float = Field(default=0.005, gt=0, description="of the cross-entropy increase, in nats")
+    kl: float = Field(default=0.005, gt=0, description="of the KL divergence, in nats")
+
+
 class StatisticsConfig(BaseModel):
     """How scores become estimates and comparisons."""
 
@@ -50,6 +60,9 @@ class StatisticsConfig(BaseModel):
         default=0.05, gt=0, lt=0.5, description="error rate of each test; equivalence uses the 1 - 2 alpha interval"
     )
     level: float = Field(default=0.95, gt=0.5, lt=1, description="confidence level of intervals")
+    reconstruction_margins: ReconstructionMargins = Field(
+        default=ReconstructionMargins(), description="equivalence margins of what dictionaries preserve"
+    )
     by: tuple[Literal["layer", "k", "seed"], ...] = Field(
         default=("layer", "k"), description="what two dictionaries must have in common to be compared"
     )

@@ -148,9 +148,14 @@ def _tests(difference: Difference, margin: float, alpha: float, level: float) ->
     }  # fmt: skip
 
 
-def tests_of(value: float, se: float, df: float, *, margin: float, alpha: float, level: float) -> dict[str, object]:
-    """Do the tests and intervals of a comparison on any difference with a standard error (pooled layers, seeds)."""
-    return _tests(Difference(value=value, se=se, df=df), margin, alpha, level)
+def outcome(
+    value: float, se: float, df: float, *, margin: float, alpha: float, level: float, reach: float = 1.0
+) -> dict[str, object]:
+    """Do the tests and intervals of a comparison on any difference with a standard error (pooled layers, seeds).
+
+    `reach` is the largest difference that the quantity can have: 1 for scores.
+    """
+    return _tests(Difference(value=value, se=se, df=df, reach=reach), margin, alpha, level)
 
 
 def _pairs(a: pd.DataFrame, b: pd.DataFrame, design: Design) -> pd.DataFrame | None:

@@ -71,16 +71,17 @@ def _constant_se(value: float, n_eff: float, df: float, level: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """B minus A with standard error and Welch-Satterthwaite degrees of freedom."""
+    """B minus A with standard error and Welch-Satterthwaite degrees of freedom; `reach` bounds what it can be."""
 
     value: float
     se: float
     df: float
+    reach: float = 1.0
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return the t interval, cut to [-1, 1]."""
+        """Return the t interval, cut to [-reach, reach]."""
         half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.se
-        return max(-1.0, self.value - half), min(1.0, self.value + half)
+        return max(-self.reach, self.value - half), min(self.reach, self.value + half)
 
     def p_two_sided(self) -> float:
         """Test that there is no difference."""

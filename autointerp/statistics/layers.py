@@ -1,18 +1,20 @@
 """The same contrast at several layers: its mean over these layers, and over layers like them."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp.statistics.contrasts import tests_of
+from autointerp.statistics.contrasts import outcome
 from autointerp.statistics.intervals import Floats
 
 GROUP = ["contrast", "k", "training_seed", "scorer", "population", "scope"]
 # Columns of a pooled row that are sums over layers; other numbers are means.
 SUMMED = ["n_a", "n_b", "n_pairs", "n_eff_a", "n_eff_b"]
+# Columns of a row about differences that may leave [-1, 1], such as nats.
+UNBOUNDED = "metric"
 
 
 def layers(
@@ -21,6 +23,7 @@ def layers(
     scope: Literal["fixed", "population"] = "fixed",
     alpha: float = 0.05,
     level: float = 0.95,
+    group: Sequence[str] = GROUP,
 ) -> pd.DataFrame:
     """Pool each contrast over its layers.
 
@@ -33,6 +36,7 @@ def layers(
         scope: what is generalised to.
         alpha: error rate of the tests.
         level: confidence level.
+        group: columns in which the rows of one contrast agree.
 
     Returns:
         One row per contrast that has at least two layers: the columns of `compare` for the mean, with `over = "layers"`
@@ -41,7 +45,7 @@ def layers(
     """
     own = comparisons[comparisons["over"] == "dictionaries"] if "over" in comparisons else comparisons
     rows = []
-    for _, part in own.groupby(GROUP, sort=False, observed=True):
+    for _, part in own.groupby(list(group), sort=False, observed=True):
         if part["layer"].nunique() > 1 and not part["layer"].duplicated().any():
             rows.append(_pooled(part, scope, alpha, level))
     return pd.DataFrame(rows)
@@ -57,10 +61,11 @@ def _pooled(part: pd.DataFrame, scope: str, alpha: float, level: float) -> dict[
     else:
         value, se, df = found["mean"], found["se"], n - 1.0
     means = {name: float(part[name].mean()) for name in part.columns if part[name].dtype.kind == "f"}
-    sums = {name: part[name].sum() for name in SUMMED}
+    sums = {name: part[name].sum() for name in SUMMED if name in part}
+    reach = np.inf if UNBOUNDED in part else 1.0
     return {
         **part.iloc[0].to_dict(), **means, **sums,
-        **tests_of(value, se, df, margin=float(part["margin"].iloc[0]), alpha=alpha, level=level),
+        **outcome(value, se, df, margin=float(part["margin"].iloc[0]), alpha=alpha, level=level, reach=reach),
         "over": "layers", "layer": -1, "k": part["k"].iloc[0], "training_seed": part["training_seed"].iloc[0],
         "site": "", "a": "", "b": "",
         "design": scope, "n_layers": n, "q": found["q"], "p_heterogeneity": found["p"], "tau_layer": found["tau"],

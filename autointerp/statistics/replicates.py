@@ -9,7 +9,7 @@ from autointerp.errors import TableError
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
 from autointerp.statistics.composition import kitagawa
-from autointerp.statistics.contrasts import arm_shares, bound, tests_of
+from autointerp.statistics.contrasts import arm_shares, bound, outcome
 from autointerp.statistics.effects import cliff, hedges_g
 from autointerp.statistics.intervals import Mean, mean, unpaired
 from autointerp.statistics.populations import Bins, population_mean, population_weights, usable
@@ -70,7 +70,7 @@ def _contrast(
                 "training_seed": -1, "over": "dictionaries", "a": "", "b": "", "scorer": scorer,
                 "population": population, "scope": "architecture", "design": "seeds",
             }  # fmt: skip
-            tests = tests_of(
+            tests = outcome(
                 difference.value, difference.se, difference.df,
                 margin=config.margin, alpha=config.alpha, level=config.level,
             )  # fmt: skip

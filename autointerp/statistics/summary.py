@@ -18,6 +18,7 @@ from autointerp.statistics.estimates import estimate_rows
 from autointerp.statistics.layers import layers
 from autointerp.statistics.multiplicity import families
 from autointerp.statistics.populations import Bins, frequency_bins, population_weights, usable
+from autointerp.statistics.preserved import compare_reconstruction, sentences
 from autointerp.statistics.replicates import architecture_rows
 from autointerp.statistics.scores import scores_of
 
@@ -30,6 +31,7 @@ class Summary:
     estimates: pd.DataFrame
     comparisons: pd.DataFrame
     controls: pd.DataFrame
+    reconstruction_comparisons: pd.DataFrame
     summary: dict[str, object]
 
 
@@ -39,6 +41,7 @@ def summarise(
     dictionaries: pd.DataFrame,
     reconstruction: pd.DataFrame | None = None,
     config: StatisticsConfig | None = None,
+    documents: pd.DataFrame | None = None,
 ) -> Summary:
     """Compute every estimate, comparison and control of a run from its tables.
 
@@ -46,8 +49,9 @@ def summarise(
         judgements: `tables.JUDGEMENTS`; rows under control `planted` are no arm of a comparison.
         latents: `tables.LATENTS`, every latent of every dictionary.
         dictionaries: `tables.DICTIONARIES`.
-        reconstruction: `tables.RECONSTRUCTION`, if it was measured; handed on into the summary.
+        reconstruction: `tables.RECONSTRUCTION`, if it was measured.
         config: settings; the defaults if None.
+        documents: `tables.RECONSTRUCTION_DOCUMENTS`, if it was kept: pairs dictionaries document by document.
 
     Raises:
         TableError: a table breaks a law that the statistics rely on.
@@ -63,6 +67,9 @@ def summarise(
     comparisons, refused = _comparisons(own, dictionaries, bins, config)
     comparisons, pooled = _pooled(comparisons, own, dictionaries, bins, config)
     comparisons = _with_controls(comparisons, scores, dictionaries, table, status)
+    kept = pd.DataFrame(columns=list(tables.RECONSTRUCTION_COMPARISONS))
+    if reconstruction is not None and len(reconstruction):
+        kept = compare_reconstruction(reconstruction, dictionaries, documents, config)
     summary = {
         "controls": {"verdict": status, "reasons": reasons},
         "settings": config.model_dump(mode="json"),
@@ -71,10 +78,14 @@ def summarise(
         "layers": _records(pooled),
         "skipped": skipped + refused,
         "reconstruction": [] if reconstruction is None else _records(reconstruction),
+        "reconstruction_headlines": sentences(kept),
     }
     estimates = _shaped(estimates, tables.ESTIMATES, "estimates")
     comparisons = _shaped(comparisons, tables.COMPARISONS, "comparisons")
-    return Summary(scores=scores, estimates=estimates, comparisons=comparisons, controls=table, summary=summary)
+    return Summary(
+        scores=scores, estimates=estimates, comparisons=comparisons, controls=table, reconstruction_comparisons=kept,
+        summary=summary,
+    )  # fmt: skip
 
 
 def _shaped(table: pd.DataFrame, columns: dict[str, str], name: str) -> pd.DataFrame:

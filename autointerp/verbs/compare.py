@@ -42,9 +42,12 @@ def run(args: argparse.Namespace) -> int:
         first = error.errors()[0]
         raise StudyError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; you gave {first['input']!r}") from error
     tables = read_runs(args.runs, allow=args.allow)
-    found = summarise(tables.judgements, tables.latents, tables.dictionaries, tables.reconstruction, config)
+    found = summarise(
+        tables.judgements, tables.latents, tables.dictionaries, tables.reconstruction, config, tables.documents
+    )
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
-    written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls}
+    written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
+               "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip
     out = args.out or (None if args.json else args.runs[0] / "compare")
     if out:
         _tables.write_all(out, written, summary)
@@ -67,10 +70,10 @@ def _remarks(summary: dict[str, object]) -> list[str]:
     controls = summary["controls"]
     assert isinstance(controls, dict)
     lines = [f"controls: {controls['verdict']}", *(f"  {reason}" for reason in controls["reasons"])]
-    for key in ("headlines", "skipped"):
+    for key in ("headlines", "reconstruction_headlines", "skipped"):
         rows = summary[key]
         assert isinstance(rows, list)
-        lines += [row["words"] if key == "headlines" else f"skipped: {row['what']}: {row['reason']}" for row in rows]
+        lines += [row["words"] if "words" in row else f"skipped: {row['what']}: {row['reason']}" for row in rows]
     allowed = summary["allowed"]
     assert isinstance(allowed, list)
     return lines + [f"ALLOWED although it differs: {difference}" for difference in allowed]

@@ -14,7 +14,7 @@ from autointerp.dictionaries.spec import Dictionary, Provenance
 from autointerp.errors import SubjectError
 from autointerp.examples.base import Windows
 from autointerp.reconstruction.base import Arm, ReconstructionConfig, held_out_documents
-from autointerp.reconstruction.metrics import evaluate
+from autointerp.reconstruction.metrics import evaluate, evaluate_documents
 from autointerp.records import Site
 from autointerp.subject import sites
 from autointerp.subject.base import SubjectConfig
@@ -172,6 +172,17 @@ def test_intervals_hold_their_value_and_are_the_seeds_own() -> None:
     pd.testing.assert_frame_equal(table, again)
     other = evaluate(subject(), [Arm(skip_transcoder(), SITE_IN, SITE_OUT)], documents(), CONFIG, bos=0, seed=1)
     assert not np.allclose(table["low"], other["low"])
+
+
+def test_documents_sum_to_the_metrics() -> None:
+    """sum(total) / sum(weight) over documents is the metric, for each metric that is a ratio of sums."""
+    arms = [Arm(skip_transcoder(), SITE_IN, SITE_OUT)]
+    found = evaluate_documents(subject(), arms, documents(), CONFIG, bos=0, seed=0)
+    sums = found.documents.groupby("metric")[["total", "weight"]].sum()
+    whole = found.table.set_index("metric")["value"]
+    for metric, row in sums.iterrows():
+        assert row["total"] / row["weight"] == pytest.approx(whole[metric], rel=1e-9)
+    assert set(sums.index) == {"fvu", "ce_increase", "kl", "l0"}
 
 
 def test_nan_activations_are_named() -> None:
