@@ -20,7 +20,7 @@ from autointerp.store import write_atomically
 
 KEPT = (
     "dictionaries", "latents", "explanations", "judgements", "reconstruction", "estimates", "comparisons", "controls",
-    "gate",
+    "gate", "reconstruction_documents", "reconstruction_comparisons",
 )  # fmt: skip
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 # Read by no figure and no statistic of a finished run, but large.
