@@ -155,7 +155,7 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
     documents = [run.documents for run in renamed if run.documents is not None]
     return RunTables(
         names=tuple(labels),
-        judgements=pd.concat([_plain(run.judgements) for run in renamed], ignore_index=True),
+        judgements=_together([run.judgements for run in renamed]),
         latents=pd.concat([run.latents for run in renamed], ignore_index=True),
         dictionaries=pd.concat([run.dictionaries for run in renamed], ignore_index=True),
         reconstruction=pd.concat(measured, ignore_index=True) if measured else None,
@@ -164,9 +164,14 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
     )  # fmt: skip
 
 
-def _plain(judgements: pd.DataFrame) -> pd.DataFrame:
-    """Turn categories, which differ between runs, into text for the few rows that differ."""
-    return judgements.astype({name: "str" for name in judgements if judgements[name].dtype == "category"})
+def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Stack judgements; categories, which differ between runs, are made alike first, so that text stays coded."""
+    coded = [name for name in parts[0] if all(part[name].dtype == "category" for part in parts if name in part)]
+    alike = {
+        name: pd.CategoricalDtype(list(dict.fromkeys(v for part in parts for v in part[name].cat.categories)))
+        for name in coded if all(name in part for part in parts)
+    }  # fmt: skip
+    return pd.concat([part.astype(alike) for part in parts], ignore_index=True)
 
 
 def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
@@ -174,8 +179,10 @@ def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
     names = {name: f"{label}:{name}" for name in clash | {PLANTED}}
 
     def rename(table: pd.DataFrame) -> pd.DataFrame:
-        column = table["dictionary"].astype("str").replace(names)
-        return table.assign(dictionary=column)
+        column = table["dictionary"]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return table.assign(dictionary=column.cat.rename_categories(names))
+        return table.assign(dictionary=column.astype("str").replace(names))
 
     return RunTables(
         names=run.names, judgements=rename(run.judgements), latents=rename(run.latents),

@@ -57,6 +57,24 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
     return codes.astype(np.int64), pd.Index(values)
 
 
+def _numbers(column: pd.Series) -> tuple[np.ndarray, int]:
+    """Code a column of whole numbers by non-negative ones, and say how many codes there may be.
+
+    Ids are mostly dense: a table of those that occur is far cheaper than a hash of every row.
+    """
+    if column.dtype.kind not in "iu":
+        codes, values = _codes(column)
+        return codes, len(values)
+    values = column.to_numpy(np.int64)
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, -1)
+    if high - low >= 4 * len(values) + 1024:
+        codes, distinct = pd.factorize(values)
+        return codes.astype(np.int64), len(distinct)
+    there = np.zeros(high - low + 1, dtype=bool)
+    there[values - low] = True
+    return (np.cumsum(there) - 1)[values - low], int(there.sum())
+
+
 def combine(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Make one integer key per row of several columns of non-negative codes.
 
@@ -77,10 +95,9 @@ def combine(parts: Sequence[np.ndarray]) -> np.ndarray:
 def _recoded(column: pd.Series, allowed: Sequence[str], name: str) -> np.ndarray:
     """Code a column by its place in `allowed`."""
     codes, values = _codes(column)
-    strange = sorted({str(value) for value in values} - set(allowed))
-    present = {str(values[code]) for code in np.unique(codes) if code >= 0}
-    strange = [value for value in strange if value in present]
-    if strange or (codes < 0).any():
+    occurs = np.bincount(codes + 1, minlength=len(values) + 1)
+    strange = sorted({str(value) for value, n in zip(values, occurs[1:], strict=True) if n} - set(allowed))
+    if strange or occurs[0]:
         raise TableError(
             f"judgements: {name} {strange[0] if strange else 'null'!r} is unknown; allowed: {', '.join(allowed)}"
         )
@@ -97,15 +114,12 @@ def read(judgements: pd.DataFrame) -> Answers:
     missing = [column for column in NEEDED if column not in judgements.columns]
     if missing:
         raise TableError(f"judgements: columns missing: {', '.join(missing)}; it has: {', '.join(judgements.columns)}")
-    coded = [_codes(judgements[column]) for column in UNIT]
-    unit_key = combine([codes for codes, _ in coded])
-    unit, first = _dense(unit_key)
+    unit, first = _dense(combine([_coded(judgements[column]) for column in UNIT]))
     units = judgements.iloc[first][UNIT].astype({c: "str" for c in UNIT if c != "latent"}).reset_index(drop=True)
     kind = _recoded(judgements["kind"], KINDS, "kind")
     answer = _recoded(judgements["answer"], ("no", "yes", "unanswered"), "answer")
     truth = judgements["truth"].to_numpy(bool)
-    window, _ = _codes(judgements["window_id"])
-    _refuse_duplicates(judgements, unit, kind, window)
+    _refuse_duplicates(judgements, unit, kind, _numbers(judgements["window_id"])[0])
     stratum = judgements["stratum"].to_numpy(np.int64)
     cell, cell_first = _dense(combine([unit, kind, stratum - stratum.min(initial=0)]))
     answered = answer < 2
@@ -113,10 +127,10 @@ def read(judgements: pd.DataFrame) -> Answers:
     share = judgements["stratum_share"].to_numpy(np.float64)
     _check_shares(share, cell, cell_first, units, unit)
     n_cells = len(cell_first)
-    document, documents = _codes(judgements["document_id"])
+    document, n_documents = _numbers(judgements["document_id"])
     return Answers(
         units=units, unit=unit, kind=kind, cell=cell, answered=answered, correct=correct, truth=truth,
-        document=document, n_documents=len(documents),
+        document=document, n_documents=n_documents,
         probability=judgements["probability"].to_numpy(np.float64, na_value=np.nan),
         cell_unit=unit[cell_first], cell_kind=kind[cell_first], cell_share=share[cell_first],
         cell_n=np.bincount(cell, minlength=n_cells), cell_answered=np.bincount(cell[answered], minlength=n_cells),
@@ -124,22 +138,30 @@ def read(judgements: pd.DataFrame) -> Answers:
     )  # fmt: skip
 
 
+def _coded(column: pd.Series) -> np.ndarray:
+    """Code a column of names or of whole numbers."""
+    return _numbers(column)[0] if column.dtype.kind in "iu" else _codes(column)[0]
+
+
 def _dense(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Code a key as 0..n-1 in order of first appearance, with the row at which each first appears."""
-    codes, values = pd.factorize(key)
-    first = np.full(len(values), len(key), dtype=np.int64)
-    rows = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]) if len(codes) else np.array([], dtype=np.int64)
-    np.minimum.at(first, codes[rows], rows)
-    return codes.astype(np.int64), first
+    """Code a key as 0..n-1 in order of first appearance, with the row at which each first appears.
+
+    Equal neighbours are coded once: a run's rows come sorted, so there are few.
+    """
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.array([], dtype=np.int64)
+    codes, values = pd.factorize(key[starts])
+    first = np.empty(len(values), dtype=np.int64)
+    first[codes[::-1]] = starts[::-1]  # the last one written is the first that appears
+    return np.repeat(codes.astype(np.int64), np.diff(np.r_[starts, len(key)])), first
 
 
 def _refuse_duplicates(judgements: pd.DataFrame, unit: np.ndarray, kind: np.ndarray, window: np.ndarray) -> None:
     """A context is judged once per latent, scorer and control; where one of several is chosen, once per question."""
-    key = combine([unit, kind, window])
-    if len(pd.unique(key)) == len(key):
+    ordered = np.sort(combine([unit, kind, window]))
+    if not (ordered[1:] == ordered[:-1]).any():
         return
     asked = "question_id" in judgements.columns  # only read where a scorer chooses among contexts
-    question = _codes(judgements["question_id"])[0] if asked else np.zeros(len(key), dtype=np.int64)
+    question = _codes(judgements["question_id"])[0] if asked else np.zeros(len(unit), dtype=np.int64)
     choosing = judgements["scorer"].astype("str").isin(CHOOSING).to_numpy(bool)
     repeated = pd.Series(combine([unit, kind, window, np.where(choosing, question, 0)])).duplicated()
     if repeated.any():

@@ -46,7 +46,7 @@ def influence(answers: Answers) -> Influence:
     rows = answers.answered & cell_used[answers.cell]
     value = per_item[answers.cell[rows]] * (answers.correct[rows] - centre[answers.cell[rows]])
     pair = answers.unit[rows] * answers.n_documents + answers.document[rows]
-    codes, keys = pd.factorize(pair)
+    codes, keys = pd.factorize(pair, use_na_sentinel=False)
     return Influence(
         unit=keys // answers.n_documents, document=keys % answers.n_documents,
         value=np.bincount(codes, value, minlength=len(keys)).astype(np.float64), n_documents=answers.n_documents,

@@ -1,6 +1,6 @@
 """Two dictionaries compared: difference, intervals, tests, effect sizes, and the one word that follows from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -95,25 +95,34 @@ def compare(
         pair = usable(a[a["scorer"] == scorer]), usable(b[b["scorer"] == scorer])
         if pair[0].empty or pair[1].empty:
             raise TableError(f"compare: every {scorer} judgement of an arm is unanswered; nothing can be compared")
+        shared = _shared(*pair, level)
         for name in wanted:
-            rows.append(_row(*pair, scorer, name, bins, design, margin, alpha, level))
+            rows.append({**_row(*pair, shared, scorer, name, bins, design, margin, alpha, level), **shared})
     return pd.DataFrame(rows)
 
 
+def _shared(a: pd.DataFrame, b: pd.DataFrame, level: float) -> dict[str, float]:
+    """Fill what a comparison of two dictionaries says by one scorer whatever the population."""
+    values = [arm["score"].to_numpy(float) for arm in (a, b)]
+    tau_a, tau_b = (
+        between_latents(own, arm["noise_variance"].to_numpy(float)) for own, arm in zip(values, (a, b), strict=True)
+    )
+    dominance = cliff(values[0], values[1], level)
+    return {
+        "cliff_delta": dominance.delta, "cliff_lo": dominance.low, "cliff_hi": dominance.high,
+        "tau_a": tau_a, "tau_b": tau_b, **arm_shares(a, "a"), **arm_shares(b, "b"),
+    }  # fmt: skip
+
+
 def _row(
-    a: pd.DataFrame, b: pd.DataFrame, scorer: str, population: Population, bins: Bins | None,
-    design: Design, margin: float, alpha: float, level: float,
+    a: pd.DataFrame, b: pd.DataFrame, shared: Mapping[str, float], scorer: str, population: Population,
+    bins: Bins | None, design: Design, margin: float, alpha: float, level: float,
 ) -> dict[str, object]:  # fmt: skip
     """Fill one row of the comparisons table."""
     mean_a, mean_b = (population_mean(arm, population, bins=bins, level=level) for arm in (a, b))
     paired = _pairs(a, b, design) if population == "eligible" else None
     difference = unpaired(mean_a, mean_b) if paired is None else _paired_difference(paired, level)
-    values_a, values_b = a["score"].to_numpy(float), b["score"].to_numpy(float)
-    tau_a, tau_b = (
-        between_latents(arm["score"].to_numpy(float), arm["noise_variance"].to_numpy(float)) for arm in (a, b)
-    )
-    dominance = cliff(values_a, values_b, level)
-    tau = float(np.sqrt((tau_a**2 + tau_b**2) / 2))
+    tau = float(np.sqrt((shared["tau_a"] ** 2 + shared["tau_b"] ** 2) / 2))
     g = hedges_g(difference.value, mean_a.sd, mean_b.sd, mean_a.n, mean_b.n)
     parts = _parts(a, b, paired, population, bins)
     return {
@@ -123,10 +132,7 @@ def _row(
         "n_a": mean_a.n, "n_b": mean_b.n, "n_pairs": 0 if paired is None else len(paired),
         "n_eff_a": mean_a.n_eff, "n_eff_b": mean_b.n_eff, "mean_a": mean_a.value, "mean_b": mean_b.value,
         "hedges_g": g, "g_true": difference.value / tau if tau > 0 else g,
-        "cliff_delta": dominance.delta, "cliff_lo": dominance.low, "cliff_hi": dominance.high,
-        "tau_a": tau_a, "tau_b": tau_b,
         "rho": _correlation(paired),
-        **arm_shares(a, "a"), **arm_shares(b, "b"),
         "missing_diff_lo": bound(b, a, population, bins, "low"),
         "missing_diff_hi": bound(b, a, population, bins, "high"),
         "comp_part": parts.composition, "within_part": parts.within,

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.seeds import generator
 from autointerp.statistics.base import CHANCE, POPULATIONS, Estimate, Population
 from autointerp.statistics.clusters import document_variance
 from autointerp.statistics.composition import is_trivial
@@ -94,10 +93,8 @@ def finish(
     values = rows[column].to_numpy(float)
     varies = len(values) > 1 and float(np.ptp(values)) > 0
     if population == "freq" and ci != "t" and varies and extra == 0:
-        first = rows.iloc[0]
-        rng = generator(seed, "bca", str(first["dictionary"]), str(first["scorer"]), column)
         weights = population_weights(rows, population)
-        low, high = weighted_mean_bca(values, weights, level=level, n_resamples=n_resamples, rng=rng)
+        low, high = weighted_mean_bca(values, weights, level=level, n_resamples=n_resamples, seed=seed)
         method = "BCa over latents"
     if not varies:
         method = "exact bound (scores do not vary)" if len(values) > 1 else "none (one latent)"
@@ -117,7 +114,7 @@ def estimate_rows(
         TableError: no latent has a score.
     """
     rows = []
-    scored = usable(arm)
+    scored, facts = usable(arm), _facts(arm)
     if scored.empty:
         raise TableError("every judgement is unanswered")
     for population in POPULATIONS:
@@ -128,13 +125,13 @@ def estimate_rows(
         )  # fmt: skip
         bounds = [population_mean(arm, population, bins=bins, column=f"score_{side}").value for side in ("low", "high")]
         note = "few effective latents" if population == "freq" and found.n_eff < FEW_EFFECTIVE else ""
-        rows.append(_row(arm, population, "score", found, bounds, note))
+        rows.append(_row(facts, population, "score", found, bounds, note))
     for name, part, column, population in _besides(arm, trivial_share, threshold):
         kept = usable(part, column)
         if len(kept):
             inner = population_mean(kept, population, column=column, level=level)
             found = finish(inner, kept, population, column=column, ci="t", level=level)
-            rows.append(_row(arm, population, name, found, [found.value, found.value], ""))
+            rows.append(_row(facts, population, name, found, [found.value, found.value], ""))
     tau = between_latents(scored["score"].to_numpy(float), scored["noise_variance"].to_numpy(float))
     rows.append(yield_row(arm, threshold, level))
     return [{**row, "tau": tau} for row in rows]
@@ -168,25 +165,28 @@ def yield_row(arm: pd.DataFrame, threshold: float, level: float) -> dict[str, ob
         value=share * inner.value, se=share * inner.se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd
     )
     found = finish(scaled, rows.assign(reach=reach), "iti", column="reach", ci="t", level=level)
-    return _row(arm, "iti", "yield", found, [found.value, found.value], f"score >= {threshold:g}")
+    return _row(_facts(arm), "iti", "yield", found, [found.value, found.value], f"score >= {threshold:g}")
+
+
+def _facts(arm: pd.DataFrame) -> dict[str, object]:
+    """Say what all estimates of one dictionary and scorer have in common."""
+    first = arm.iloc[0]
+    items, unanswered = int(arm["n_items"].sum()), int(arm["n_unanswered"].sum())
+    return {
+        **{name: first[name] for name in ("dictionary", "architecture", "site", "scorer")},
+        "n_unanswered": unanswered, "missing_share": unanswered / items if items else 0.0, "chance": CHANCE,
+        **{name: int(first[name]) for name in ("n_total", "n_alive", "n_eligible", "n_sampled")},
+        "n_explained": int(arm["explained"].sum()), "n_scored": int(arm["score"].notna().sum()),
+    }  # fmt: skip
 
 
 def _row(
-    arm: pd.DataFrame, population: str, statistic: str, found: Estimate, bounds: Sequence[float], note: str
+    facts: Mapping[str, object], population: str, statistic: str, found: Estimate, bounds: Sequence[float], note: str
 ) -> dict[str, object]:
     """Write one row of the estimates table."""
-    first = arm.iloc[0]
-    items = int(arm["n_items"].sum())
-    unanswered = int(arm["n_unanswered"].sum())
     return {
-        "dictionary": first["dictionary"], "architecture": first["architecture"], "site": first["site"],
-        "scorer": first["scorer"], "population": population, "statistic": statistic,
+        **facts, "population": population, "statistic": statistic,
         "value": found.value, "low": found.low, "high": found.high, "level": found.level, "se": found.se,
-        "df": found.df,
-        "n_latents": found.n_latents, "n_eff": found.n_eff, "n_unanswered": unanswered,
-        "missing_share": unanswered / items if items else 0.0, "missing_low": bounds[0], "missing_high": bounds[1],
-        "method": found.method, "seed": found.seed, "note": note, "chance": CHANCE,
-        "n_total": int(first["n_total"]), "n_alive": int(first["n_alive"]), "n_eligible": int(first["n_eligible"]),
-        "n_sampled": int(first["n_sampled"]), "n_explained": int(arm["explained"].sum()),
-        "n_scored": int(arm["score"].notna().sum()),
+        "df": found.df, "n_latents": found.n_latents, "n_eff": found.n_eff, "missing_low": bounds[0],
+        "missing_high": bounds[1], "method": found.method, "seed": found.seed, "note": note,
     }  # fmt: skip

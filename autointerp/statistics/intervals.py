@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+from autointerp.seeds import generator
 
 Floats = NDArray[np.float64]
 # The largest standard deviation that a score in [0, 1] can have.
@@ -142,19 +145,29 @@ def bca_limits(observed: float, draws: Floats, left_out: Floats, level: float) -
 
 
 def weighted_mean_bca(
-    values: Floats, weights: Floats, *, level: float, n_resamples: int, rng: np.random.Generator
+    values: Floats, weights: Floats, *, level: float, n_resamples: int, seed: int = 0
 ) -> tuple[float, float]:
     """Bootstrap a ratio of sums over latents, sum(w x) / sum(w), by BCa.
 
-    Resampling and leave-one-out are in closed form over the pair (w x, w): no loop over latents.
+    Resampling and leave-one-out are in closed form over the pair (w x, w): no loop over latents. The draws depend on
+    the seed and the number of latents alone.
     """
     n = len(values)
     w = weights / weights.sum()
     wx = w * values
-    draws = np.empty(n_resamples)
-    chunk = max(1, 2_000_000 // n)
-    for at in range(0, n_resamples, chunk):
-        rows = rng.integers(n, size=(min(chunk, n_resamples - at), n))
-        draws[at : at + len(rows)] = wx[rows].sum(1) / w[rows].sum(1)
+    sums = np.concatenate([counts @ np.stack([wx, w], axis=1) for counts in _resamples(n, n_resamples, seed)])
     left_out = (wx.sum() - wx) / (1 - w) if n > 1 else values
-    return bca_limits(float(wx.sum()), draws, left_out, level)
+    return bca_limits(float(wx.sum()), sums[:, 0] / sums[:, 1], left_out, level)
+
+
+@lru_cache(maxsize=4)
+def _resamples(n: int, n_resamples: int, seed: int) -> list[NDArray[np.float32]]:
+    """Draw how often each of n latents comes in each resample: [resamples, n] in pieces of at most 32 MB."""
+    rng = generator(seed, "bca", n)
+    chunk = max(1, min(n_resamples, 8_000_000 // n))
+    pieces = []
+    for at in range(0, n_resamples, chunk):
+        rows = min(chunk, n_resamples - at)
+        drawn = rng.integers(n, size=(rows, n), dtype=np.int32) + np.arange(rows, dtype=np.int32)[:, None] * np.int32(n)
+        pieces.append(np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float32))
+    return pieces

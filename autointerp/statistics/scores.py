@@ -22,6 +22,8 @@ CARRIED = [
     "look_order",
 ]
 LATENT = ["dictionary", "site", "latent"]
+# Pairs of a positive and a negative that are ranked in one step: some tens of MB.
+PAIRS_AT_ONCE = 8_000_000
 
 
 def latent_scores(
@@ -162,25 +164,35 @@ def auroc(answers: Answers, negative: np.ndarray) -> np.ndarray:
     Positives are weighted by their stratum's share; ties count half.
     """
     n_units = len(answers.units)
-    use = ~np.isnan(answers.probability)
-    use &= (answers.kind == POSITIVE) | (answers.kind == negative[answers.unit])
-    if not use.any():
-        return np.full(n_units, np.nan)
-    unit, probability, positive = answers.unit[use], answers.probability[use], answers.truth[use]
-    n_in_cell = np.bincount(answers.cell[use], minlength=len(answers.cell_n))
-    weight = (answers.cell_share / np.maximum(n_in_cell, 1))[answers.cell[use]]
-    order = np.lexsort((probability, unit))
-    unit, probability, positive, weight = unit[order], probability[order], positive[order], weight[order]
-    new = np.r_[True, (unit[1:] != unit[:-1]) | (probability[1:] != probability[:-1])]
-    group = np.cumsum(new) - 1
-    negatives_in = np.bincount(group, weights=~positive)
-    before = np.cumsum(negatives_in) - negatives_in
-    n_negative = np.bincount(unit, weights=~positive, minlength=n_units)
-    offset = np.cumsum(n_negative) - n_negative
-    rank = before[group] - offset[unit] + negatives_in[group] / 2
-    won = np.bincount(unit[positive], weights=(weight * rank)[positive], minlength=n_units)
-    mass = np.bincount(unit[positive], weights=weight[positive], minlength=n_units) * n_negative
-    return np.divide(won, mass, out=np.full(n_units, np.nan), where=mass > 0)
+    known = ~np.isnan(answers.probability)
+    positive = known & (answers.kind == POSITIVE)
+    other = known & (answers.kind == negative[answers.unit])
+    out = np.full(n_units, np.nan)
+    if not positive.any() or not other.any():
+        return out
+    n_in_cell = np.bincount(answers.cell[positive], minlength=len(answers.cell_n))
+    weight = (answers.cell_share / np.maximum(n_in_cell, 1))[answers.cell[positive]]
+    ours = _by_unit(answers.unit[positive], answers.probability[positive], n_units)
+    theirs = _by_unit(answers.unit[other], answers.probability[other], n_units)
+    weights = np.nan_to_num(_by_unit(answers.unit[positive], weight, n_units))
+    n_negative = (~np.isnan(theirs)).sum(1)
+    step = max(1, PAIRS_AT_ONCE // (ours.shape[1] * theirs.shape[1]))
+    for at in range(0, n_units, step):
+        mine, others = ours[at : at + step, :, None], theirs[at : at + step, None]
+        won = (others < mine).sum(2) + 0.5 * (others == mine).sum(2)
+        mass = weights[at : at + step].sum(1) * n_negative[at : at + step]
+        np.divide((weights[at : at + step] * won).sum(1), mass, out=out[at : at + step], where=mass > 0)
+    return out
+
+
+def _by_unit(unit: np.ndarray, values: np.ndarray, n_units: int) -> np.ndarray:
+    """Put values side by side by unit: [units, most values of one], NaN where a unit has fewer."""
+    order = np.argsort(unit, kind="stable")
+    counts = np.bincount(unit, minlength=n_units)
+    place = np.arange(len(unit)) - np.repeat(np.cumsum(counts) - counts, counts)
+    out = np.full((n_units, int(counts.max(initial=1))), np.nan)
+    out[unit[order], place] = values[order]
+    return out
 
 
 def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.DataFrame:

@@ -158,7 +158,7 @@ def test_t8_bca_of_the_weighted_mean_covers() -> None:
     score = np.clip(0.75 + 0.03 * np.log(rate) + rng.normal(0, 0.1, (r, 200)), 0, 1)
     truth = 0.75 + 0.03 * 1.0  # E[rate * log rate] / E[rate] = sd^2 for a log-normal; clipping moves it by under .002
     for x, w in zip(score, rate, strict=True):
-        low, high = weighted_mean_bca(x, w, level=0.95, n_resamples=600, rng=rng)
+        low, high = weighted_mean_bca(x, w, level=0.95, n_resamples=600)
         hits += low <= truth <= high
     assert band(0.95, r)[0] - 0.02 <= hits / r
 
