@@ -14,14 +14,15 @@ repeated with the same seed, so that a resumed run asks exactly what an undistur
 model's context is shortened by whole examples, and counted.
 """
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from autointerp.asking import AskConfig as AskConfig
-from autointerp.asking import Pending, Read, T, put
+from autointerp.attempts import AskConfig as AskConfig
+from autointerp.attempts import Pending, Read, T, put
 from autointerp.explainers.base import Explainer, UnreadableError
 from autointerp.llm._limited import Limited
 from autointerp.llm._store import Cached, Store
@@ -106,7 +107,7 @@ def explanations(
     config: AskConfig,
     seed: int,
     tally: Tally | None = None,
-    advance: Callable[[int, str], None] | None = None,
+    advance: Callable[[int, Callable[[], str]], None] | None = None,
 ) -> Iterator[Explained]:
     """Explain every latent once; failed explanations come too, with `text` None and a status.
 
@@ -117,7 +118,7 @@ def explanations(
         config: how often to ask.
         seed: the study's.
         tally: filled with counts as replies come.
-        advance: called after each latent with 1 and a few words on speed and failures.
+        advance: called after each latent with 1 and what says in a few words how it goes.
 
     Raises:
         StoppedError: the LLM is gone or a limit is reached.
@@ -135,7 +136,7 @@ def explanations(
         )  # fmt: skip
         yield Explained(explanation=explanation, row=row)
         if advance:
-            advance(1, tally.words())
+            advance(1, tally.words)
 
 
 def judgements(
@@ -145,7 +146,7 @@ def judgements(
     *,
     config: AskConfig,
     tally: Tally | None = None,
-    advance: Callable[[int, str], None] | None = None,
+    advance: Callable[[int, Callable[[], str]], None] | None = None,
 ) -> Iterator[Judged]:
     """Put every question once; each yields one judgement per item, `unanswered` where no reply could be read.
 
@@ -155,7 +156,7 @@ def judgements(
         questions: of any scorers, mixed, pulled as the LLM has room.
         config: how often to ask.
         tally: filled with counts as replies come.
-        advance: called after each question with 1 and a few words on speed and failures.
+        advance: called after each question with 1 and what says in a few words how it goes.
 
     Raises:
         StoppedError: the LLM is gone or a limit is reached.
@@ -171,10 +172,12 @@ def judgements(
     for asked, reply, read in put(llm, pending(), config, tally):
         row = _row(asked, reply, read.failure)
         question = asked_of.pop(asked.first.key)
-        told = tuple(replace(judgement, n_retries=row.n_retries) for judgement in read.value)
+        told = read.value
+        if row.n_retries:
+            told = tuple(replace(judgement, n_retries=row.n_retries) for judgement in told)
         yield Judged(question=question, judgements=told, row=row)
         if advance:
-            advance(1, tally.words())
+            advance(1, tally.words)
 
 
 def _explaining(explainer: Explainer, examples: LatentExamples, seed: int) -> Pending[str]:
@@ -264,13 +267,23 @@ def _without_shots(messages: tuple[Message, ...], n: int) -> tuple[Message, ...]
 
 
 def _row(asked: Pending[T], reply: Reply, failure: str) -> Row:
-    prompt = [{"role": message.role, "content": message.content} for message in asked.request.messages]
+    *before, last = asked.request.messages
     usage = reply.usage
     return Row(
         question_id=asked.first.key, dictionary=asked.latent.dictionary, site=asked.latent.site,
         latent=asked.latent.index, scorer=asked.scorer, control=asked.control,
-        prompt=json.dumps(prompt, ensure_ascii=False), reply=reply.text, failure=failure,
+        prompt=f"[{_told(tuple(before))}{_message(last)}]", reply=reply.text, failure=failure,
         retried_for=" ".join(asked.retried_for), n_left_out=asked.n_left_out, n_calls=usage.calls,
         tokens_in=usage.tokens_in, tokens_cached=usage.tokens_cached, tokens_out=usage.tokens_out,
         latency_s=usage.latency_s, from_cache=reply.from_cache, n_retries=len(asked.retried_for),
     )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _told(messages: tuple[Message, ...]) -> str:
+    """Few-shot messages as they stand in a prompt's JSON; all prompts of a scorer have the same."""
+    return "".join(f"{_message(message)}, " for message in messages)
+
+
+def _message(message: Message) -> str:
+    return json.dumps({"role": message.role, "content": message.content}, ensure_ascii=False)

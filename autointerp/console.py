@@ -1,7 +1,7 @@
 """What people see: one console on stderr, a progress bar per stage, plain lines where it is no terminal."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,6 +15,8 @@ results = Console(highlight=False)
 
 # Seconds between two progress lines where the output is a log file.
 LOG_INTERVAL_S = 10.0
+# ... and between two states of a bar on a terminal.
+REDRAW_INTERVAL_S = 0.1
 
 
 def note(text: str) -> None:
@@ -28,6 +30,7 @@ class Bar:
     def __init__(self, stage: str, *, total: int | None, unit: str) -> None:
         self.stage, self.total, self.unit = stage, total, unit
         self.done = 0
+        self._words: str | Callable[[], str] = ""
         self._began = self._last = time.monotonic()
         columns = (
             TextColumn("{task.description:<12}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn(),
@@ -43,21 +46,31 @@ class Bar:
             self._progress.start()
         return self
 
-    def advance(self, n: int = 1, words: str = "") -> None:
-        """Say that `n` more units are done; `words` replaces the text behind the bar."""
+    def advance(self, n: int = 1, words: str | Callable[[], str] = "") -> None:
+        """Say that `n` more units are done; `words`, or what it returns, replaces the text behind the bar."""
         self.done += n
+        self._words = words
+        interval = LOG_INTERVAL_S if self._progress is None else REDRAW_INTERVAL_S
+        if time.monotonic() - self._last < interval:
+            return
+        self._last = time.monotonic()
+        self._show()
+
+    def _show(self) -> None:
+        words = self._words if isinstance(self._words, str) else self._words()
         if self._progress and self._task is not None:
-            self._progress.update(self._task, advance=n, words=words)
-        elif time.monotonic() - self._last > LOG_INTERVAL_S:
-            self._last = time.monotonic()
+            self._progress.update(self._task, completed=self.done, words=words)
+        else:
             self._line(words)
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Leave the finished bar, or one line, behind."""
         if self._progress:
+            self._show()
             self._progress.stop()
         elif kind is None:
-            self._line("done")
+            words = self._words if isinstance(self._words, str) else self._words()
+            self._line(f"done {words}".rstrip())
 
     def _line(self, words: str) -> None:
         of = f" of {self.total:,}" if self.total else ""

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def explanation_row(explanation: Explanation) -> dict[str, object]:
 
 def question_row(row: ask.Row) -> dict[str, object]:
     """Return how a prompt ended as a row of `tables.QUESTIONS`."""
-    return {name: value for name, value in asdict(row).items() if name in tables.QUESTIONS}
+    return {name: getattr(row, name) for name in tables.QUESTIONS}
 
 
 def judgement_row(judgement: Judgement) -> dict[str, object]:

@@ -12,7 +12,7 @@ STAGES = {
     "statistics", "report",
 }  # fmt: skip
 # Top-level names that a group of files must never import, not even inside a function.
-HEAVY = {"torch", "transformers", "datasets", "vllm", "openai", "httpx", "aiohttp"}
+HEAVY = {"torch", "transformers", "datasets", "vllm", "openai", "httpx", "aiohttp", "httptools"}
 LIGHT_ROOMS = {"scorers", "explainers", "statistics", "report"}
 
 

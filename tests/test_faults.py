@@ -173,12 +173,12 @@ def _many(n: int) -> tuple[int, float]:
 
 def test_questions_are_made_only_as_there_is_room() -> None:
     most, _ = _many(1500)
-    assert most <= 64 + 1
+    assert most <= 64 + 16 + 1  # in flight, a quarter read ahead, one being made
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_memory_is_flat_with_a_hundred_thousand_questions() -> None:
     most, grown_mb = _many(100_000)
-    assert most <= 64 + 1
+    assert most <= 64 + 16 + 1  # in flight, a quarter read ahead, one being made
     assert grown_mb < 30

@@ -38,31 +38,20 @@ class Form:
 
     def messages(self, request: Request) -> list[dict[str, str]]:
         """The messages; a system message leads the first user message where the template takes none."""
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
-        if not self.system_role and messages[0]["role"] == "system" and len(messages) > 1:
-            system, first, *rest = messages
-            messages = [{"role": "user", "content": f"{system['content']}\n\n{first['content']}"}, *rest]
-        return messages
+        return [{"role": one.role, "content": one.content} for one in self._arranged(request.messages)]
 
-    def body(self, request: Request, model: str, thinking_tokens: int, extra: dict[str, object]) -> Json:
-        """The body of the POST."""
-        sampling = request.sampling
-        body: Json = {
-            "model": model,
-            "messages": self.messages(request),
-            self.max_tokens: sampling.max_tokens + thinking_tokens,
-            "temperature": sampling.temperature,
-            "seed": sampling.seed,
-        }
-        if sampling.top_logprobs:
-            body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-        if request.schema is not None and self.structured != "plain":
-            schema = json.loads(request.schema)
-            if self.structured == "wrapped":
-                schema = _wrapped(schema)
-            named = {"name": "answer", "strict": True, "schema": schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
-        return {name: value for name, value in body.items() if name not in self.left_out} | extra
+    def body(self, request: Request, model: str, thinking_tokens: int = 0, extra: str = "{}") -> bytes:
+        """The body of the POST; `extra` is a JSON object of further fields, which win over those made here."""
+        *before, last = self._arranged(request.messages)
+        shape = (self.structured, self.max_tokens, frozenset(self.left_out))
+        settings = _settings(*shape, model, thinking_tokens, extra, request.sampling, request.schema)
+        return f'{{"messages": [{_told(tuple(before))}{_message(last)}], {settings}}}'.encode()
+
+    def _arranged(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        if self.system_role or messages[0].role != "system" or len(messages) < 2:
+            return messages
+        system, first, *rest = messages
+        return (Message("user", f"{system.content}\n\n{first.content}"), *rest)
 
     def adapt(self, detail: str, sent: Json) -> bool:
         """Change the form by what a 400 says, for all requests from now on; False where it says nothing of use.
@@ -98,14 +87,18 @@ class Form:
         try:
             choice = value["choices"][0]
             message = choice["message"]
-            text = message.get("content") or ""
+            text = _text(message.get("content"))
         except (KeyError, IndexError, TypeError, AttributeError):
             return None
-        if not isinstance(text, str):
+        if text is None:
             return None
         finish = "content_filter" if message.get("refusal") else str(choice.get("finish_reason") or "")
         if self.structured == "wrapped":
             text = _unwrapped(text)
+        # Some servers part thoughts from the answer: put back as models write them, they are raw text that none reads.
+        thoughts = message.get("reasoning_content") or message.get("reasoning")
+        if thoughts and isinstance(thoughts, str):
+            text = f"<think>{thoughts}</think>{text}"
         return Reply(
             key=key, text=text, finish_reason=finish, logprobs=_logprobs(choice),
             usage=_usage(value.get("usage"), n_calls, latency_s),
@@ -193,6 +186,36 @@ def count(source: str, messages: list[dict[str, str]]) -> int:
     return sum(len(tokenizer.encode(message["content"])) for message in messages)
 
 
+# What all prompts of a stage share is written once: few-shot messages, settings, schemas.
+@functools.lru_cache(maxsize=256)
+def _told(messages: tuple[Message, ...]) -> str:
+    return "".join(f"{_message(message)}, " for message in messages)
+
+
+def _message(message: Message) -> str:
+    return f'{{"role": "{message.role}", "content": {json.dumps(message.content)}}}'
+
+
+@functools.lru_cache(maxsize=4096)
+def _settings(
+    structured: str, max_tokens: str, left_out: frozenset[str], model: str, thinking_tokens: int, extra: str,
+    sampling: Sampling, schema: str | None,
+) -> str:  # fmt: skip
+    """All fields of the body but the messages, as the inside of a JSON object."""
+    body: Json = {
+        "model": model, max_tokens: sampling.max_tokens + thinking_tokens, "temperature": sampling.temperature,
+        "seed": sampling.seed,
+    }  # fmt: skip
+    if sampling.top_logprobs:
+        body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+    if schema is not None and structured != "plain":
+        wanted = json.loads(schema)
+        named = {"name": "answer", "strict": True, "schema": _wrapped(wanted) if structured == "wrapped" else wanted}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    body = {name: value for name, value in body.items() if name not in left_out} | json.loads(extra)
+    return json.dumps(body)[1:-1]
+
+
 def _wrapped(schema: Json) -> Json:
     return {"type": "object", "properties": {"answer": schema}, "required": ["answer"], "additionalProperties": False}
 
@@ -206,16 +229,29 @@ def _unwrapped(text: str) -> str:
     return json.dumps(value["answer"]) if isinstance(value, dict) and list(value) == ["answer"] else text
 
 
+def _text(content: object) -> str | None:
+    """The text of a message: words, nothing, or a list of parts; None for what is none of these."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list):
+        told = [part.get("text") if isinstance(part, dict) else part for part in content]
+        return "".join(part for part in told if isinstance(part, str))
+    return None
+
+
 def _logprobs(choice: Json) -> tuple[TokenLogprob, ...]:
-    content = (choice.get("logprobs") or {}).get("content") or []
-    return tuple(
-        TokenLogprob(
-            str(entry.get("token", "")),
-            _number(entry.get("logprob")),
-            tuple((str(top.get("token", "")), _number(top.get("logprob"))) for top in entry.get("top_logprobs") or ()),
+    """The log-probabilities; () where there are none or they have another form."""
+    try:
+        return tuple(
+            TokenLogprob(
+                str(entry["token"]),
+                _number(entry.get("logprob")),
+                tuple((str(top["token"]), _number(top.get("logprob"))) for top in entry.get("top_logprobs") or ()),
+            )
+            for entry in (choice.get("logprobs") or {}).get("content") or ()
         )
-        for entry in content
-    )
+    except (KeyError, TypeError, AttributeError):
+        return ()
 
 
 def _number(value: object) -> float:
@@ -224,9 +260,15 @@ def _number(value: object) -> float:
 
 def _usage(usage: object, n_calls: int, latency_s: float) -> Usage:
     told: Json = usage if isinstance(usage, dict) else {}
-    details = told.get("prompt_tokens_details") or {}
-    cached = details.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or 0
+    details = told.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    tokens_in = _count(told.get("prompt_tokens"))
     return Usage(
-        calls=n_calls, tokens_in=int(told.get("prompt_tokens") or 0), tokens_cached=int(cached),
-        tokens_out=int(told.get("completion_tokens") or 0), latency_s=latency_s,
+        calls=n_calls, tokens_in=tokens_in, tokens_out=_count(told.get("completion_tokens")),
+        tokens_cached=min(tokens_in, cached or _count(told.get("prompt_cache_hit_tokens"))), latency_s=latency_s,
     )  # fmt: skip
+
+
+def _count(value: object) -> int:
+    """A count as a server tells it; 0 for what is none."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0

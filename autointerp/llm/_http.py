@@ -1,23 +1,20 @@
 """One HTTP POST to a model server and what its outcome means: a reply, a reason to try again, or the end.
 
-aiohttp carries it: per call it took a fifth of the CPU time of the other clients measured, and it keeps connections.
+`_wire` carries it to plain `http://` addresses, aiohttp (`_session`) where TLS or a proxy is needed.
 """
 
 import email.utils
 import json
 import math
-import os
 import time
+import urllib.request
 from collections import OrderedDict
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
+from autointerp.llm._session import Session
+from autointerp.llm._wire import Answer, DroppedError, UnreachableError, Wire
 
 Json = dict[str, Any]
 # Reply identifiers remembered, to tell a response that was sent twice from a new one.
@@ -42,69 +39,56 @@ class Outcome:
     retry_after: float = math.nan
 
 
-# The connection that the running task's last request went over.
-USED: ContextVar[ResponseHandler | None] = ContextVar("USED", default=None)
-
-
-class Connector(aiohttp.TCPConnector):
-    """Reuses no connection on which something came unasked: it would be read as the next question's answer."""
-
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
-        """Hand out a connection with nothing on it."""
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            USED.set(connection.protocol)
-            if connection.protocol is None or not connection.protocol.should_close:
-                return connection
-            connection.close()
-
-
 class Http:
-    """Posts JSON. The key is in the headers of its requests and nowhere else; replies and errors come without it."""
+    """Sends JSON. The key is in the headers of its requests and nowhere else; replies and errors come without it.
 
-    def __init__(self, key: str, *, connections: int, timeout_s: float, direct: bool) -> None:
+    `address` is the server's, such as http://127.0.0.1:8000; `direct` says that no proxy of the environment is used.
+    """
+
+    def __init__(self, key: str, address: str, *, connections: int, timeout_s: float, direct: bool) -> None:
         self._key = key
-        self._session = aiohttp.ClientSession(
-            connector=Connector(limit=connections, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=10),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            trust_env=not direct,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        parts = urlsplit(address)
+        assert parts.hostname is not None
+        if is_plain(address, direct=direct):
+            self._way = Wire(parts.hostname, parts.port or 80, headers, timeout_s=timeout_s)
+        else:
+            self._way = Session(address, headers, connections=connections, timeout_s=timeout_s, direct=direct)
         self._seen: OrderedDict[str, int] = OrderedDict()
         self._n_read = self._n_distinct = 0
 
-    async def post(self, url: str, body: Json) -> Outcome:
+    async def post(self, path: str, body: bytes) -> Outcome:
         """POST once."""
-        return await self._send("POST", url, body)
+        return await self._send("POST", path, body)
 
-    async def get(self, url: str) -> Outcome:
+    async def get(self, path: str) -> Outcome:
         """GET once."""
-        return await self._send("GET", url, None)
+        return await self._send("GET", path, b"")
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._way.close()
 
-    async def _send(self, method: str, url: str, body: Json | None) -> Outcome:
+    async def _send(self, method: str, path: str, body: bytes) -> Outcome:
         try:
-            async with self._session.request(method, url, json=body, allow_redirects=False) as response:
-                raw = await response.read()
-                wait = retry_after(response.headers.get("Retry-After-Ms"), response.headers.get("Retry-After"))
-                outcome = self._read(response.status, wait, raw)
-                if outcome.kind == "bad_response":
-                    _drop_connection()  # whatever else comes on it would answer the wrong question
-                return outcome
+            answer, drop = await self._way.send(method, path, body)
         except TimeoutError:
             return Outcome("timeout", {}, "no whole reply in time")
-        except aiohttp.ClientConnectorError as error:
-            reason = os.strerror(error.errno).lower() if error.errno else self._clean(str(error))
-            return Outcome("unreachable", {}, reason)
-        except (aiohttp.ClientError, OSError) as error:
-            return Outcome("dropped", {}, self._clean(f"{type(error).__name__} {error}"))
+        except UnreachableError as error:
+            return Outcome("unreachable", {}, self._clean(str(error)))
+        except DroppedError as error:
+            return Outcome("dropped", {}, self._clean(str(error)))
+        outcome = self._read(answer)
+        if outcome.kind == "bad_response":
+            drop()  # whatever else comes on it would answer the wrong question
+        return outcome
 
-    def _read(self, status: int, wait: float, raw: bytes) -> Outcome:
-        said = raw.decode("utf-8", "replace")
+    def _read(self, answer: Answer) -> Outcome:
+        status, wait = answer.status, math.nan
+        if status != 200:
+            wait = retry_after(answer.headers.get("retry-after-ms"), answer.headers.get("retry-after"))
+        said = answer.body.decode("utf-8", "replace")
         text = self._clean(said)
         try:
             # Where the key was said, its pieces stand among the log-probabilities too.
@@ -140,19 +124,21 @@ class Http:
 
     def _clean(self, text: str) -> str:
         """The text without the key, should a server echo it."""
-        if len(self._key) < 8 or self._key not in text.replace("\\/", "/"):
+        if len(self._key) < 8:
             return text
-        return text.replace("\\/", "/").replace(self._key, "[key]")
+        plain = text.replace("\\/", "/") if "\\/" in text else text
+        return plain.replace(self._key, "[key]") if self._key in plain else text
 
 
 def _without_logprobs(value: Json) -> Json:
     return {name: part for name, part in value.items() if name != "logprobs"}
 
 
-def _drop_connection() -> None:
-    used = USED.get()
-    if used is not None:
-        used.close()
+def is_plain(address: str, *, direct: bool) -> bool:
+    """Whether neither TLS nor a proxy is on the way to this address."""
+    parts = urlsplit(address)
+    proxied = "http" in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname or "")
+    return parts.scheme == "http" and (direct or not proxied)
 
 
 def retry_after(milliseconds: str | None, seconds: str | None, now: float | None = None) -> float:

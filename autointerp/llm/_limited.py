@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from autointerp.llm.base import LLM, Price, Served
+from autointerp.llm.base import LLM, Price, Served, at_hand
 from autointerp.records import Reply, Request
 from autointerp.spending import Meter
 
@@ -13,11 +13,16 @@ class Limited:
     def __init__(self, llm: LLM, meter: Meter, price: Price) -> None:
         self.inner, self.meter, self.price = llm, meter, price
         self.name, self.fingerprint = llm.name, llm.fingerprint
+        self._served = llm if isinstance(llm, Served) else None  # seen once: looking takes long
 
     @property
     def context_length(self) -> int | None:
         """Tokens the model takes, prompt and reply together."""
-        return self.inner.context_length if isinstance(self.inner, Served) else None
+        return self._served.context_length if self._served else None
+
+    def at_hand(self) -> int:
+        """As `llm`."""
+        return at_hand(self.inner)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer as `llm` does, until a limit is reached.
@@ -48,12 +53,12 @@ class Limited:
 
     def learn(self, put: Callable[[Request], Reply]) -> None:
         """As `llm`."""
-        if isinstance(self.inner, Served):
-            self.inner.learn(put)
+        if self._served:
+            self._served.learn(put)
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """As `llm`."""
-        return self.inner.facts() if isinstance(self.inner, Served) else {}
+        return self._served.facts() if self._served else {}
 
     def close(self) -> None:
         """As `llm`."""

@@ -5,17 +5,18 @@ killed run repeats no finished call. Replies that never came (`text` None) are n
 Nothing of how a server is reached (address, key) is written.
 """
 
+import functools
 import hashlib
 import json
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from autointerp.errors import RunDirectoryError
-from autointerp.llm.base import LLM, Served
+from autointerp.llm.base import LLM, Served, at_hand
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
 
 SCHEMA = """
@@ -29,8 +30,10 @@ CREATE TABLE IF NOT EXISTS responses (
 MOST_FOUND = 1000
 USED = tuple(one.name for one in fields(Usage))
 SAMPLED = tuple(one.name for one in fields(Sampling))
-# Message hashes remembered as stored; few-shot messages recur in every prompt.
-MOST_KNOWN = 10_000
+# Lists of few-shot messages remembered as stored; they recur in every prompt.
+MOST_KNOWN = 1000
+# Replies committed together, where so many are at hand.
+MOST_TOGETHER = 64
 
 
 def _digest(*parts: str) -> bytes:
@@ -40,11 +43,21 @@ def _digest(*parts: str) -> bytes:
 def key(fingerprint: str, request: Request) -> bytes:
     """20 bytes that name what was asked of whom: model, messages, sampling and schema; never `request.key`."""
     told = [part for message in request.messages for part in (message.role, message.content)]
-    return _digest(fingerprint, json.dumps(_sampling(request.sampling)), request.schema or "", *told)
+    return _digest(fingerprint, _sampling(request.sampling), request.schema or "", *told)
 
 
-def _sampling(sampling: Sampling) -> dict[str, float | int]:
-    return {name: getattr(sampling, name) for name in SAMPLED}
+@functools.lru_cache(maxsize=4096)
+def _sampling(sampling: Sampling) -> str:
+    return json.dumps({name: getattr(sampling, name) for name in SAMPLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A reply that was paid for: the key of what was asked, what was asked, and what came back."""
+
+    name: bytes
+    request: Request
+    reply: Reply
 
 
 class Store:
@@ -52,7 +65,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: set[bytes] = set()
+        self._known: dict[tuple[Message, ...], str] = {}
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
             # NORMAL: a commit survives the death of the process; only a power cut can lose the last few.
@@ -68,20 +81,35 @@ class Store:
         row = self._run("SELECT reply FROM responses WHERE key = ?", (name,)).fetchone()
         return _decode(row[0]) if row else None
 
-    def put(self, name: bytes, fingerprint: str, request: Request, reply: Reply) -> Reply:
-        """Store a reply for good and return it; where another process was first, its reply stays and is returned."""
+    def put(self, fingerprint: str, paid: Sequence[Paid]) -> list[Reply]:
+        """Store replies of one model for good, all in one commit, and return them.
+
+        Where another process was first, its reply stays and is returned.
+        """
+        if not paid:
+            return []
         try:
-            *shots, last = request.messages
-            messages = [[message.role, self._message(message)] for message in shots]
-            asked = json.dumps([[*messages, [last.role, last.content]], _sampling(request.sampling), request.schema])
-            added = self._db.execute(
-                "INSERT OR IGNORE INTO responses (key, fingerprint, request, reply) VALUES (?, ?, ?, ?)",
-                (name, fingerprint, asked, _encode(reply)),
-            ).rowcount
+            self._db.execute("BEGIN IMMEDIATE")
+            added = [self._add(fingerprint, one) for one in paid]
+            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unusable(error) from error
-        first = None if added else self.get(name)
-        return reply if first is None else replace(first, key=reply.key, from_cache=False)
+        firsts = [None if new else self.get(one.name) for new, one in zip(added, paid, strict=True)]
+        return [
+            one.reply if first is None else replace(first, key=one.reply.key, from_cache=False)
+            for one, first in zip(paid, firsts, strict=True)
+        ]
+
+    def _add(self, fingerprint: str, paid: Paid) -> int:
+        *shots, last = paid.request.messages
+        asked = (
+            f'[[{self._shots(tuple(shots))}["{last.role}", {json.dumps(last.content)}]], '
+            f"{_sampling(paid.request.sampling)}, {json.dumps(paid.request.schema)}]"
+        )
+        return self._db.execute(
+            "INSERT OR IGNORE INTO responses (key, fingerprint, request, reply) VALUES (?, ?, ?, ?)",
+            (paid.name, fingerprint, asked, _encode(paid.reply)),
+        ).rowcount
 
     def export(self) -> Iterator[dict[str, object]]:
         """Yield everything stored, one JSON-able object per reply, prompts in full."""
@@ -101,15 +129,20 @@ class Store:
         """Close the file."""
         self._db.close()
 
-    def _message(self, message: Message) -> str:
-        """Store a few-shot message once; they recur in every prompt, so most are known."""
-        name = _digest(message.content)
-        if name not in self._known:
-            blob = message.content.encode("utf-8", "surrogatepass")
-            self._db.execute("INSERT OR IGNORE INTO messages VALUES (?, ?)", (name, blob))
+    def _shots(self, messages: tuple[Message, ...]) -> str:
+        """Store few-shot messages, each once; return them as their roles and hashes, in JSON."""
+        known = self._known.get(messages)
+        if known is None:
+            known = "".join(f'["{one.role}", "{self._message(one).hex()}"], ' for one in messages)
             if len(self._known) < MOST_KNOWN:
-                self._known.add(name)
-        return name.hex()
+                self._known[messages] = known
+        return known
+
+    def _message(self, message: Message) -> bytes:
+        name = _digest(message.content)
+        blob = message.content.encode("utf-8", "surrogatepass")
+        self._db.execute("INSERT OR IGNORE INTO messages VALUES (?, ?)", (name, blob))
+        return name
 
     def _prompt(self, messages: list[tuple[str, str]]) -> list[dict[str, str]]:
         *shots, (last_role, last) = messages
@@ -137,11 +170,12 @@ class Cached:
     def __init__(self, llm: LLM, store: Store) -> None:
         self.inner, self.store = llm, store
         self.name, self.fingerprint = llm.name, llm.fingerprint
+        self._served = llm if isinstance(llm, Served) else None  # seen once: looking takes long
 
     @property
     def context_length(self) -> int | None:
         """Tokens the model takes, prompt and reply together."""
-        return self.inner.context_length if isinstance(self.inner, Served) else None
+        return self._served.context_length if self._served else None
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer from the store, else by `llm`, whose replies are committed before they are yielded."""
@@ -168,17 +202,30 @@ class Cached:
                     asked[request.key], twins[name] = (name, request), []
                     yield request
 
-        while not ended:
-            for reply in self.inner.generate(missing()):
-                name, request = asked.pop(reply.key)
-                if reply.text is not None:
-                    reply = self.store.put(name, self.fingerprint, request, reply)
-                found.extend(replace(reply, key=twin, from_cache=True) for twin in twins.pop(name))
-                yield reply
-                while found:
-                    yield found.popleft()
+        paid: list[Paid] = []  # came, and is not yet stored
+
+        def keep() -> Iterator[Reply]:
+            # One commit for all that came: it costs as much as ten replies.
+            batch = paid.copy()
+            paid.clear()
+            worth = [one for one in batch if one.reply.text is not None]
+            stored = dict(zip((one.name for one in worth), self.store.put(self.fingerprint, worth), strict=True))
+            for one in batch:
+                reply = stored.get(one.name, one.reply)
+                found.append(reply)
+                found.extend(replace(reply, key=twin, from_cache=True) for twin in twins.pop(one.name))
             while found:
                 yield found.popleft()
+
+        try:
+            while not ended:
+                for reply in self.inner.generate(missing()):
+                    paid.append(Paid(*asked.pop(reply.key), reply))
+                    if len(paid) >= MOST_TOGETHER or not at_hand(self.inner):
+                        yield from keep()
+                yield from keep()
+        finally:
+            next(keep(), None)  # the back end may have died with replies at hand
 
     def count_tokens(self, request: Request) -> int | None:
         """As `llm`."""
@@ -186,12 +233,12 @@ class Cached:
 
     def learn(self, put: Callable[[Request], Reply]) -> None:
         """As `llm`."""
-        if isinstance(self.inner, Served):
-            self.inner.learn(put)
+        if self._served:
+            self._served.learn(put)
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """As `llm`."""
-        return self.inner.facts() if isinstance(self.inner, Served) else {}
+        return self._served.facts() if self._served else {}
 
     def close(self) -> None:
         """Close the model and the store."""

@@ -58,6 +58,12 @@ class LLM(Protocol):
         ...
 
 
+def at_hand(llm: LLM) -> int:
+    """Count the replies that `llm.generate` can yield without waiting, as far as it tells (by `at_hand`)."""
+    told: Callable[[], int] | None = getattr(llm, "at_hand", None)
+    return told() if told is not None else 0
+
+
 @runtime_checkable
 class Served(LLM, Protocol):
     """What back ends of real models have besides: a context length, abilities to find out, facts for the manifest."""

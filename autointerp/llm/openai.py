@@ -81,6 +81,8 @@ class OpenAI:
     def __init__(self, config: Config, key: str) -> None:
         self.config = config
         self._pump = Pump("openai", config.concurrency)
+        parts = urlsplit(config.base_url)
+        self._path, self._extra = parts.path, json.dumps(config.extra_body)
         self._http = self._pump.call(_http(config, key))
         self._form = chat.Form(structured="json_schema" if config.structured == "auto" else config.structured)
         self._learned = config.structured != "auto"
@@ -96,7 +98,7 @@ class OpenAI:
             raise
         self.model = config.model or served.name
         self.context_length = config.context_length or served.context_length
-        self._tokenize = served.tokenize
+        self._tokenize = urlsplit(served.tokenize).path
         host = urlsplit(config.base_url).hostname
         self.name = f"openai:{self.model}"
         self.fingerprint = json.dumps([host, self.model, served.root, config.revision, config.thinking_tokens,
@@ -117,7 +119,7 @@ class OpenAI:
             return chat.count(self.config.tokenizer, self._form.messages(request))
         if not self._tokenize:
             return None
-        body = {"model": self.model, "messages": self._form.messages(request)}
+        body = json.dumps({"model": self.model, "messages": self._form.messages(request)}).encode()
         outcome = self._pump.call(self._http.post(self._tokenize, body))
         found = outcome.value.get("count")
         return found if isinstance(found, int) else None
@@ -155,7 +157,7 @@ class OpenAI:
     def _look(self) -> chat.ServedModel:
         """Ask the server what it serves: costs nothing, and tells at once that it is down or the key is wrong."""
         url, config = self.config.base_url, self.config
-        outcome = self._pump.call(self._http.get(f"{url}/models"))
+        outcome = self._pump.call(self._http.get(f"{self._path}/models"))
         if outcome.kind in {"unreachable", "timeout", "dropped"}:
             raise StudyError(f"no server answers at {url} ({outcome.detail}): start it, or mend base_url")
         if outcome.kind == "refused_key":
@@ -165,11 +167,12 @@ class OpenAI:
     async def _answer(self, request: Request) -> Reply:
         """Ask until there is a reply, a failure of this request, or no hope of the server."""
         began, n_calls, n_retries, n_waits, n_adapted = time.monotonic(), 0, 0, 0, 0
+        path = f"{self._path}/chat/completions"
         while True:
             if self._gone is not None:
                 raise self._gone
-            body = self._form.body(request, self.model, self.config.thinking_tokens, self.config.extra_body)
-            outcome = await self._http.post(f"{self.config.base_url}/chat/completions", body)
+            body = self._form.body(request, self.model, self.config.thinking_tokens, self._extra)
+            outcome = await self._http.post(path, body)
             n_calls += outcome.kind != "unreachable"
             if outcome.kind == "ok":
                 reply = self._form.reply(request.key, outcome.value, n_calls, time.monotonic() - began)
@@ -180,9 +183,10 @@ class OpenAI:
             if outcome.kind in {"refused_key", "unknown_path"}:
                 self._gone = self._refused_key(outcome) if outcome.kind == "refused_key" else self._unknown(outcome)
                 continue
-            if outcome.kind == "bad_request" and n_adapted < MOST_ADAPTED and self._form.adapt(outcome.detail, body):
+            if outcome.kind == "bad_request" and n_adapted < MOST_ADAPTED:
                 n_adapted += 1
-                continue
+                if self._form.adapt(outcome.detail, json.loads(body)):
+                    continue
             n_retries += outcome.kind in PASSING
             n_waits += outcome.kind in WAITING
             if outcome.kind not in PASSING | WAITING or n_retries > self.config.retries:
@@ -243,8 +247,11 @@ def open(config: Config) -> OpenAI:
 
 
 async def _http(config: Config, key: str) -> Http:
-    host = urlsplit(config.base_url).hostname or ""
-    return Http(key, connections=config.concurrency, timeout_s=config.timeout_s, direct=_is_local(host))
+    parts = urlsplit(config.base_url)
+    return Http(
+        key, f"{parts.scheme}://{parts.netloc}", connections=config.concurrency, timeout_s=config.timeout_s,
+        direct=_is_local(parts.hostname or ""),
+    )  # fmt: skip
 
 
 def _is_local(host: str) -> bool:

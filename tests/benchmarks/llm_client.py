@@ -1,52 +1,68 @@
-"""What the client costs: replies per second against a scripted server, beside a bare load generator's.
+"""What the client costs: replies per second against a server that only sleeps, beside a bare load generator's.
 
     python -m tests.benchmarks.llm_client [--seconds 10] [--concurrency 256] [--latency 0.05]
 
-The server (a process of its own) takes `latency` per reply; the generator writes fixed bytes on keep-alive sockets and
-reads the reply's length, so its rate is what the server can do. Then the same prompts go through `autointerp.ask` with
-the openai back end, without and with the response store. Measured in turns, so that other load hits all alike.
+The server (`tests.helpers.canned`, a process of its own) takes `latency` per reply and next to no CPU; the generator
+writes fixed bytes on keep-alive sockets and reads the reply's length, so its rate is what the server can do. Then
+prompts of about 700 tokens, made beforehand, go through `autointerp.ask` with the openai back end, without and with
+the response store. Measured in turns, so that other load hits all alike: the table has the median of each way's share
+of the bare rate beside it in the same turn. Processor time does not depend on other load so much.
+
+`--full` measures against the server of the tests (`tests.helpers.server`), which reads prompts and counts tokens.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
-import resource
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 from urllib.parse import urlsplit
 
 from autointerp import ask
-from autointerp.llm import openai
+from autointerp.llm import _http, openai
 from autointerp.records import Message, Question
 from tests.helpers import asking
+
+N_PROMPTS = 4000
+SHOTS = [
+    Message(one.role, one.content * 50) if one.role == "user" else one
+    for one in asking.question(0, n_shots=3).messages[1:-1]
+]
 
 
 def prompt(number: int) -> Question:
     """A prompt of about 700 tokens: three few-shot turns that are always the same, then five contexts."""
-    made = asking.question(number, n_shots=3)
-    system, *shots, last = made.messages
-    longer = [Message(one.role, one.content * 50) if one.role == "user" else one for one in shots]
-    return replace(made, messages=(system, *longer, last))
+    made = asking.question(number, n_shots=0)
+    system, last = made.messages
+    return replace(made, messages=(system, *SHOTS, last))
 
 
-def questions(seconds: float) -> Iterator[Question]:
-    """Endless for that long."""
-    until, number = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        yield prompt(number)
-        number += 1
+def questions(made: Sequence[Question], seconds: float) -> Iterator[Question]:
+    """For that long, the prompts again and again under new names and with new contexts."""
+    until = time.monotonic() + seconds
+    for number in itertools.count():
+        if time.monotonic() > until:
+            return
+        one = made[number % len(made)]
+        *before, last = one.messages
+        again = Message(last.role, f"{last.content}\n({number})")
+        yield replace(one, question_id=f"{number}", messages=(*before, again))
 
 
 def bare(url: str, concurrency: int, seconds: float) -> int:
     """Replies of the load generator in that time."""
     messages = [{"role": message.role, "content": message.content} for message in prompt(0).messages]
-    body = {"model": "scripted", "messages": messages, "max_tokens": 32}
+    body = {"model": "canned", "messages": messages, "max_tokens": 32}
     raw = json.dumps(body).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
 
@@ -67,49 +83,84 @@ def bare(url: str, concurrency: int, seconds: float) -> int:
     return asyncio.run(main())
 
 
-def ours(url: str, concurrency: int, seconds: float, store: Path | None) -> int:
+def ours(url: str, made: Sequence[Question], concurrency: int, seconds: float, store: Path | None) -> int:
     """Replies through `ask` in that time."""
     client = openai.Config(base_url=url, concurrency=concurrency, structured="json_schema")
     with closing(ask.connect(openai.open(client), store=store)) as llm:
-        told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions(seconds), config=ask.AskConfig())
-        return sum(1 for _ in told)
+        asked = questions(made, seconds)
+        return sum(1 for _ in ask.judgements({"yes_no": asking.YesNo()}, llm, asked, config=ask.AskConfig()))
 
 
-def cpu_s() -> float:
-    """CPU seconds of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+def over_aiohttp(url: str, made: Sequence[Question], concurrency: int, seconds: float) -> int:
+    """The same as `ours` by the client that is used where there is TLS or a proxy."""
+    with mock.patch.object(_http, "is_plain", return_value=False):
+        return ours(url, made, concurrency, seconds, None)
 
 
-def main() -> None:
-    """Measure in turns; print one line per way."""
+def cpu_s(pid: int | None = None) -> float:
+    """CPU seconds of a process, by default this one."""
+    fields = Path(f"/proc/{pid or 'self'}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One measurement: replies per second, milliseconds of CPU per reply of client and server."""
+
+    rate: float
+    client_ms: float
+    server_ms: float
+
+
+def turn(measure: Callable[[], int], server: int) -> Turn:
+    """Measure once."""
+    began, mine, its = time.monotonic(), cpu_s(), cpu_s(server)
+    n = measure()
+    seconds = time.monotonic() - began
+    return Turn(n / seconds, 1000 * (cpu_s() - mine) / n, 1000 * (cpu_s(server) - its) / n)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    line = [sys.executable, "-m", "tests.helpers.server", "--latency", str(args.latency)]
+    parser.add_argument("--logprobs", action="store_true", help="replies carry log-probabilities (canned server only)")
+    parser.add_argument("--full", action="store_true", help="the tests' server instead of the canned one")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure in turns; print one line per way."""
+    args = arguments()
+    name = "tests.helpers.server" if args.full else "tests.helpers.canned"
+    line = [sys.executable, "-m", name, "--latency", str(args.latency), *(["--logprobs"] if args.logprobs else [])]
+    made = [prompt(number) for number in range(N_PROMPTS)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as folder:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        ways = {
+        ways: dict[str, Callable[[int], int]] = {
             "bare load generator": lambda _: bare(url, args.concurrency, args.seconds),
-            "ask": lambda _: ours(url, args.concurrency, args.seconds, None),
-            "ask with store": lambda i: ours(url, args.concurrency, args.seconds, Path(folder) / f"store{i}"),
+            "ask": lambda _: ours(url, made, args.concurrency, args.seconds, None),
+            "ask over aiohttp": lambda _: over_aiohttp(url, made, args.concurrency, args.seconds),
+            "ask with store": lambda i: ours(url, made, args.concurrency, args.seconds, Path(folder) / f"store{i}"),
         }
-        rates: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        turns: dict[str, list[Turn]] = {way: [] for way in ways}
         for i in range(args.rounds):
             for way, measure in ways.items():
-                began, used = time.monotonic(), cpu_s()
-                n = measure(i)
-                rates[way].append((n / (time.monotonic() - began), 1000 * (cpu_s() - used) / n))
+                turns[way].append(turn(lambda measure=measure, i=i: measure(i), server.pid))
         server.terminate()
-    top = max(rate for rate, _ in rates["bare load generator"])
-    print(f"concurrency {args.concurrency}, latency {args.latency} s: at most {args.concurrency / args.latency:.0f}/s")
-    for way, measured in rates.items():
-        rate, cpu = max(rate for rate, _ in measured), min(cpu for _, cpu in measured)
-        print(f"{way:20} {rate:7.0f} replies/s  {rate / top:6.1%}  {cpu:.2f} ms CPU per reply")
+    print(f"concurrency {args.concurrency}, latency {args.latency} s: at most {args.concurrency / args.latency:.0f}/s; "
+          f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
+    bares = turns["bare load generator"]
+    for way, measured in turns.items():
+        share = statistics.median(one.rate / bare.rate for one, bare in zip(measured, bares, strict=True))
+        print(
+            f"{way:20} {max(one.rate for one in measured):7.0f} replies/s  {share:6.1%}  CPU per reply: client "
+            f"{min(one.client_ms for one in measured):.3f} ms, server {min(one.server_ms for one in measured):.3f} ms"
+        )
 
 
 if __name__ == "__main__":

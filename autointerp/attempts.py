@@ -1,4 +1,4 @@
-"""How a stream of prompts is put to an LLM until each has ended; what `ask` is made of."""
+"""A prompt's attempts: a stream of prompts is put to an LLM, each until it is read or its attempts are spent."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -77,12 +77,13 @@ def put(
             if asked is None:
                 ended = True
                 return
-            asked = _fitting(asked, llm)
+            asked = _fitting(asked, served)
             assert asked.request.key not in flying, f"two questions are called {asked.request.key}"
             flying[asked.request.key] = asked
             yield asked.request
 
-    _learn(llm, tally)
+    served = llm if isinstance(llm, Served) else None
+    _learn(served, tally)
     while again or not ended:
         for reply in llm.generate(requests()):
             asked = flying.pop(reply.key)
@@ -127,13 +128,13 @@ def _shorter(asked: Pending[T]) -> Pending[T] | None:
     return replace(asked, request=request, n_left_out=shorter[1], retried_for=(*asked.retried_for, "too_long"))
 
 
-def _fitting(asked: Pending[T], llm: LLM) -> Pending[T]:
+def _fitting(asked: Pending[T], llm: Served | None) -> Pending[T]:
     """The prompt, shortened as far as is known beforehand to be needed."""
-    room = llm.context_length if isinstance(llm, Served) else None
-    while room is not None:
+    room = llm.context_length if llm is not None else None
+    while llm is not None and room is not None:
         messages, most = asked.request.messages, room - asked.request.sampling.max_tokens
         # No tokenizer makes more tokens than bytes, and templates add a few per message: most prompts need no count.
-        if sum(len(message.content.encode()) + TEMPLATE_TOKENS for message in messages) <= most:
+        if sum(_n_bytes(message.content) + TEMPLATE_TOKENS for message in messages) <= most:
             break
         n_tokens = llm.count_tokens(asked.request)
         shorter = _shorter(asked) if n_tokens is not None and n_tokens > most else None
@@ -143,13 +144,18 @@ def _fitting(asked: Pending[T], llm: LLM) -> Pending[T]:
     return asked
 
 
-def _learn(llm: LLM, tally: Tally) -> None:
+def _n_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _learn(llm: Served | None, tally: Tally) -> None:
     """Let a back end of a real model find out what it can do; its test prompts are stored and counted as any."""
-    if isinstance(llm, Served):
+    if llm is None:
+        return
 
-        def put(request: Request) -> Reply:
-            (reply,) = llm.generate([request])
-            tally.add(reply)
-            return reply
+    def put(request: Request) -> Reply:
+        (reply,) = llm.generate([request])
+        tally.add(reply)
+        return reply
 
-        llm.learn(put)
+    llm.learn(put)
