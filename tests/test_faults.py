@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from autointerp import ask
-from autointerp.llm import openai
+from autointerp.llm import _http, openai
 from autointerp.records import LatentId, Question
 from autointerp.spending import Tally
 from tests.helpers import asker, asking
-from tests.helpers.server import CONTENT, TRANSPORT, Faults, Model, Server
+from tests.helpers.server import CONTENT, FORMS, TRANSPORT, Faults, Model, Server
 
 PATIENT = ask.AskConfig(attempts=6)
 
@@ -61,6 +61,32 @@ def test_a_fifth_of_calls_faulty_changes_no_score() -> None:
     assert len(scores(clean)) == 1000
     assert scores(faulty) == scores(clean)
     assert sum(tally.retried.values()) > 50
+
+
+def _answers(told: list[ask.Judged]) -> dict[str, list[str]]:
+    return {one.question.question_id: [judgement.answer for judgement in one.judgements] for one in told}
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["own connections", "aiohttp"])
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_trouble_of_every_kind_changes_no_answer(seed: int, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "is_plain", lambda *_, **__: plain)
+    with Server(faults=Faults(seed=seed, rate=0.4, kinds=TRANSPORT + CONTENT + FORMS)) as server:
+        told, tally = run(server, 150, ask.AskConfig(attempts=12), concurrency=32)
+    assert tally.failures == {}
+    assert _answers(told) == {one.question.question_id: asking.truths(one.question) for one in told}
+    assert len(told) == 150
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_many_seeds_change_no_answer(seed: int) -> None:
+    with Server(faults=Faults(seed=seed, rate=0.2, kinds=TRANSPORT + CONTENT + FORMS)) as server:
+        told, tally = run(server, 1500, ask.AskConfig(attempts=8), concurrency=128)
+    assert tally.failures == {}
+    assert _answers(told) == {one.question.question_id: asking.truths(one.question) for one in told}
+    assert len(told) == 1500
 
 
 def test_what_stays_unreadable_is_unanswered_and_counted_per_dictionary() -> None:

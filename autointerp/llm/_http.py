@@ -6,6 +6,7 @@
 import email.utils
 import json
 import math
+import re
 import time
 import urllib.request
 from collections import OrderedDict
@@ -28,7 +29,8 @@ TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 52
 class Outcome:
     """What one POST brought.
 
-    `kind`: ok | unreachable | dropped | timeout | bad_response | rate_limited | server_error | refused_key | refused.
+    `kind`: ok | unreachable | dropped | timeout | bad_response | rate_limited | server_error | redirected |
+    refused_key | unknown_path | refused | too_long | bad_request.
     `retry_after` is in seconds, NaN where the server named none.
     """
 
@@ -95,9 +97,11 @@ class Http:
             value = json.loads(text, object_hook=None if text == said else _without_logprobs)
         except ValueError:
             value = None
+        if 300 <= status < 400:  # not followed: the key is for this server only
+            return Outcome("redirected", {}, f"redirects to {self._clean(answer.headers.get('location', '?'))}", status)
         if not isinstance(value, dict):
             kind = "bad_response" if status == 200 else _kind(status, text)
-            return Outcome(kind, {}, text[:300], status, wait)
+            return Outcome(kind, {}, " ".join(text[:600].split())[:300], status, wait)
         error = value.get("error")
         if status == 200 and not error:
             if self._repeated(value, hash(text)):
@@ -105,7 +109,7 @@ class Http:
             return Outcome("ok", value, "", status, wait)
         code = error.get("code") if isinstance(error, dict) else None
         if status == 200:  # some gateways put the status into the body
-            status = code if isinstance(code, int) else 500
+            status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 500
         detail = _detail(value)
         return Outcome(_kind(status, detail), value, detail, status, wait)
 
@@ -166,15 +170,17 @@ def retry_after(milliseconds: str | None, seconds: str | None, now: float | None
 def _detail(value: Json) -> str:
     error = value.get("error", value)
     message = error.get("message") if isinstance(error, dict) else error
-    return str(message if message is not None else value.get("detail", value))[:500]
+    return " ".join(str(message if message is not None else value.get("detail", value))[:1000].split())[:500]
 
 
 # What servers say of a prompt that exceeds the context: OpenAI, vLLM, llama.cpp, SGLang, TGI.
 TOO_LONG = (
     "context_length_exceeded", "maximum context length", "context size", "context length", "too many tokens",
-    "longer than the model", "exceeds the model", "prompt is too long", "max_model_len", "input is too long",
+    "context window", "longer than the model", "exceeds the model", "prompt is too long", "max_model_len",
+    "input is too long",
 )  # fmt: skip
 POLICY = ("content_filter", "content_policy", "content policy", "moderation", "flagged", "safety")
+UNKNOWN_MODEL = re.compile(r"\bmodel\b.*\b(not found|does not exist|not exist)\b", re.DOTALL)
 SPENT = ("insufficient_quota", "exceeded your current quota", "billing", "credit balance", "insufficient credits")
 
 
@@ -182,13 +188,13 @@ def _kind(status: int, detail: str) -> str:
     said = detail.lower()
     if status == 401 or status == 402 or any(words in said for words in SPENT):
         return "refused_key"
-    if status in {400, 403, 413, 422} and any(words in said for words in TOO_LONG):
+    if status == 413 or (status in {400, 403, 422, 500} and any(words in said for words in TOO_LONG)):
         return "too_long"
     if status in {400, 403, 422} and any(words in said for words in POLICY):
         return "refused"
     if status == 403:
         return "refused_key"
-    if status == 404:
+    if status == 404 or (status in {400, 422} and UNKNOWN_MODEL.search(said)):
         return "unknown_path"
     if status == 429:
         return "rate_limited"

@@ -29,7 +29,7 @@ from autointerp.llm.base import Price
 from autointerp.records import Reply, Request, Usage
 
 # Trouble that passes on its own; each costs one of a request's retries.
-PASSING = {"dropped", "timeout", "bad_response", "server_error"}
+PASSING = {"dropped", "timeout", "bad_response", "server_error", "redirected"}
 # Trouble of the server rather than of one request: waited out, as long as `patience_s` allows.
 WAITING = {"unreachable", "rate_limited"}
 # Back-off in seconds: first, and at most.
@@ -162,6 +162,8 @@ class OpenAI:
             raise StudyError(f"no server answers at {url} ({outcome.detail}): start it, or mend base_url")
         if outcome.kind == "refused_key":
             raise self._refused_key(outcome)
+        if outcome.kind == "redirected":
+            raise StudyError(f"{url} {outcome.detail}, which is not followed: give base_url as it is after that")
         return chat.served(outcome.value, config.model, url)
 
     async def _answer(self, request: Request) -> Reply:
@@ -200,7 +202,7 @@ class OpenAI:
         wait = self._jitter.uniform(longest / 4, longest)
         if not math.isnan(outcome.retry_after):
             # A little jitter, so that not all who were told the same moment come at once.
-            wait = outcome.retry_after + self._jitter.uniform(0, 0.1 * outcome.retry_after + 0.01)
+            wait = max(wait / 4, outcome.retry_after) + self._jitter.uniform(0, 0.1 * outcome.retry_after + 0.01)
         silent = time.monotonic() - max(self._last_reply, began)
         if max(silent, wait) > patience:
             self._gone = EngineError(
@@ -231,8 +233,8 @@ class OpenAI:
 
     def _unknown(self, outcome: Outcome) -> EngineError:
         return EngineError(
-            f"{self.config.base_url}/chat/completions with model {self.model!r}: HTTP 404 ({outcome.detail}); "
-            "base_url must end in what the server mounts its API at (often /v1), model be one that it serves"
+            f"{self.config.base_url}/chat/completions with model {self.model!r}: HTTP {outcome.status} "
+            f"({outcome.detail}); base_url must end in what the server mounts its API at (often /v1), model be one that it serves"
         )
 
 
@@ -240,10 +242,15 @@ def open(config: Config) -> OpenAI:
     """Connect.
 
     Raises:
-        StudyError: no server answers there, or it serves several models and none is named.
+        StudyError: no server answers there, it serves several models and none is named, or the key is none.
         EngineError: it refuses the key.
     """
-    return OpenAI(config, os.environ.get(config.api_key_env, "").strip())
+    key = os.environ.get(config.api_key_env, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise StudyError(
+            f"${config.api_key_env} holds characters that no key has (spaces, line ends, accents): set it anew"
+        )
+    return OpenAI(config, key)
 
 
 async def _http(config: Config, key: str) -> Http:

@@ -12,6 +12,7 @@ A fault depends on the seed, the prompt and how often that prompt was asked, nev
 
 import argparse
 import asyncio
+import email.utils
 import hashlib
 import json
 import re
@@ -37,8 +38,14 @@ TRANSPORT = (
     "not-json",
     "twice",
     "twice-late",
+    "503-date",
+    "error-200",
+    "no-choices",
+    "redirect",
 )
-CONTENT = ("truncated", "short", "long", "garbage", "empty", "nan-logprobs")
+CONTENT = ("truncated", "short", "long", "garbage", "empty", "nan-logprobs", "null", "tool-call", "thoughts-only")
+# Replies that are whole, in forms that some server or other sends.
+FORMS = ("parts", "thoughts", "chunked", "until-close", "close", "no-type", "inf-logprobs", "odd-logprobs", "odd-usage")
 REASONS = {400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -207,15 +214,21 @@ class Server:
             answer = Answer.error(int(fault[:3]), said)
             answer.escape = self.model.echo_key
             answer.headers = {"Retry-After": self.retry_after} if fault.endswith("after") else {}
+            if fault.endswith("date"):  # whole seconds, so at most one from now
+                answer.headers = {"Retry-After": email.utils.formatdate(time.time() + 0.9, usegmt=True)}
             return answer
+        if fault == "error-200":
+            return Answer(200, {"error": {"message": "upstream is busy", "code": 503}}, fault=fault)
+        if fault == "redirect":
+            return Answer(307, {}, headers={"Location": "http://127.0.0.1:9/elsewhere"}, fault=fault)
         text = _obey(self.answer, body) if self.model.json_schema != "ignored" else self.answer(body)
         changed = {
             "truncated": text[: len(text) // 2], "short": _listed(text, -1), "long": _listed(text, 1),
             "garbage": "I am not sure what you mean.", "empty": "",
         }.get(fault, text)  # fmt: skip
-        answer = Answer(200, self._completion(body, changed, nan=fault == "nan-logprobs"))
-        answer.fault = fault
-        return answer
+        value = self._completion(body, changed, nan=fault == "nan-logprobs")
+        odd(fault, value, changed)
+        return Answer(200, value, fault=fault)
 
     def _completion(self, body: Body, text: str, *, nan: bool) -> Body:
         parts = re.findall(r"\w+|[^\w]", text)
@@ -229,6 +242,30 @@ class Server:
         }  # fmt: skip
         name = f"chatcmpl-{self.n_calls}" if self.model.unique_ids else "chatcmpl"
         return {"id": name, "object": "chat.completion", "model": self.model.name, "choices": [choice], "usage": usage}
+
+
+def odd(fault: str, value: Body, text: str) -> None:
+    """Bring a completion into the form that `fault` names."""
+    (choice,) = value["choices"]
+    message = choice["message"]
+    if fault == "parts":
+        message["content"] = [{"type": "text", "text": text[:3]}, {"type": "text", "text": text[3:]}]
+    elif fault in {"thoughts", "thoughts-only"}:
+        message["reasoning_content"] = "is it [1, 1, 1, 1, 1]?"
+        message["content"] = text if fault == "thoughts" else None
+    elif fault in {"null", "tool-call"}:
+        message["content"] = None
+        calls = [{"id": "1", "type": "function", "function": {"name": "answer", "arguments": text}}]
+        message |= {"tool_calls": calls} if fault == "tool-call" else {}
+    elif fault == "inf-logprobs" and choice.get("logprobs"):
+        for one in choice["logprobs"]["content"]:
+            one["top_logprobs"][1]["logprob"] = float("-inf")
+    elif fault == "odd-logprobs":
+        choice["logprobs"] = ["none"]
+    elif fault == "odd-usage":
+        value["usage"] = {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": [3]}
+    elif fault == "no-choices":
+        value["choices"] = []
 
 
 @dataclass
@@ -249,7 +286,8 @@ class Answer:
     @property
     def whole(self) -> bool:
         """Whether a client can read it."""
-        return self.status == 200 and self.fault not in {"drop", "cut-json", "cut-body", "not-json"}
+        unread = {"drop", "cut-json", "cut-body", "not-json", "error-200", "no-choices"}
+        return self.status == 200 and self.fault not in unread
 
     def wire(self) -> bytes:
         """The bytes to send; none for a dropped connection."""
@@ -258,8 +296,15 @@ class Answer:
         body = {"cut-json": body[: len(body) // 2], "not-json": b"<html>gateway</html>"}.get(self.fault, body)
         lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'OK' if self.status == 200 else 'Error')}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        head = "\r\n".join([*lines, "Content-Type: application/json", f"Content-Length: {len(body)}", "", ""])
-        whole = head.encode() + body
+        lines += [] if self.fault == "no-type" else ["Content-Type: application/json"]
+        lines += ["Connection: close"] if self.fault in {"close", "until-close"} else []
+        if self.fault == "chunked":
+            lines, body = [*lines, "Transfer-Encoding: chunked"], b"7\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (
+                body[:7], len(body) - 7, body[7:],
+            )  # fmt: skip
+        elif self.fault != "until-close":
+            lines = [*lines, f"Content-Length: {len(body)}"]
+        whole = "\r\n".join([*lines, "", ""]).encode() + body
         if self.fault == "drop":
             return b""
         if self.fault == "cut-body":
@@ -310,7 +355,7 @@ class _Connection(asyncio.Protocol):
             self.transport.write(answer.wire())
             if answer.fault == "twice-late":
                 self.server._loop.call_later(0.002, self.transport.write, answer.wire())
-            if answer.fault in {"drop", "cut-body"}:
+            if answer.fault in {"drop", "cut-body", "close", "until-close"}:
                 self.transport.close()
 
 

@@ -1,5 +1,6 @@
 """The client of OpenAI-compatible servers, against a server that behaves, misbehaves, and can little."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,12 +11,12 @@ from pydantic import ValidationError
 
 from autointerp import ask
 from autointerp.errors import EngineError, StudyError
-from autointerp.llm import openai
+from autointerp.llm import _http, openai
 from autointerp.llm.openai import OpenAI
 from autointerp.records import Message, Reply, Sampling
 from autointerp.spending import Tally
 from tests.helpers import asking
-from tests.helpers.server import Faults, Model, Server
+from tests.helpers.server import FORMS, Answer, Faults, Model, Server
 
 
 @contextmanager
@@ -118,6 +119,96 @@ def test_a_server_whose_replies_all_have_one_id_is_believed() -> None:
     with Server(model=Model(unique_ids=False)) as server, client(server, structured="plain") as llm:
         _, tally = judged(llm, 100)
         assert tally.calls == len(server.log) == 100
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["own connections", "aiohttp"])
+@pytest.mark.parametrize("form", FORMS)
+def test_whole_replies_are_read_in_every_form(form: str, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "is_plain", lambda *_, **__: plain)
+    with Server(faults=Faults(rate=1.0, kinds=(form,))) as server, client(server, structured="json_schema") as llm:
+        found, tally = judged(llm, 4, top=5)
+    assert all_right(found)
+    assert tally.retried == {}
+    chances = [one.probability for told in found.values() for one in told.judgements]
+    if form == "inf-logprobs":
+        assert set(chances) == {0.0, 1.0}
+    elif form == "odd-logprobs":
+        assert set(chances) == {None}
+    else:
+        assert all(chance is not None and 0.2 < chance < 0.8 for chance in chances)
+    if form == "thoughts":
+        assert found["sae-q0"].row.reply == "<think>is it [1, 1, 1, 1, 1]?</think>[1, 0, 1, 0, 1]"
+    if form == "odd-usage":
+        assert tally.tokens_in == tally.tokens_out == 0
+
+
+def test_a_reply_of_thoughts_alone_is_empty_and_kept() -> None:
+    faults = Faults(rate=1.0, kinds=("thoughts-only",))
+    with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
+        found, tally = judged(llm, 1)
+    assert tally.manifest()["failures"] == {"empty": 1}
+    assert found["sae-q0"].row.reply == "<think>is it [1, 1, 1, 1, 1]?</think>"
+
+
+def test_a_redirect_is_not_followed_and_says_where_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "respond", lambda *_: Answer(301, {}, headers={"Location": "https://a.b/v1/models"}))
+    with Server() as server, pytest.raises(StudyError, match=r"redirects to https://a.b/v1/models.*give base_url"):
+        openai.open(openai.Config(base_url=server.url))
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "seconds"),
+    [("2", 2.0), ("-5", 0.0), ("", math.nan), ("soon", math.nan), ("nan", math.nan), ("inf", math.nan), ("1e9", 1e9),
+     ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 253402300799.0), ("0x10", math.nan),
+     ("Thu, 99 Jan 1970", math.nan)],
+)  # fmt: skip
+def test_retry_after_is_read_or_ignored(asked_for: str, seconds: float) -> None:
+    assert _http.retry_after(None, asked_for, now=0.0) == pytest.approx(seconds, nan_ok=True)
+
+
+def test_a_wait_beyond_patience_stops_at_once_with_what_was_asked() -> None:
+    faults = Faults(rate=1.0, kinds=("429-after",))
+    with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
+        server.retry_after = "86400"
+        began = time.monotonic()
+        with pytest.raises(EngineError, match=r"next try in [89]\d{4} s"):
+            judged(llm, 3)
+        assert time.monotonic() - began < 5
+
+
+def test_a_server_that_says_come_back_at_once_is_not_hammered() -> None:
+    faults = Faults(rate=1.0, kinds=("429-after",), worst=4)
+    with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
+        server.retry_after = "0"
+        began = time.monotonic()
+        judged(llm, 1)
+        # At least a sixteenth of .5, 1, 2 and 4 seconds.
+        assert time.monotonic() - began > 7.5 / 16
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "This model's maximum context length is 8192 tokens", "too_long"),
+        (400, "the request exceeds the available context size, try increasing it", "too_long"),
+        (400, "Requested tokens (3000) exceed context window of 2048", "too_long"),
+        (500, "prompt is too long", "too_long"), (413, "Payload Too Large", "too_long"),
+        (404, "The model `x` does not exist.", "unknown_path"), (400, "model 'x' not found", "unknown_path"),
+        (401, "Incorrect API key", "refused_key"), (403, "Forbidden", "refused_key"), (402, "pay", "refused_key"),
+        (429, "You exceeded your current quota", "refused_key"), (429, "too many tokens per minute", "rate_limited"),
+        (400, "violates our content policy", "refused"), (403, "flagged by moderation", "refused"),
+        (400, "temperature is odd", "bad_request"), (503, "overloaded", "server_error"), (418, "tea", "bad_request"),
+    ],
+)  # fmt: skip
+def test_what_an_error_means(status: int, message: str, kind: str) -> None:
+    assert _http._kind(status, message) == kind
+
+
+def test_a_key_that_no_header_can_carry_is_refused_unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-12345678\r\nX-Evil: 1")
+    with Server() as server, pytest.raises(StudyError, match=r"\$OPENAI_API_KEY holds characters") as caught:
+        openai.open(openai.Config(base_url=server.url))
+    assert "12345678" not in str(caught.value)
 
 
 def test_retry_after_is_honoured() -> None:
