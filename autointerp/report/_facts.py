@@ -60,14 +60,18 @@ def _cards(headlines: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
         second, _, first = str(row["contrast"]).partition(" - ")
         layer = int(row["layer"]) if row.get("layer") is not None else -1
         pooled = row.get("over") not in (None, "dictionaries")
-        where = str(row["over"]) if pooled else f"layer {layer}" if layer >= 0 else ""
+        where = f"pooled over {row['over']}" if pooled else f"layer {layer}" if layer >= 0 else ""
         words = str(row["words"]).rpartition("]: ")[2]
         cards.append({
             "title": f"{second} against {first}", "where": f"{row['scorer']}{', ' + where if where else ''}",
-            "diff": f"{row['diff']:+.3f}", "interval": f"[{row['ci95_lo']:+.3f}, {row['ci95_hi']:+.3f}]",
+            "diff": _signed(row["diff"]), "interval": f"[{_signed(row['ci95_lo'])}, {_signed(row['ci95_hi'])}]",
             "verdict": str(row["verdict"]), "words": "" if row["verdict"] == "invalid" else words,
         })  # fmt: skip
     return cards, len(ordered) - len(cards)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _no_headlines(run: ReportRun) -> str:

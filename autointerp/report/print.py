@@ -63,8 +63,14 @@ def settings(style: Style) -> Any:
     }
 
 
-def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str) -> bytes:
-    """Draw one figure in one format; equal tables give equal bytes."""
+def warning(run: ReportRun) -> str:
+    """Return what every figure and table of this run must carry: a text if a control failed, else nothing."""
+    failed = run.summary.get("controls", {}).get("verdict") == "INVALID"
+    return "INVALID: a control of this run failed; these are not results" if failed else ""
+
+
+def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str, mark: str = "") -> bytes:
+    """Draw one figure in one format, under `mark` if there is one; equal tables give equal bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -72,6 +78,8 @@ def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str) 
     with mpl.rc_context(settings(style)):
         size = (style.width(module.SIZE), module.height(table) * style.scale)
         figure = Figure(figsize=size, layout="constrained")
+        if mark:
+            figure.suptitle(mark, color="#B00020", weight="bold", fontsize=style.font)
         FigureCanvasAgg(figure)
         module.draw(table, figure)
         buffer = io.BytesIO()
@@ -104,6 +112,7 @@ def write_figures(
         write_atomically(out / name, lambda partial: partial.write_bytes(content))
         written.append(str(out / name))
 
+    mark = warning(run)
     for name, module in members(names).items():
         table = module.data(run)
         if table.empty:
@@ -114,8 +123,8 @@ def write_figures(
             )
             continue
         for form in formats:
-            keep(f"{name}.{form}", picture(module, table, STYLES[style], form))
-        keep(f"{name}.txt", (module.caption(table) + "\n").encode())
+            keep(f"{name}.{form}", picture(module, table, STYLES[style], form, mark))
+        keep(f"{name}.txt", (f"{mark}. " * bool(mark) + module.caption(table) + "\n").encode())
         keep(f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
     if names is None:
         for name, text in latex.tables_of(run).items():
@@ -125,7 +134,7 @@ def write_figures(
 
 def page_figures(run: ReportRun) -> dict[str, Any]:
     """Collect the figures of the page: what stands around each (`shown`), and its Plotly figure (`specs`)."""
-    order = ["scores", "layers", "pareto", "calibration", "rates", "deciles", "estimands", "controls", "gate", "ladder"]
+    order = ["scores", "layers", "pareto", "controls", "estimands", "deciles", "rates", "calibration", "gate", "ladder"]
     modules = members()
     shown, specs = [], {}
     for name in [*order, *(name for name in modules if name not in order)]:

@@ -64,6 +64,7 @@ def test_calibration_counts_every_judgement_with_a_probability_once(run: ReportR
     table = members(["calibration"])["calibration"].data(run)
     known = run.judgements["probability"].notna() & (run.judgements["control"] == "none")
     assert table["n_items"].sum() == known.sum()
+    assert ((table["bin"] / 10 <= table["p_yes"]) & (table["p_yes"] <= (table["bin"] + 1) / 10)).all()
     one = run.judgements[
         known & (run.judgements["scorer"] == "detection") & (run.judgements["dictionary"] == "sae_k16")
     ]

@@ -134,12 +134,42 @@ function layoutOf(layout) {
   };
 }
 
+// Side by side, panels on a phone would be too small to read: they are put under each other, and the figure grows.
+const NARROW = 560, PANEL = 250;
+function arranged(layout, width) {
+  const n = layout.meta?.panels ?? 1, entries = layout.meta?.legend ?? 0;
+  if (width > NARROW) return layout;
+  const legend = 22 * Math.ceil(entries / 2) + (entries ? 12 : 0);
+  layout.margin.b = 46 + legend;
+  if (n < 2) return layout;
+  const each = Math.max(PANEL, (layout.height ?? 0) - 60);
+  layout.height = n * each + legend + 40;
+  const step = 1 / n, full = step - 60 / (n * each);
+  const low = (place) => 1 - (place + 1) * step + (step - full) * (place < n - 1);
+  const size = (place) => (place < n - 1 ? full : step);
+  for (const key of Object.keys(layout)) {
+    const axis = /^([xy])axis(\d*)$/.exec(key);
+    if (!axis) continue;
+    const place = (Number(axis[2] || 1) - 1) % n;
+    if (axis[1] === "x") layout[key].domain = [0, 1];
+    else {
+      const [from, to] = layout[key].domain ?? [0, 1];
+      const strip = Number(axis[2] || 1) > n;
+      Object.assign(layout[key], { domain: [low(place) + from * size(place), low(place) + to * size(place) - 0.001], showticklabels: !strip, title: layout[strip ? key : "yaxis"].title });
+    }
+  }
+  for (const [place, words] of (layout.annotations ?? []).filter((one) => one.xref === "paper").entries()) Object.assign(words, { x: 0.5, y: low(place) + size(place) });
+  return layout;
+}
+
 const drawn = new Map();
 async function draw(node, spec) {
   drawn.set(node, spec);
   const Plotly = await loadPlotly();
   if (!node.isConnected || drawn.get(node) !== spec) return;
-  await Plotly.react(node, coloured(spec.data), layoutOf(spec.layout), { displayModeBar: false, responsive: true });
+  const layout = arranged(layoutOf(spec.layout), node.clientWidth);
+  node.style.height = layout.height ? `${layout.height}px` : "";
+  await Plotly.react(node, coloured(spec.data), layout, { displayModeBar: false, responsive: true });
   node.dataset.drawn = "true";
 }
 themeWatchers.push(() => drawn.forEach((spec, node) => (node.isConnected ? draw(node, spec) : drawn.delete(node))));

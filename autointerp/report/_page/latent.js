@@ -40,7 +40,7 @@ function scoresOf(data) {
 }
 
 function scoreTable(found) {
-  const head = ["Scorer", "Explanation", "Score", "Recall", "Specificity", "AUROC", "Items", "Lost"];
+  const head = ["Scorer", "Explanation", "Score", "Recall", "Specificity", "AUROC", "Items", "Unanswered"];
   const words = { none: "its own", shuffled: "another latent's (control)", empty: "none (control)", lexical: "its modal tokens, no judge", duplicate: "its own, asked again" };
   const lines = found.map((row) => el("tr", {}, el("th", { scope: "row" }, row.scorer), el("td", {}, words[row.control] ?? row.control),
     ...[row.score, row.recall, row.specificity, row.auroc].map((value) => el("td", { class: "num" }, fixed(value))),

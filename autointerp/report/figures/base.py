@@ -14,17 +14,17 @@ import pandas as pd
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by readers with any of the common colour vision deficiencies; shapes say the same.
 COLOURS = {"sae": "#0072B2", "transcoder": "#D55E00", "skip-transcoder": "#009E73"}
 OTHER_COLOUR = "#7A5195"
 MARKERS = {"sae": "o", "transcoder": "s", "skip-transcoder": "D"}
-SYMBOLS = {"sae": "circle", "transcoder": "square", "skip-transcoder": "diamond"}
 GREY, INK = "#6B7280", "#22262C"
-# More dictionaries than this are shown by architecture.
-MANY = 9
+# More dictionaries than this are drawn by architecture where they share a panel: their colours could not be told apart.
+MANY = 4
+# A caption lists at most this many numbers; more are in the CSV.
+MOST_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,23 +82,9 @@ def colour(architecture: str) -> str:
     return COLOURS.get(architecture, OTHER_COLOUR)
 
 
-def role(architecture: str, alpha: float | None = None) -> str:
-    """Return the colour of an architecture on the page."""
-    name = f"@{architecture}" if architecture in COLOURS else "@other"
-    return name if alpha is None else f"{name}/{alpha:g}"
-
-
 def scorers_of(table: pd.DataFrame) -> list[str]:
     """List the scorers in the order of the table."""
     return [str(name) for name in pd.unique(table["scorer"].dropna()) if name]
-
-
-def panels(figure: "Figure", names: Sequence[str], *, sharex: bool = False, sharey: bool = True) -> "list[Axes]":
-    """Make one panel per name, side by side, titled with it."""
-    axes = figure.subplots(1, max(1, len(names)), squeeze=False, sharey=sharey, sharex=sharex)[0]
-    for axis, name in zip(axes, names, strict=False):
-        axis.set_title(name)
-    return list(axes)
 
 
 def arms(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -106,10 +92,17 @@ def arms(table: pd.DataFrame) -> list[tuple[str, str]]:
     return list(dict.fromkeys(zip(table["arm"].astype(str), table["architecture"].astype(str), strict=True)))
 
 
-def with_arm(table: pd.DataFrame) -> pd.DataFrame:
-    """Add `arm`: the dictionary, or the architecture where there are too many dictionaries to name."""
-    many = table["dictionary"].nunique() > MANY
-    return table.assign(arm=table["architecture"] if many else table["dictionary"])
+def with_arm(table: pd.DataFrame, run: ReportRun, *, many: int = MANY) -> pd.DataFrame:
+    """Add `arm`, in the study's order: the dictionary, or the architecture where there are too many to tell apart."""
+    by_architecture = table["dictionary"].nunique() > many
+    place = {name: at for at, name in enumerate(run.dictionaries["dictionary"])}
+    found = table.assign(arm=table["architecture"] if by_architecture else table["dictionary"])
+    return found.sort_values("dictionary", key=lambda names: names.map(place), kind="stable").reset_index(drop=True)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join the numbers of a caption, or say where they are if they are many."""
+    return "; ".join(words) if len(words) <= MOST_LISTED else f"{len(words)} values, in the figure's CSV"
 
 
 def simultaneous(level: float, n: int) -> float:
@@ -124,57 +117,3 @@ def interval_columns(values: np.ndarray, weights: np.ndarray, level: float) -> d
     found = mean(values, weights, level=level)
     low, high = found.interval(level)
     return {"value": found.value, "low": low, "high": high, "n_latents": found.n}
-
-
-def error_bars(rows: pd.DataFrame, axis: str = "y") -> dict[str, Any]:
-    """Plotly's form of the intervals in `low` and `high` around `value`."""
-    upper = (rows["high"] - rows["value"]).round(6).tolist()
-    lower = (rows["value"] - rows["low"]).round(6).tolist()
-    return {f"error_{axis}": {"type": "data", "array": upper, "arrayminus": lower, "thickness": 1.4, "width": 3}}
-
-
-def axis_name(letter: str, place: int) -> str:
-    """Plotly's name of the axis of the panel at `place` (0-based): `xaxis`, `xaxis2`."""
-    return f"{letter}axis{place + 1 if place else ''}"
-
-
-def grid_layout(titles: Sequence[str], x: dict[str, Any], y: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Lay out panels side by side in Plotly: one x and one y axis each, titles above, the y axes matched."""
-    n = max(1, len(titles))
-    gap = 0.06 if n > 1 else 0.0
-    wide = (1 - gap * (n - 1)) / n
-    layout: dict[str, Any] = {"annotations": [], "showlegend": False, "margin": {"l": 56, "r": 12, "t": 26, "b": 46}}
-    for at in range(n):
-        start = at * (wide + gap)
-        layout[axis_name("x", at)] = {
-            **x,
-            "domain": [round(start, 4), round(start + wide, 4)],
-            "anchor": f"y{at + 1 if at else ''}",
-        }
-        layout[axis_name("y", at)] = {**y, "anchor": f"x{at + 1 if at else ''}"}
-        if at:
-            layout[axis_name("y", at)] |= {"matches": "y", "showticklabels": False, "title": None}
-        if titles and titles[at]:
-            layout["annotations"].append({
-                "text": titles[at], "x": round(start + wide / 2, 4), "y": 1.02, "xref": "paper", "yref": "paper",
-                "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12},
-            })  # fmt: skip
-    return {**layout, **more}
-
-
-def on(place: int) -> dict[str, str]:
-    """Put a Plotly trace into the panel at `place`."""
-    number = "" if place == 0 else str(place + 1)
-    return {"xaxis": f"x{number}", "yaxis": f"y{number}"}
-
-
-def line(
-    place: int, *, x: float | None = None, y: float | None = None, colour: str = "@soft", dash: str = "dot"
-) -> dict[str, Any]:
-    """Draw a reference line over a whole Plotly panel."""
-    number = "" if place == 0 else str(place + 1)
-    if y is not None:
-        ends = {"xref": f"x{number} domain", "yref": f"y{number}", "x0": 0, "x1": 1, "y0": y, "y1": y}
-    else:
-        ends = {"xref": f"x{number}", "yref": f"y{number} domain", "x0": x, "x1": x, "y0": 0, "y1": 1}
-    return {"type": "line", **ends, "line": {"color": colour, "width": 1, "dash": dash}, "layer": "below"}

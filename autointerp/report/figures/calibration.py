@@ -7,20 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from autointerp import tables
-from autointerp.report.figures.base import (
-    GREY,
-    MARKERS,
-    SYMBOLS,
-    arms,
-    colour,
-    error_bars,
-    grid_layout,
-    on,
-    panels,
-    role,
-    scorers_of,
-    with_arm,
-)  # fmt: skip
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import GREY, arms, listed, scorers_of, with_arm
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -39,7 +27,8 @@ def data(run: ReportRun) -> pd.DataFrame:
     judged = judged.merge(run.latents[[*tables.KEY, "architecture"]], on=tables.KEY)
     if judged.empty:
         return pd.DataFrame()
-    judged = with_arm(judged).assign(bin=np.minimum((judged["probability"] * N_BINS).astype(int), N_BINS - 1))
+    judged = with_arm(judged, run)
+    judged = judged.assign(bin=np.minimum((judged["probability"] * N_BINS).astype(int), N_BINS - 1))
     own = run.own_scores
     rows = []
     for (scorer, arm, architecture), part in judged.groupby(["scorer", "arm", "architecture"], sort=False):
@@ -82,8 +71,8 @@ def clustered_share(truth: np.ndarray, cluster: np.ndarray) -> dict[str, float]:
 def caption(table: pd.DataFrame) -> str:
     """Name the Brier scores and the mean AUROC."""
     firsts = table.drop_duplicates(["scorer", "arm"]).to_dict("records")
-    words = "; ".join(
-        f"{row['arm']}, {row['scorer']}: Brier {row['brier']:.3f}, AUROC {row['auroc']:.3f}" for row in firsts
+    words = listed(
+        [f"{row['arm']}, {row['scorer']}: Brier {row['brier']:.3f}, AUROC {row['auroc']:.3f}" for row in firsts]
     )
     return (
         "Share of contexts that truly activate the latent, by the judge's P(yes) in tenths; bars: 95 % over "
@@ -101,26 +90,14 @@ def height(table: pd.DataFrame) -> float:
 
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw observed against stated probabilities."""
-    for axis, scorer in zip(panels(figure, scorers_of(table)), scorers_of(table), strict=True):
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table)), scorers_of(table), strict=True):
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
         for name, architecture in arms(table):
             rows = table[(table["scorer"] == scorer) & (table["arm"] == name)]
-            errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-            axis.errorbar(
-                rows["p_yes"],
-                rows["value"],
-                yerr=errors,
-                color=colour(architecture),
-                linewidth=1,
-                elinewidth=0.7,
-                marker=MARKERS.get(architecture, "^"),
-                markersize=3,
-                label=name,
-            )
+            _paper.curve(axis, rows["p_yes"], rows, architecture, name)
         axis.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="P(yes)")
     figure.axes[0].set_ylabel("truly active")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    _paper.legend_below(figure, 2)
 
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
@@ -129,25 +106,9 @@ def interactive(table: pd.DataFrame) -> dict[str, Any]:
     for place, scorer in enumerate(scorers_of(table)):
         for name, architecture in arms(table):
             rows = table[(table["scorer"] == scorer) & (table["arm"] == name)]
+            hover = f"{name}: P(yes) %{{x:.2f}}, truly active %{{y:.2f}}<extra></extra>"
             found.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "x": rows["p_yes"].round(4).tolist(),
-                    "y": rows["value"].round(4).tolist(),
-                    "name": name,
-                    "legendgroup": name,
-                    "showlegend": place == 0,
-                    "line": {"color": role(architecture), "width": 1.6},
-                    "marker": {
-                        "color": role(architecture),
-                        "size": 7,
-                        "symbol": SYMBOLS.get(architecture, "triangle-up"),
-                    },
-                    "hovertemplate": f"{name}: P(yes) %{{x:.2f}}, truly active %{{y:.2f}}<extra></extra>",
-                    **error_bars(rows),
-                    **on(place),
-                }
+                _plotly.curve(_plotly.short(rows["p_yes"]), rows, name, architecture, place, hovertemplate=hover)
             )
         found.append(
             {
@@ -158,13 +119,11 @@ def interactive(table: pd.DataFrame) -> dict[str, Any]:
                 "showlegend": False,
                 "hoverinfo": "skip",
                 "line": {"color": "@soft", "dash": "dot", "width": 1},
-                **on(place),
+                **_plotly.on(place),
             }
         )
-    layout = grid_layout(
-        scorers_of(table),
-        {"range": [0, 1], "title": {"text": "P(yes)"}},
-        {"range": [0, 1.03], "title": {"text": "truly active"}},
-    )
-    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.25},
-                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 80}}}  # fmt: skip
+    layout = _plotly.grid_layout(
+        scorers_of(table), {"range": [0, 1], "title": {"text": "P(yes)"}},
+        {"range": [0, 1.03], "title": {"text": "truly active"}}, legend=len(arms(table)),
+    )  # fmt: skip
+    return {"data": found, "layout": layout}

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from autointerp.report.figures.base import GREY, error_bars, grid_layout, line, on, panels, scorers_of
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import GREY, scorers_of
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def height(table: pd.DataFrame) -> float:
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw each control's interval; colour and shape tell its status."""
     names = [name for name in ORDER if name in set(table["control"])][::-1]
-    for axis, scorer in zip(panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
         axis.axvline(0.5, color=GREY, linewidth=0.7, linestyle=":")
         for row in table[table["scorer"] == scorer].to_dict("records"):
             at, tint = names.index(row["control"]), TINTS[row["status"]]
@@ -71,9 +72,9 @@ def interactive(table: pd.DataFrame) -> dict[str, Any]:
             "text": rows["status"].tolist(), "hovertemplate": "%{y}: %{x:.3f}, %{text}<extra></extra>",
             "marker": {"size": 10, "color": [ROLES[status] for status in rows["status"]],
                        "symbol": [FORMS[status][1] for status in rows["status"]]},
-            **error_bars(rows, "x"), **on(place),
+            **_plotly.error_bars(rows, "x"), **_plotly.on(place),
         })  # fmt: skip
-        shapes.append(line(place, x=0.5))
+        shapes.append(_plotly.line(place, x=0.5))
     y = {"type": "category", "categoryorder": "array", "categoryarray": names}
-    layout = grid_layout(scorers_of(table), {"range": [0, 1.03], "title": {"text": "score"}}, y, shapes=shapes)
+    layout = _plotly.grid_layout(scorers_of(table), {"range": [0, 1.03], "title": {"text": "score"}}, y, shapes=shapes)
     return {"data": found, "layout": layout}

@@ -6,21 +6,8 @@ import numpy as np
 import pandas as pd
 
 from autointerp import tables
-from autointerp.report.figures.base import (
-    MARKERS,
-    SYMBOLS,
-    arms,
-    colour,
-    error_bars,
-    grid_layout,
-    interval_columns,
-    on,
-    panels,
-    role,
-    scorers_of,
-    simultaneous,
-    with_arm,
-)  # fmt: skip
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import arms, interval_columns, scorers_of, simultaneous, with_arm
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -47,7 +34,7 @@ def data(run: ReportRun) -> pd.DataFrame:
     right = (judged["answer"] == "yes") == judged["truth"]
     rates = right.groupby([judged[name] for name in [*tables.KEY, "scorer"]] + [label.rename("bin")], sort=False).mean()
     known = run.latents[[*tables.KEY, "architecture", "inclusion_probability"]]
-    table = with_arm(rates.rename("rate").reset_index().merge(known, on=tables.KEY))
+    table = with_arm(rates.rename("rate").reset_index().merge(known, on=tables.KEY), run)
     table["curve"] = np.where(table["bin"].isin(KINDS), "specificity", "recall")
     rows = []
     for (curve, scorer, arm, architecture), part in table.groupby(
@@ -93,57 +80,34 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw one curve per dictionary, shifted so that bars do not hide each other."""
     names, bins = arms(table), _bins(table)
     places = {name: at + (0.6 if name in KINDS else 0) for at, name in enumerate(bins)}
-    for axis, scorer in zip(panels(figure, scorers_of(table)), scorers_of(table), strict=True):
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table)), scorers_of(table), strict=True):
         for at, (name, architecture) in enumerate(names):
-            for curve, rows in table[(table["scorer"] == scorer) & (table["arm"] == name)].groupby("curve", sort=False):
-                x = np.array([places[one] for one in rows["bin"]]) + (at - (len(names) - 1) / 2) * 0.14
-                errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-                axis.errorbar(
-                    x, rows["value"], yerr=errors, color=colour(architecture), linewidth=1 if curve == "recall" else 0,
-                    elinewidth=0.8, marker=MARKERS.get(architecture, "^"), markersize=3,
-                    label=name if curve == "recall" else None,
-                )  # fmt: skip
+            mine = table[(table["scorer"] == scorer) & (table["arm"] == name)]
+            for curve, rows in mine.groupby("curve", sort=False):
+                x = np.array([places[one] for one in rows["bin"]]) + (at - (len(names) - 1) / 2) * 0.16
+                label = name if curve == "recall" else None
+                _paper.curve(axis, x, rows, architecture, label, joined=curve == "recall")
         axis.set_xticks([places[name] for name in bins], bins)
-        axis.tick_params(axis="x", rotation=0 if len(bins) < 12 else 60)
-        axis.set(ylim=(0, 1.03), xlabel="activation decile  |  negatives")
+        for text in axis.get_xticklabels():
+            if text.get_text() in KINDS:
+                text.set(rotation=35, ha="right", rotation_mode="anchor")
+        axis.set(ylim=(0, 1.03), xlabel="activation decile, then kind of negative")
     figure.axes[0].set_ylabel("judged rightly")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    _paper.legend_below(figure, 4)
 
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
     """The same curves for the page."""
-    found, bins = [], _bins(table)
+    found, names = [], arms(table)
     for place, scorer in enumerate(scorers_of(table)):
-        for name, architecture in arms(table):
+        for name, architecture in names:
             rows = table[(table["scorer"] == scorer) & (table["arm"] == name)]
+            hover = f"{name}, %{{x}}: %{{y:.3f}}<extra></extra>"
             for curve, part in rows.groupby("curve", sort=False):
-                found.append(
-                    {
-                        "type": "scatter",
-                        "mode": "lines+markers" if curve == "recall" else "markers",
-                        "x": part["bin"].tolist(),
-                        "y": part["value"].round(4).tolist(),
-                        "name": name,
-                        "legendgroup": name,
-                        "showlegend": place == 0 and curve == "recall",
-                        "line": {"color": role(architecture), "width": 1.6},
-                        "marker": {
-                            "color": role(architecture),
-                            "size": 7,
-                            "symbol": SYMBOLS.get(architecture, "triangle-up"),
-                        },
-                        "hovertemplate": f"{name}, %{{x}}: %{{y:.3f}}<extra></extra>",
-                        **error_bars(part),
-                        **on(place),
-                    }
-                )
-    x = {
-        "type": "category",
-        "categoryorder": "array",
-        "categoryarray": bins,
-        "title": {"text": "activation decile | negatives"},
-    }
-    layout = grid_layout(scorers_of(table), x, {"range": [0, 1.03], "title": {"text": "judged rightly"}})
-    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.3},
-                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 90}}}  # fmt: skip
+                joined = curve == "recall"
+                found.append(_plotly.curve(part["bin"].tolist(), part, name, architecture, place, joined=joined,
+                                           legend=joined, hovertemplate=hover))  # fmt: skip
+    x = {"type": "category", "categoryorder": "array", "categoryarray": _bins(table),
+         "title": {"text": "activation decile, then kind of negative"}}  # fmt: skip
+    y = {"range": [0, 1.03], "title": {"text": "judged rightly"}}
+    return {"data": found, "layout": _plotly.grid_layout(scorers_of(table), x, y, legend=len(names))}

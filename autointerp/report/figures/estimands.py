@@ -4,21 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from autointerp.report.figures.base import (
-    GREY,
-    MARKERS,
-    SYMBOLS,
-    arms,
-    colour,
-    error_bars,
-    grid_layout,
-    line,
-    on,
-    panels,
-    role,
-    scorers_of,
-    with_arm,
-)  # fmt: skip
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import GREY, MARKERS, arms, colour, scorers_of, with_arm
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -41,22 +28,11 @@ def data(run: ReportRun) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame()
     rows = table[(table["statistic"] == "score") & (table["architecture"] != "planted")]
-    rows = rows[
-        [
-            "dictionary",
-            "architecture",
-            "scorer",
-            "population",
-            "value",
-            "low",
-            "high",
-            "n_latents",
-            "n_eff",
-            "method",
-            "note",
-        ]
-    ]
-    return with_arm(rows).reset_index(drop=True)
+    rows = rows[[
+        "dictionary", "architecture", "scorer", "population", "value", "low", "high", "n_latents", "n_eff", "method",
+        "note",
+    ]]  # fmt: skip
+    return with_arm(rows, run)
 
 
 def caption(table: pd.DataFrame) -> str:
@@ -72,47 +48,51 @@ def caption(table: pd.DataFrame) -> str:
 
 
 def height(table: pd.DataFrame) -> float:
-    """Grow with the number of arms."""
-    return 1.0 + 0.42 * max(2, len(arms(table)) * 0.8)
+    """Grow with the number of dictionaries."""
+    return 1.0 + 0.42 * max(2, table["dictionary"].nunique() * 0.8)
+
+
+def _offsets(table: pd.DataFrame) -> dict[str, float]:
+    """Places of the dictionaries around their population's row."""
+    names = list(dict.fromkeys(table["dictionary"]))
+    return {name: (0.5 - (at + 0.5) / len(names)) * 0.7 for at, name in enumerate(names)}
 
 
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw one row per population, dictionaries beside each other."""
-    names = arms(table)
     populations = [name for name in WORDS if name in set(table["population"])][::-1]
-    offsets = {name: (0.5 - (at + 0.5) / len(names)) * 0.7 for at, (name, _) in enumerate(names)}
-    for axis, scorer in zip(panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
+    offsets = _offsets(table)
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
         axis.axvline(0.5, color=GREY, linewidth=0.6)
         for row in table[table["scorer"] == scorer].to_dict("records"):
-            at, tint = populations.index(row["population"]) + offsets[row["arm"]], colour(row["architecture"])
+            at, tint = populations.index(row["population"]) + offsets[row["dictionary"]], colour(row["architecture"])
             axis.plot([row["low"], row["high"]], [at, at], color=tint, linewidth=1.2)
-            label = row["arm"] if row["population"] == populations[0] else None
-            axis.plot(row["value"], at, MARKERS.get(row["architecture"], "^"), color=tint, markersize=4, label=label)
+            axis.plot(row["value"], at, MARKERS.get(row["architecture"], "^"), color=tint, markersize=4,
+                      label=row["arm"])  # fmt: skip
         axis.set_yticks(range(len(populations)), [WORDS[name] for name in populations])
         axis.set_xlabel("balanced accuracy")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=4, frameon=False)
+    _paper.legend_below(figure, 4)
 
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
     """The same dots for the page."""
-    names, found = arms(table), []
-    step = 0.7 / max(1, len(names))
+    found, offsets = [], _offsets(table)
     order = [name for name in WORDS if name in set(table["population"])][::-1]
+    seen: set[str] = set()
     for place, scorer in enumerate(scorers_of(table)):
-        for at, (name, architecture) in enumerate(names):
-            rows = table[(table["scorer"] == scorer) & (table["arm"] == name)]
-            y = [order.index(population) + 0.35 - step * (at + 0.5) for population in rows["population"]]
-            found.append({
-                "type": "scatter", "mode": "markers", "x": rows["value"].round(4).tolist(), "y": y, "name": name,
-                "legendgroup": name, "showlegend": place == 0,
-                "marker": {"color": role(architecture), "size": 9, "symbol": SYMBOLS.get(architecture, "triangle-up")},
-                "text": [WORDS[population] for population in rows["population"]],
-                "hovertemplate": f"{name}, %{{text}}: %{{x:.3f}}<extra></extra>", **error_bars(rows, "x"), **on(place),
-            })  # fmt: skip
-    shapes = [line(place, x=0.5) for place in range(len(scorers_of(table)))]
+        for (name, arm, architecture), rows in table[table["scorer"] == scorer].groupby(
+            ["dictionary", "arm", "architecture"], sort=False
+        ):
+            y = [order.index(population) + offsets[str(name)] for population in rows["population"]]
+            trace = _plotly.curve(
+                _plotly.short(rows["value"]), rows, str(arm), str(architecture), place, joined=False, axis="x", size=9,
+                legend=arm not in seen, text=[WORDS[population] for population in rows["population"]],
+                hovertemplate=f"{name}, %{{text}}: %{{x:.3f}}<extra></extra>",
+            )  # fmt: skip
+            found.append({**trace, "y": y})
+            seen.add(str(arm))
+    shapes = [_plotly.line(place, x=0.5) for place in range(len(scorers_of(table)))]
     ticks = {"tickvals": list(range(len(order))), "ticktext": [WORDS[name] for name in order]}
-    layout = grid_layout(scorers_of(table), {"title": {"text": "balanced accuracy"}}, ticks, shapes=shapes)
-    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.25},
-                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 80}}}  # fmt: skip
+    layout = _plotly.grid_layout(scorers_of(table), {"title": {"text": "balanced accuracy"}}, ticks,
+                                 legend=len(arms(table)), shapes=shapes)  # fmt: skip
+    return {"data": found, "layout": {**layout, "height": 190 + 44 * max(4, len(offsets))}}

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from autointerp.report.figures.base import GREY, INK, grid_layout, on, panels
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import GREY, INK
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def height(table: pd.DataFrame) -> float:
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw the path between the boundaries."""
     names = list(dict.fromkeys(table["panel"]))
-    for axis, name in zip(panels(figure, names), names, strict=True):
+    for axis, name in zip(_paper.panels(figure, names), names, strict=True):
         rows = table[table["panel"] == name]
         axis.plot(rows["info_frac"], rows["z_upper"], color="#009E73", linestyle="--", linewidth=1, label="pass")
         axis.plot(rows["info_frac"], rows["z_lower"], color="#D55E00", linestyle="--", linewidth=1, label="futile")
@@ -59,36 +60,21 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
         axis.axhline(0, color=GREY, linewidth=0.5)
         axis.set(xlim=(0, 1.03), xlabel="share of the planned information")
     figure.axes[0].set_ylabel("z")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    _paper.legend_below(figure, 3)
 
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
     """The same path for the page."""
     names, found = list(dict.fromkeys(table["panel"])), []
+    kinds = (("z_upper", "pass", "@good", "dash"), ("z_lower", "futile", "@bad", "dash"), ("z", "z", "@ink", "solid"))
     for place, name in enumerate(names):
         rows = table[table["panel"] == name]
-        for column, label, tint, dash in (
-            ("z_upper", "pass", "@good", "dash"),
-            ("z_lower", "futile", "@bad", "dash"),
-            ("z", "z", "@ink", "solid"),
-        ):
-            found.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "x": rows["info_frac"].tolist(),
-                    "y": rows[column].round(4).tolist(),
-                    "name": label,
-                    "legendgroup": label,
-                    "showlegend": place == 0,
-                    "line": {"color": tint, "dash": dash, "width": 1.6},
-                    "marker": {"size": 8 if column == "z" else 1, "color": tint},
-                    **on(place),
-                }
-            )
-    layout = grid_layout(
-        names, {"range": [0, 1.03], "title": {"text": "share of the planned information"}}, {"title": {"text": "z"}}
-    )
-    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.25},
-                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 80}}}  # fmt: skip
+        for column, label, tint, dash in kinds:
+            found.append({
+                "type": "scatter", "mode": "lines+markers", "x": rows["info_frac"].tolist(),
+                "y": [None if value != value else round(value, 4) for value in rows[column]], "name": label,
+                "legendgroup": label, "showlegend": place == 0, "line": {"color": tint, "dash": dash, "width": 1.6},
+                "marker": {"size": 8 if column == "z" else 1, "color": tint}, **_plotly.on(place),
+            })  # fmt: skip
+    x = {"range": [0, 1.03], "title": {"text": "share of the planned information"}}
+    return {"data": found, "layout": _plotly.grid_layout(names, x, {"title": {"text": "z"}}, legend=len(kinds))}

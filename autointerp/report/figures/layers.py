@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from autointerp.report.figures.base import GREY, INK, error_bars, grid_layout, line, on, panels, scorers_of
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import GREY, INK, listed, scorers_of
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -14,22 +15,9 @@ TITLE = "Differences between architectures"
 SIZE: Literal["column", "page"] = "page"
 NEEDS = "at least two dictionaries that can be compared"
 KEPT = [
-    "contrast",
-    "scorer",
-    "over",
-    "layer",
-    "k",
-    "a",
-    "b",
-    "scope",
-    "diff",
-    "ci95_lo",
-    "ci95_hi",
-    "margin",
-    "verdict",
-    "n_a",
-    "n_b",
-]
+    "contrast", "scorer", "over", "layer", "k", "a", "b", "scope", "diff", "ci95_lo", "ci95_hi", "margin", "verdict",
+    "n_a", "n_b",
+]  # fmt: skip
 
 
 def data(run: ReportRun) -> pd.DataFrame:
@@ -59,11 +47,12 @@ def _first_seen(column: pd.Series) -> pd.Series:
 
 
 def _label(row: dict) -> str:
+    contrast = str(row["contrast"]).replace(" - ", " \N{MINUS SIGN} ")
     if row["over"] == "layers":
-        return f"{row['contrast']}\nall layers"
+        return f"{contrast}, all layers"
     if row["over"] not in ("dictionaries", ""):
-        return f"{row['contrast']}\nover {row['over']}"
-    return f"{row['contrast']}\nlayer {int(row['layer'])}" if row["layer"] >= 0 else str(row["contrast"])
+        return f"{contrast}, over {row['over']}"
+    return f"{contrast}, layer {int(row['layer'])}" if row["layer"] >= 0 else contrast
 
 
 def caption(table: pd.DataFrame) -> str:
@@ -71,11 +60,12 @@ def caption(table: pd.DataFrame) -> str:
     margin = float(table["margin"].iloc[0])
     several = table["layer"].nunique() > 1 and bool(table["band_lo"].notna().any())
     kind = "simultaneous 95 % bands over layers" if several else "95 % intervals"
-    verdicts = "; ".join(
-        f"{row['label'].replace(chr(10), ', ')} ({row['scorer']}) {row['value']:+.3f} [{row['low']:+.3f}, "
-        f"{row['high']:+.3f}]: "
-        f"{row['verdict'].replace('_', ' ')}"
-        for row in table.to_dict("records")
+    verdicts = listed(
+        [
+            f"{row['label']} ({row['scorer']}) {row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]: "
+            f"{row['verdict'].replace('_', ' ')}"
+            for row in table.to_dict("records")
+        ]
     )
     pooled = (
         " Diamonds pool the layers; the thin line is where a further layer would lie."
@@ -90,14 +80,14 @@ def caption(table: pd.DataFrame) -> str:
 
 def height(table: pd.DataFrame) -> float:
     """Grow with the number of rows."""
-    return 0.7 + 0.27 * table["label"].nunique()
+    return 0.7 + 0.2 * table["label"].nunique()
 
 
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw one row per contrast and layer, one panel per scorer."""
     labels = list(dict.fromkeys(table["label"]))[::-1]
     margin = float(table["margin"].iloc[0])
-    for axis, scorer in zip(panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
         axis.axvspan(-margin, margin, color="#D9DCE1", linewidth=0, zorder=0)
         axis.axvline(0, color=GREY, linewidth=0.7, zorder=1)
         for row in table[table["scorer"] == scorer].to_dict("records"):
@@ -106,6 +96,7 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
             axis.plot([row["low"], row["high"]], [at, at], color=INK, linewidth=1.5, solid_capstyle="butt")
             axis.plot(row["value"], at, "D" if row["over"] == "layers" else "o", color=INK, markersize=4)
         axis.set_xlabel("difference in balanced accuracy")
+        axis.locator_params(axis="x", nbins=5)
         axis.set_yticks(range(len(labels)), labels)
         axis.set_ylim(-0.6, len(labels) - 0.4)
         axis.tick_params(axis="y", length=0)
@@ -116,44 +107,18 @@ def interactive(table: pd.DataFrame) -> dict[str, Any]:
     margin, found, shapes = float(table["margin"].iloc[0]), [], []
     for place, scorer in enumerate(scorers_of(table)):
         rows = table[table["scorer"] == scorer].iloc[::-1]
-        found.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": rows["value"].round(4).tolist(),
-                "y": rows["label"].str.replace("\n", "<br>").tolist(),
-                "text": rows["verdict"].str.replace("_", " ").tolist(),
-                "marker": {
-                    "color": "@ink",
-                    "size": 9,
-                    "symbol": ["diamond" if over == "layers" else "circle" for over in rows["over"]],
-                },
-                "hovertemplate": "%{x:+.3f}: %{text}<extra></extra>",
-                **error_bars(rows, "x"),
-                **on(place),
-            }
-        )
-        number = "" if place == 0 else place + 1
-        shapes.append(
-            {
-                "type": "rect",
-                "xref": f"x{number}",
-                "yref": f"y{number} domain",
-                "x0": -margin,
-                "x1": margin,
-                "y0": 0,
-                "y1": 1,
-                "fillcolor": "@soft/0.18",
-                "line": {"width": 0},
-                "layer": "below",
-            }
-        )
-        shapes.append(line(place, x=0.0, dash="solid"))
-    axis = {"title": {"text": "difference in balanced accuracy"}}
+        symbols = ["diamond" if over == "layers" else "circle" for over in rows["over"]]
+        found.append({
+            "type": "scatter", "mode": "markers", "x": rows["value"].round(4).tolist(), "y": rows["label"].tolist(),
+            "text": rows["verdict"].str.replace("_", " ").tolist(),
+            "hovertemplate": "%{x:+.3f}: %{text}<extra></extra>",
+            "marker": {"color": "@ink", "size": 9, "symbol": symbols}, **_plotly.error_bars(rows, "x"),
+            **_plotly.on(place),
+        })  # fmt: skip
+        shapes += [_plotly.zone(place, -margin, margin), _plotly.line(place, x=0.0, dash="solid")]
     n_rows = table["label"].nunique()
-    return {
-        "data": found,
-        "layout": grid_layout(
-            scorers_of(table), axis, {"type": "category", "range": [-0.6, n_rows - 0.4]}, shapes=shapes
-        ),
-    }
+    y = {"type": "category", "range": [-0.6, n_rows - 0.4]}
+    layout = _plotly.grid_layout(
+        scorers_of(table), {"title": {"text": "difference in balanced accuracy"}}, y, shapes=shapes
+    )
+    return {"data": found, "layout": {**layout, "height": 110 + 32 * max(3, n_rows)}}

@@ -6,17 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp.report.figures.base import (
-    MARKERS,
-    SYMBOLS,
-    colour,
-    error_bars,
-    grid_layout,
-    on,
-    panels,
-    role,
-    scorers_of,
-)  # fmt: skip
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import MARKERS, colour, listed, scorers_of, with_arm
 from autointerp.report.run import ReportRun
 from autointerp.seeds import generator
 
@@ -44,7 +35,7 @@ def data(run: ReportRun) -> pd.DataFrame:
     if joined.empty:
         return joined
     chances = [frontier_probability(part) for _, part in joined.groupby("scorer", sort=False)]
-    return joined.assign(frontier_probability=pd.concat(chances))
+    return with_arm(joined.assign(frontier_probability=pd.concat(chances)), run)
 
 
 def frontier_probability(rows: pd.DataFrame) -> pd.Series:
@@ -70,8 +61,8 @@ def frontier_probability(rows: pd.DataFrame) -> pd.Series:
 
 def caption(table: pd.DataFrame) -> str:
     """Name both axes' intervals, and the frontier's probabilities."""
-    words = "; ".join(
-        f"{row['dictionary']} {row['frontier_probability']:.2f} ({row['scorer']})" for row in table.to_dict("records")
+    words = listed(
+        [f"{row['dictionary']} {row['frontier_probability']:.2f} ({row['scorer']})" for row in table.to_dict("records")]
     )
     return (
         "Rise of the model's next-token cross-entropy when the dictionary's output replaces the module's (95 "
@@ -88,57 +79,35 @@ def height(table: pd.DataFrame) -> float:
 
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw crosses of errors, marked by architecture."""
-    for axis, scorer in zip(panels(figure, scorers_of(table)), scorers_of(table), strict=True):
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table)), scorers_of(table), strict=True):
         for row in table[table["scorer"] == scorer].to_dict("records"):
             tint = colour(row["architecture"])
             axis.plot([row["ce_low"], row["ce_high"]], [row["value"]] * 2, color=tint, linewidth=1)
             axis.plot([row["ce_increase"]] * 2, [row["low"], row["high"]], color=tint, linewidth=1)
-            axis.plot(
-                row["ce_increase"],
-                row["value"],
-                MARKERS.get(row["architecture"], "^"),
-                color=tint,
-                markersize=4.5,
-                label=row["dictionary"],
-            )
+            marker = MARKERS.get(row["architecture"], "^")
+            axis.plot(row["ce_increase"], row["value"], marker, color=tint, markersize=4.5, label=row["arm"])
         axis.set_xlabel("CE increase (nats)")
         axis.margins(0.15)
-    axes = figure.axes
-    axes[0].set_ylabel("balanced accuracy")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=2, frameon=False, handletextpad=0.2, columnspacing=0.8
-    )
+    figure.axes[0].set_ylabel("balanced accuracy")
+    _paper.legend_below(figure, 3)
 
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
     """The same crosses for the page."""
-    found = []
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for place, scorer in enumerate(scorers_of(table)):
         for row in table[table["scorer"] == scorer].to_dict("records"):
             one = pd.DataFrame([row])
             cost = pd.DataFrame([{"value": row["ce_increase"], "low": row["ce_low"], "high": row["ce_high"]}])
-            tint = role(row["architecture"])
-            found.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "x": [round(row["ce_increase"], 5)],
-                    "y": [round(row["value"], 4)],
-                    "name": row["dictionary"],
-                    "legendgroup": row["dictionary"],
-                    "showlegend": place == 0,
-                    "marker": {"color": tint, "size": 10, "symbol": SYMBOLS.get(row["architecture"], "triangle-up")},
-                    "hovertemplate": f"{row['dictionary']}: CE +%{{x:.4f}}, score %{{y:.3f}}, on the frontier with "
-                    "probability "
-                    f"{row['frontier_probability']:.2f}<extra></extra>",
-                    **error_bars(one, "y"),
-                    **error_bars(cost, "x"),
-                    **on(place),
-                }
+            hover = (
+                f"{row['dictionary']}: CE +%{{x:.4f}}, score %{{y:.3f}}, on the frontier with probability "
+                f"{row['frontier_probability']:.2f}<extra></extra>"
             )
-    layout = grid_layout(
-        scorers_of(table), {"title": {"text": "CE increase (nats)"}}, {"title": {"text": "balanced accuracy"}}
-    )
-    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.25},
-                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 80}}}  # fmt: skip
+            found.append(_plotly.curve(
+                [round(row["ce_increase"], 5)], one, row["arm"], row["architecture"], place, joined=False, size=10,
+                legend=row["arm"] not in seen, hovertemplate=hover, **_plotly.error_bars(cost, "x"),
+            ))  # fmt: skip
+            seen.add(row["arm"])
+    x, y = {"title": {"text": "CE increase (nats)"}}, {"title": {"text": "balanced accuracy"}}
+    return {"data": found, "layout": _plotly.grid_layout(scorers_of(table), x, y, legend=len(seen))}

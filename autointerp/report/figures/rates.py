@@ -5,20 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from autointerp.report.figures.base import (
-    MARKERS,
-    SYMBOLS,
-    arms,
-    colour,
-    error_bars,
-    grid_layout,
-    interval_columns,
-    on,
-    role,
-    scorers_of,
-    simultaneous,
-    with_arm,
-)  # fmt: skip
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import arms, colour, interval_columns, scorers_of, simultaneous, with_arm
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
@@ -27,7 +15,7 @@ if TYPE_CHECKING:
 TITLE = "Score against firing rate"
 SIZE: Literal["column", "page"] = "page"
 NEEDS = "judged latents"
-LEVEL, N_BINS = 0.95, 8
+LEVEL, MOST_BINS, LEAST_PER_BIN = 0.95, 8, 15
 
 
 def data(run: ReportRun) -> pd.DataFrame:
@@ -35,8 +23,11 @@ def data(run: ReportRun) -> pd.DataFrame:
     own = run.own_scores[run.own_scores["score"].notna()]
     if own.empty:
         return pd.DataFrame()
-    latents = with_arm(own).assign(part="latent", value=own["score"], rate=own["firing_rate_token"].clip(lower=1e-9))
-    cuts = np.unique(np.quantile(np.log10(latents["rate"]), np.linspace(0, 1, N_BINS + 1)[1:-1]))
+    latents = with_arm(own, run)
+    latents = latents.assign(part="latent", value=latents["score"], rate=latents["firing_rate_token"].clip(lower=1e-9))
+    fewest = int(latents.groupby(["scorer", "arm"]).size().min())
+    n_bins = min(MOST_BINS, max(3, fewest // LEAST_PER_BIN))
+    cuts = np.unique(np.quantile(np.log10(latents["rate"]), np.linspace(0, 1, n_bins + 1)[1:-1]))
     latents["bin"] = np.searchsorted(cuts, np.log10(latents["rate"]))
     rows = []
     for (scorer, arm, architecture), part in latents.groupby(["scorer", "arm", "architecture"], sort=False):
@@ -44,24 +35,15 @@ def data(run: ReportRun) -> pd.DataFrame:
             weights = 1 / inside["inclusion_probability"].to_numpy(float)
             found = interval_columns(inside["value"].to_numpy(float), weights, simultaneous(LEVEL, len(cuts) + 1))
             rate = float(10 ** np.log10(inside["rate"]).mean())
-            rows.append(
-                {
-                    "part": "bin",
-                    "scorer": scorer,
-                    "arm": arm,
-                    "architecture": architecture,
-                    "bin": place,
-                    "rate": rate,
-                    **found,
-                }
-            )
+            rows.append({"part": "bin", "scorer": scorer, "arm": arm, "architecture": architecture, "bin": place,
+                         "rate": rate, **found})  # fmt: skip
     columns = ["part", "scorer", "arm", "architecture", "dictionary", "latent", "bin", "rate", "value"]
     return pd.concat([latents[columns], pd.DataFrame(rows), _counts(run)], ignore_index=True)
 
 
 def _counts(run: ReportRun) -> pd.DataFrame:
     """Histogram of the firing rates of all eligible latents: share of each dictionary's eligible latents per bin."""
-    eligible = with_arm(run.latents[run.latents["eligible"] & (run.latents["firing_rate_token"] > 0)])
+    eligible = with_arm(run.latents[run.latents["eligible"] & (run.latents["firing_rate_token"] > 0)], run)
     logs = np.log10(eligible["firing_rate_token"].to_numpy(float))
     edges = np.linspace(logs.min(), logs.max() + 1e-9, 21) if len(logs) else np.linspace(-5, 0, 21)
     rows = []
@@ -113,81 +95,65 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
         for name, architecture in arms(table[table["part"] == "bin"]):
             tint, mine = colour(architecture), table[(table["arm"] == name) & (table["scorer"] == scorer)]
             dots, means = mine[mine["part"] == "latent"], mine[mine["part"] == "bin"]
-            upper.scatter(
-                dots["rate"], dots["value"], s=1.6, color=tint, alpha=0.3, linewidths=0, rasterized=len(dots) > 3000
-            )
-            errors = [means["value"] - means["low"], means["high"] - means["value"]]
-            upper.errorbar(means["rate"], means["value"], yerr=errors, color=tint, linewidth=1, elinewidth=0.8,
-                           marker=MARKERS.get(architecture, "^"), markersize=3, label=name)  # fmt: skip
+            raster = len(dots) > 3000
+            upper.scatter(dots["rate"], dots["value"], s=1.6, color=tint, alpha=0.4, linewidths=0, rasterized=raster)
+            _paper.curve(upper, means["rate"], means, architecture, name)
             counts = table[(table["part"] == "count") & (table["arm"] == name)]
             lower.stairs(counts["value"], [*counts["low"], counts["high"].iloc[-1]], color=tint, linewidth=1)
         upper.set(xscale="log", ylim=(max(0.0, float(dots_low) - 0.05), 1.03))
         lower.set_xlabel("firing rate (share of tokens)")
     axes[0][0].set_ylabel("balanced accuracy")
     axes[1][0].set_ylabel("eligible")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    _paper.legend_below(figure, 4)
 
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
     """Scores and means for the page, histograms in a strip below."""
-    found, scorers = [], scorers_of(table)
-    for place, scorer in enumerate(scorers):
-        for name, architecture in arms(table[table["part"] == "bin"]):
-            mine = table[(table["arm"] == name) & (table["scorer"] == scorer)]
-            dots, means = mine[mine["part"] == "latent"], mine[mine["part"] == "bin"]
-            symbol = SYMBOLS.get(architecture, "triangle-up")
-            shared = {"type": "scatter", "legendgroup": name, "name": name, **on(place)}
-            found.append(
-                {
-                    **shared,
-                    "mode": "markers",
-                    "x": _short(dots["rate"]),
-                    "y": dots["value"].round(4).tolist(),
-                    "showlegend": False,
-                    "text": [f"{d}/{i}" for d, i in zip(dots["dictionary"], dots["latent"].astype(int), strict=True)],
-                    "marker": {"color": role(architecture), "size": 3.5, "opacity": 0.3, "symbol": symbol},
-                    "hovertemplate": "%{text}: %{y:.3f}, fires on %{x:.2%}<extra></extra>",
-                }
-            )
-            found.append({
-                **shared, "mode": "lines+markers", "x": _short(means["rate"]), "y": means["value"].round(4).tolist(),
-                "showlegend": place == 0, "line": {"color": role(architecture), "width": 1.8},
-                "marker": {"color": role(architecture), "size": 8, "symbol": symbol}, **error_bars(means),
-                "hovertemplate": f"{name}: mean %{{y:.3f}} at %{{x:.2%}}<extra></extra>",
-            })  # fmt: skip
-            counts = table[(table["part"] == "count") & (table["arm"] == name)]
-            number = "" if place == 0 else str(place + 1)
-            found.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "x": _short(counts["rate"]),
-                    "y": counts["value"].round(4).tolist(),
-                    "legendgroup": name,
-                    "name": name,
-                    "showlegend": False,
-                    "line": {"shape": "hvh", "color": role(architecture), "width": 1.4},
-                    "xaxis": f"x{number}",
-                    "yaxis": f"y{len(scorers) + place + 1}",
-                    "hovertemplate": f"{name}: %{{y:.1%}} of eligible<extra></extra>",
-                }
-            )
-    x = {"type": "log", "title": {"text": "firing rate (share of tokens)"}, "tickformat": ".0e"}
-    layout = grid_layout(scorers, x, {"range": [0, 1.03], "domain": [0.3, 1], "title": {"text": "balanced accuracy"}})
+    scorers, names = scorers_of(table), arms(table[table["part"] == "bin"])
+    found = [
+        trace for place, scorer in enumerate(scorers) for name, architecture in names
+        for trace in _traces(table[table["arm"] == name], scorer, name, architecture, place, len(scorers))
+    ]  # fmt: skip
+    x = {"type": "log", "title": {"text": "firing rate (share of tokens)"}, "tickformat": ".0e", "nticks": 5}
+    y = {"range": [0, 1.03], "domain": [0.3, 1], "title": {"text": "balanced accuracy"}}
+    layout = _plotly.grid_layout(scorers, x, y, legend=len(names))
     for place in range(len(scorers)):
-        number = "" if place == 0 else str(place + 1)
-        layout[f"yaxis{len(scorers) + place + 1}"] = {
-            "domain": [0, 0.2],
-            "anchor": f"x{number}",
-            "showticklabels": False,
-            "rangemode": "tozero",
+        strip = len(scorers) + place
+        layout[_plotly.axis_name("y", strip)] = {
+            "domain": [0, 0.2], "anchor": _plotly.on(place)["xaxis"], "showticklabels": False, "rangemode": "tozero",
             "title": {"text": "" if place else "eligible"},
-        }
-        layout[f"xaxis{number}"]["anchor"] = f"y{len(scorers) + place + 1}"
-    return {"data": found, "layout": {**layout, "showlegend": True, "legend": {"orientation": "h", "y": -0.28},
-                                      "margin": {"l": 56, "r": 12, "t": 26, "b": 84}}}  # fmt: skip
+        }  # fmt: skip
+        layout[_plotly.axis_name("x", place)]["anchor"] = f"y{strip + 1}"
+    return {"data": found, "layout": {**layout, "height": 420}}
 
 
-def _short(values: pd.Series) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
+def _traces(
+    mine: pd.DataFrame, scorer: str, name: str, architecture: str, place: int, n_panels: int
+) -> list[dict[str, Any]]:
+    """One dictionary in one panel: its latents, their means by bin, and below how its eligible latents' rates lie."""
+    dots = mine[(mine["part"] == "latent") & (mine["scorer"] == scorer)]
+    means = mine[(mine["part"] == "bin") & (mine["scorer"] == scorer)]
+    counts = mine[mine["part"] == "count"]
+    tint, shared = (
+        _plotly.role(architecture),
+        {"type": "scatter", "legendgroup": name, "name": name, "showlegend": False},
+    )
+    return [
+        {
+            **shared, **_plotly.on(place), "mode": "markers", "x": _plotly.short(dots["rate"]),
+            "y": dots["value"].round(4).tolist(),
+            "text": [f"{d}/{i}" for d, i in zip(dots["dictionary"], dots["latent"].astype(int), strict=True)],
+            "marker": {"color": tint, "size": 3.5, "opacity": 0.3, "symbol": _plotly.symbol(architecture)},
+            "hovertemplate": "%{text}: %{y:.3f}, fires on %{x:.2%}<extra></extra>",
+        },
+        _plotly.curve(
+            _plotly.short(means["rate"]), means, name, architecture, place, size=8,
+            hovertemplate=f"{name}: mean %{{y:.3f}} at %{{x:.2%}}<extra></extra>",
+        ),
+        {
+            **shared, **_plotly.on(place), "yaxis": f"y{n_panels + place + 1}", "mode": "lines",
+            "x": _plotly.short(counts["rate"]), "y": counts["value"].round(4).tolist(),
+            "line": {"shape": "hvh", "color": tint, "width": 1.4},
+            "hovertemplate": f"{name}: %{{y:.1%}} of eligible<extra></extra>",
+        },
+    ]  # fmt: skip

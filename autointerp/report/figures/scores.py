@@ -5,21 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from autointerp.report.figures.base import (
-    GREY,
-    INK,
-    arms,
-    colour,
-    error_bars,
-    grid_layout,
-    interval_columns,
-    line,
-    on,
-    panels,
-    role,
-    scorers_of,
-    with_arm,
-)  # fmt: skip
+from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures.base import GREY, INK, arms, colour, interval_columns, listed, scorers_of, with_arm
 from autointerp.report.run import ReportRun
 from autointerp.seeds import generator
 
@@ -31,6 +18,8 @@ TITLE = "Scores of single latents"
 SIZE: Literal["column", "page"] = "page"
 NEEDS = "judged latents"
 REFERENCES = ("shuffled", "planted")
+# More dictionaries than this share a row with those of their architecture.
+MOST_ROWS = 12
 LEVEL = 0.95
 
 
@@ -41,19 +30,11 @@ def data(run: ReportRun) -> pd.DataFrame:
     own = run.own_scores[run.own_scores["score"].notna()]
     if own.empty:
         return pd.DataFrame()
-    latents = with_arm(shrink(own))
+    latents = with_arm(shrink(own), run, many=MOST_ROWS)
     latents = latents.assign(part="latent", value=latents["score"])
     columns = [
-        "part",
-        "scorer",
-        "arm",
-        "architecture",
-        "dictionary",
-        "latent",
-        "value",
-        "shrunk",
-        "inclusion_probability",
-    ]
+        "part", "scorer", "arm", "architecture", "dictionary", "latent", "value", "shrunk", "inclusion_probability",
+    ]  # fmt: skip
     rows = []
     for (scorer, arm, architecture), part in latents.groupby(["scorer", "arm", "architecture"], sort=False):
         found = interval_columns(
@@ -70,10 +51,12 @@ def data(run: ReportRun) -> pd.DataFrame:
 def caption(table: pd.DataFrame) -> str:
     """Say what a dot is, and the means."""
     means = table[table["part"] == "mean"]
-    words = "; ".join(
-        f"{row['arm']} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] by {row['scorer']} "
-        f"({int(row['n_latents'])})"
-        for row in means.to_dict("records")
+    words = listed(
+        [
+            f"{row['arm']} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] by {row['scorer']} "
+            f"({int(row['n_latents'])})"
+            for row in means.to_dict("records")
+        ]
     )
     return (
         "Balanced accuracy of each judged latent (dots; chance .5), the density of the scores with judging "
@@ -91,17 +74,16 @@ def height(table: pd.DataFrame) -> float:
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
     """Draw rain clouds, one row per arm, one panel per scorer."""
     names = arms(table[table["part"] == "mean"])
-    for axis, scorer in zip(panels(figure, scorers_of(table)), scorers_of(table), strict=True):
+    for axis, scorer in zip(_paper.panels(figure, scorers_of(table)), scorers_of(table), strict=True):
         mine = table[table["scorer"] == scorer]
         for at, (name, architecture) in enumerate(reversed(names)):
             _cloud(axis, mine[mine["arm"] == name], at, colour(architecture))
         for row in mine[mine["part"] == "reference"].to_dict("records"):
             axis.axvline(row["value"], color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-            axis.text(
-                row["value"], len(names) - 0.35, f" {row['arm']}", color=GREY, rotation=0, va="bottom", ha="center"
-            )
+            axis.text(row["value"], len(names) + 0.12, row["arm"], color=GREY, va="center", ha="center",
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # fmt: skip
         axis.axvline(0.5, color=GREY, linewidth=0.6, zorder=0)
-        axis.set(xlim=(_least(table), 1.02), ylim=(-0.5, len(names) - 0.05), xlabel="balanced accuracy")
+        axis.set(xlim=(_least(table), 1.02), ylim=(-0.5, len(names) + 0.35), xlabel="balanced accuracy")
         axis.set_yticks(range(len(names)), [name for name, _ in reversed(names)])
         axis.tick_params(axis="y", length=0)
 
@@ -131,42 +113,35 @@ def _cloud(axis: "Axes", rows: pd.DataFrame, at: int, tint: str) -> None:
 
 def interactive(table: pd.DataFrame) -> dict[str, Any]:
     """Half violins with all latents, one panel per scorer."""
-    names, found, shapes = arms(table[table["part"] == "mean"]), [], []
+    names, found, shapes, marks = arms(table[table["part"] == "mean"]), [], [], []
     for place, scorer in enumerate(scorers_of(table)):
         mine = table[table["scorer"] == scorer]
-        for name, architecture in reversed(names):
-            latents = mine[(mine["arm"] == name) & (mine["part"] == "latent")]
-            found.append(
-                {
-                    "type": "violin",
-                    "orientation": "h",
-                    "side": "positive",
-                    "points": "all",
-                    "pointpos": -0.35,
-                    "jitter": 0.5,
-                    "width": 1.3,
-                    "x": latents["value"].round(4).tolist(),
-                    "y": [name] * len(latents),
-                    "name": name,
-                    "text": [
-                        f"{d}/{i}" for d, i in zip(latents["dictionary"], latents["latent"].astype(int), strict=True)
-                    ],
-                    "hovertemplate": "%{text}: %{x:.3f}<extra></extra>",
-                    "hoveron": "points",
-                    "spanmode": "hard",
-                    "marker": {"size": 3, "opacity": 0.55, "color": role(architecture)},
-                    "line": {"color": role(architecture), "width": 1},
-                    "fillcolor": role(architecture, 0.25),
-                    **on(place),
-                }
-            )
+        found += [_violin(mine[mine["arm"] == name], name, architecture, place) for name, architecture in names[::-1]]
         means = mine[mine["part"] == "mean"]
         found.append({
             "type": "scatter", "mode": "markers", "x": means["value"].round(4).tolist(), "y": means["arm"].tolist(),
             "marker": {"color": "@ink", "size": 8}, "hovertemplate": "%{y}: mean %{x:.3f}<extra></extra>",
-            **error_bars(means, "x"), **on(place),
+            **_plotly.error_bars(means, "x"), **_plotly.on(place),
         })  # fmt: skip
-        shapes += [line(place, x=float(value), dash="dash") for value in mine.loc[mine["part"] == "reference", "value"]]
-        shapes.append(line(place, x=0.5))
+        references = mine[mine["part"] == "reference"]
+        shapes += [_plotly.line(place, x=float(value), dash="dash") for value in references["value"]]
+        shapes.append(_plotly.line(place, x=0.5))
+        marks += [_plotly.mark(place, float(row["value"]), str(row["arm"])) for row in references.to_dict("records")]
     axis = {"range": [_least(table), 1.02], "title": {"text": "balanced accuracy"}}
-    return {"data": found, "layout": grid_layout(scorers_of(table), axis, {"type": "category"}, shapes=shapes)}
+    y = {"type": "category", "range": [-0.6, len(names) - 0.1]}
+    layout = _plotly.grid_layout(scorers_of(table), axis, y, shapes=shapes)
+    layout["annotations"] += marks
+    return {"data": found, "layout": {**layout, "height": 130 + 70 * max(3, len(names))}}
+
+
+def _violin(rows: pd.DataFrame, name: str, architecture: str, place: int) -> dict[str, Any]:
+    """One arm's latents as dots under half a violin."""
+    latents, tint = rows[rows["part"] == "latent"], _plotly.role(architecture)
+    return {
+        "type": "violin", "orientation": "h", "side": "positive", "points": "all", "pointpos": -0.35, "jitter": 0.5,
+        "width": 1.3, "x": latents["value"].round(4).tolist(), "y": [name] * len(latents), "name": name,
+        "text": [f"{d}/{i}" for d, i in zip(latents["dictionary"], latents["latent"].astype(int), strict=True)],
+        "hovertemplate": "%{text}: %{x:.3f}<extra></extra>", "hoveron": "points", "spanmode": "hard",
+        "marker": {"size": 3, "opacity": 0.55, "color": tint}, "line": {"color": tint, "width": 1},
+        "fillcolor": _plotly.role(architecture, 0.25), **_plotly.on(place),
+    }  # fmt: skip
