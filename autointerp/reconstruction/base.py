@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.examples.base import Windows
 from autointerp.records import Site
-from autointerp.subject.base import Spliced, Subject
+from autointerp.subject.base import Predicted, Subject
 
 if TYPE_CHECKING:
     import torch
@@ -52,12 +53,14 @@ class Dictionary(Protocol):
 class Spliceable(Subject, Protocol):
     """A subject whose predictions can be compared with those it makes untouched."""
 
-    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> Spliced:
-        """Run to the end with nothing replaced."""
+    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Last hidden states [batch, sequence, d] with nothing replaced."""
         ...
 
-    def kl(self, clean: Spliced, spliced: Spliced) -> torch.Tensor:
-        """KL(clean || spliced) [batch, sequence] of each next-token distribution, in nats."""
+    def predictions(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, hidden: Sequence[torch.Tensor]
+    ) -> list[Predicted]:
+        """Cross-entropy and KL of several runs over the same tokens, the untouched one first."""
         ...
 
 

@@ -17,6 +17,10 @@ from autointerp.reconstruction.base import Arm, Spliceable
 from autointerp.records import Site
 
 
+# Runs whose last hidden states are held at once, to share the untouched run's logits.
+RUNS = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Documents side by side: ids, mask (1 for tokens) and text (True for what counts), all [batch, sequence]."""
@@ -150,35 +154,47 @@ def _splice(
     subject: Spliceable, arms: Sequence[Arm], batch: Batch, means: Mapping[Site, Tensor], sums: Sums, *, check: bool
 ) -> None:
     """Add one batch's losses: untouched, ablated, and with each dictionary in place."""
-    at, text = batch.documents, batch.text[:, :, None]
+    at = batch.documents
     clean = subject.clean(batch.ids, batch.mask)
     sums.n_predicted[at] = batch.text[:, 1:].sum(1).cpu().numpy()
-    sums.ce_clean[at] = batch.predicted(clean.ce)
     for site, found in sums.sites.items():
         if check:
-            _check_identity(subject, batch, site, clean.ce)
-        for ce, value in ((found.ce_zero, torch.zeros(())), (found.ce_mean, means[site])):
-            new = value.to(batch.ids.device)
-            run = subject.splice(
-                batch.ids, batch.mask, site, lambda read, s=site, v=new: torch.where(text, v.to(read[s].dtype), read[s])
-            )
-            ce[at] = batch.predicted(run.ce)
-    for arm, found in zip(arms, sums.arms, strict=True):
+            _check_identity(subject, batch, site, clean)
+        zero, mean = (_ablated(subject, batch, site, value) for value in (torch.zeros(()), means[site]))
+        runs = subject.predictions(batch.ids, batch.mask, [clean, zero, mean])
+        sums.ce_clean[at], found.ce_zero[at], found.ce_mean[at] = (batch.predicted(run.ce) for run in runs)
+    for first in range(0, len(arms), RUNS):
+        some = slice(first, first + RUNS)
+        hidden = [clean, *(_spliced(subject, batch, arm) for arm in arms[some])]
+        _, *runs = subject.predictions(batch.ids, batch.mask, hidden)
+        for found, run in zip(sums.arms[some], runs, strict=True):
+            found.ce[at], found.kl[at] = batch.predicted(run.ce), batch.predicted(run.kl)
 
-        def replace(read: Mapping[Site, Tensor], arm: Arm = arm) -> Tensor:
-            x, y = read[arm.site_in], read[arm.site_out]
-            rows = x.flatten(0, 1)
-            new = arm.dictionary.decode(arm.dictionary.encode(rows), rows)
-            return torch.where(text, new.to(y.dtype).view(y.shape), y)
 
-        run = subject.splice(batch.ids, batch.mask, arm.site_out, replace, (arm.site_in,))
-        found.ce[at] = batch.predicted(run.ce)
-        found.kl[at] = batch.predicted(subject.kl(clean, run)[:, :-1])
+def _ablated(subject: Spliceable, batch: Batch, site: Site, value: Tensor) -> Tensor:
+    """Last hidden states with one value in place of a site's activation on every text token."""
+    text, new = batch.text[:, :, None], value.to(batch.ids.device)
+    return subject.splice(
+        batch.ids, batch.mask, site, lambda read: torch.where(text, new.to(read[site].dtype), read[site])
+    )
+
+
+def _spliced(subject: Spliceable, batch: Batch, arm: Arm) -> Tensor:
+    """Last hidden states with a dictionary's reconstruction in place of its site's activation on every text token."""
+
+    def replace(read: Mapping[Site, Tensor]) -> Tensor:
+        x, y = read[arm.site_in], read[arm.site_out]
+        rows = x.flatten(0, 1)
+        new = arm.dictionary.decode(arm.dictionary.encode(rows), rows)
+        return torch.where(batch.text[:, :, None], new.to(y.dtype).view(y.shape), y)
+
+    return subject.splice(batch.ids, batch.mask, arm.site_out, replace, (arm.site_in,))
 
 
 def _check_identity(subject: Spliceable, batch: Batch, site: Site, clean: Tensor) -> None:
     """Check that replacing a site by what it gives anyway changes no loss at all."""
-    same = subject.splice(batch.ids, batch.mask, site, lambda read: read[site]).ce
-    if not torch.equal(same.nan_to_num(), clean.nan_to_num()):
-        worst = float((same - clean).abs().nan_to_num().max())
+    same = subject.splice(batch.ids, batch.mask, site, lambda read: read[site])
+    before, after = (run.ce.nan_to_num() for run in subject.predictions(batch.ids, batch.mask, [clean, same]))
+    if not torch.equal(before, after):
+        worst = float((after - before).abs().max())
         raise SubjectError(f"site {site}: replacing it by itself changes the loss by up to {worst:.3g}; it must not")

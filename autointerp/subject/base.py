@@ -33,16 +33,16 @@ class SubjectConfig(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spliced:
-    """What the subject predicts when one site's activation is replaced.
+class Predicted:
+    """What the subject predicts in one run, beside what it predicts untouched.
 
     Attributes:
         ce: [batch, sequence - 1] cross-entropy (nats, float32) of each next token, NaN where that token is padding.
-        hidden: [batch, sequence, d] the trunk's last hidden states, which `Subject.kl` compares.
+        kl: [batch, sequence - 1] KL(untouched || this run) of each next token's distribution in nats, NaN there too.
     """
 
     ce: torch.Tensor
-    hidden: torch.Tensor
+    kl: torch.Tensor
 
 
 class Subject(Protocol):
@@ -71,6 +71,6 @@ class Subject(Protocol):
         site_out: Site,
         replace: Callable[[Mapping[Site, torch.Tensor]], torch.Tensor],
         sites_in: Sequence[Site] = (),
-    ) -> Spliced:
-        """Run to the end with `replace({site: activation})` in place of what `site_out` gives."""
+    ) -> torch.Tensor:
+        """Last hidden states [batch, sequence, d] with `replace({site: activation})` for what `site_out` gives."""
         ...

@@ -17,7 +17,7 @@ from torch import nn
 
 from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
-from autointerp.subject.base import Spliced, SubjectConfig
+from autointerp.subject.base import Predicted, SubjectConfig
 from autointerp.subject.hooks import See, attached
 
 # Weights of a local folder above this size are fingerprinted by their ends, so that a study starts at once.
@@ -109,8 +109,8 @@ class HookedSubject:
         site_out: Site,
         replace: Replace,
         sites_in: Sequence[Site] = (),
-    ) -> Spliced:
-        """Run to the end with `replace(activations)` in place of what `site_out` gives.
+    ) -> torch.Tensor:
+        """Return the trunk's last hidden states [batch, sequence, d] with `replace(activations)` at `site_out`.
 
         `replace` is given the activations [batch, sequence, d] at `sites_in` and at `site_out` itself, and returns the
         replacement [batch, sequence, d]. Returning `site_out`'s own activation changes nothing at all.
@@ -132,22 +132,38 @@ class HookedSubject:
             return new.to(x.dtype).view(x.shape)
 
         with torch.inference_mode(), self._hooks({*sites_in, site_out}, swap):
-            hidden = self._trunk(ids, attention_mask)
-            return Spliced(ce=self._cross_entropy(hidden, ids, attention_mask), hidden=hidden)
+            return self._trunk(ids, attention_mask)
 
-    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> Spliced:
-        """Run to the end with nothing replaced."""
+    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Return the trunk's last hidden states [batch, sequence, d] with nothing replaced."""
         with torch.inference_mode():
-            hidden = self._trunk(ids, attention_mask)
-            return Spliced(ce=self._cross_entropy(hidden, ids, attention_mask), hidden=hidden)
+            return self._trunk(ids, attention_mask)
 
-    def kl(self, clean: Spliced, spliced: Spliced) -> torch.Tensor:
-        """Return KL(clean || spliced) of the next-token distribution at each position [batch, sequence], in nats."""
+    def predictions(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, hidden: Sequence[torch.Tensor]
+    ) -> list[Predicted]:
+        """Return cross-entropy and KL of several runs over the same tokens; the logits of each are computed once.
+
+        Args:
+            ids: [batch, sequence] token ids.
+            attention_mask: as of `capture`.
+            hidden: last hidden states [batch, sequence, d] of each run, the untouched one first.
+        """
+        n, targets = len(ids), ids[:, 1:].flatten()
+        rows = [one[:, :-1].flatten(0, 1).split(HEAD_ROWS) for one in hidden]
+        ce, kl = (torch.empty(len(hidden), len(targets), device=ids.device) for _ in range(2))
         with torch.inference_mode():
-            rows, other = (run.hidden.flatten(0, 1) for run in (clean, spliced))
-            pairs = zip(rows.split(HEAD_ROWS), other.split(HEAD_ROWS), strict=True)
-            parts = [self._kl_of(p, q) for p, q in pairs]
-            return torch.cat(parts).view(clean.hidden.shape[:2])
+            for chunk, target in enumerate(targets.split(HEAD_ROWS)):
+                at = slice(chunk * HEAD_ROWS, chunk * HEAD_ROWS + len(target))
+                clean = self.logits(rows[0][chunk]).log_softmax(-1)
+                for run, parts in enumerate(rows):
+                    found = self.logits(parts[chunk]).log_softmax(-1) if run else clean
+                    ce[run, at] = -found.gather(1, target[:, None])[:, 0]
+                    kl[run, at] = (clean.exp() * (clean - found)).sum(-1)
+        if attention_mask is not None:
+            padding = attention_mask[:, 1:].flatten() == 0
+            ce[:, padding] = kl[:, padding] = torch.nan
+        return [Predicted(ce=one.view(n, -1), kl=other.view(n, -1)) for one, other in zip(ce, kl, strict=True)]
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the logits [..., vocabulary] (fp32) of the trunk's last hidden states [..., d].
@@ -161,19 +177,6 @@ class HookedSubject:
             raise SubjectError(f"{type(self.model).__name__}: logits do not follow from the last hidden states; "
                                "this model can be read but not spliced")  # fmt: skip
         return self._head(hidden)
-
-    def _kl_of(self, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        log_p, log_q = (self.logits(rows).log_softmax(-1) for rows in (p, q))
-        return (log_p.exp() * (log_p - log_q)).sum(-1)
-
-    def _cross_entropy(self, hidden: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        rows, targets = hidden[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
-        parts = [
-            nn.functional.cross_entropy(self.logits(part), target, reduction="none")
-            for part, target in zip(rows.split(HEAD_ROWS), targets.split(HEAD_ROWS), strict=True)
-        ]
-        ce = torch.cat(parts).view(ids.shape[0], -1)
-        return ce if mask is None else ce.masked_fill(mask[:, 1:] == 0, torch.nan)
 
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:
         config, logits = self.model.config, self.model.get_output_embeddings()(hidden)

@@ -54,25 +54,25 @@ def test_identity_splice_changes_the_loss_by_exactly_nothing(family: str) -> Non
     """Putting back what was there gives the very same numbers; putting back zeros does not."""
     under = subject(family)
     before, after = sites(family)
-    clean = under.clean(IDS, MASK)
     same = under.splice(IDS, MASK, after, lambda read: read[after], [before])
-    assert torch.equal(same.ce.nan_to_num(), clean.ce.nan_to_num())
-    assert under.kl(clean, same).abs().max() == 0
     other = under.splice(IDS, MASK, after, lambda read: torch.zeros_like(read[after]))
-    assert not torch.allclose(other.ce.nan_to_num(), clean.ce.nan_to_num())
-    assert under.kl(clean, other)[0].min() > 0
+    clean, put_back, zeroed = under.predictions(IDS, MASK, [under.clean(IDS, MASK), same, other])
+    assert torch.equal(put_back.ce.nan_to_num(), clean.ce.nan_to_num())
+    assert put_back.kl.nan_to_num().abs().max() == 0
+    assert not torch.allclose(zeroed.ce.nan_to_num(), clean.ce.nan_to_num())
+    assert zeroed.kl[0].min() > 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cross_entropy_is_the_model_s_own(family: str) -> None:
     """The mean over real targets equals the loss transformers computes with labels; padding is NaN."""
     under = subject(family)
-    ce = under.clean(IDS, MASK).ce
+    (clean,) = under.predictions(IDS, MASK, [under.clean(IDS, MASK)])
     labels = IDS.masked_fill(MASK == 0, -100)
     with torch.inference_mode():
         own = under.model(input_ids=IDS, attention_mask=MASK, labels=labels).loss
-    assert ce.isnan().sum() == 2
-    torch.testing.assert_close(ce.nanmean(), own)
+    assert clean.ce.isnan().sum() == 2
+    torch.testing.assert_close(clean.ce.nanmean(), own)
 
 
 def test_nothing_behind_the_last_site_is_computed() -> None:
@@ -152,4 +152,5 @@ def test_the_real_model_predicts_stories() -> None:
     """The pretrained model is far better than chance on its own kind of text (log 512 = 6.2 nats)."""
     under = load(SubjectConfig(model=str(STORIES), device="cpu"))
     ids = under.tokenizer("Once upon a time, there was a little girl named Lily.", return_tensors="pt").input_ids
-    assert under.clean(ids, None).ce.mean() < 2.0
+    (found,) = under.predictions(ids, None, [under.clean(ids, None)])
+    assert found.ce.mean() < 2.0
