@@ -269,6 +269,35 @@ COMPARISONS = {
     "J_star_diff": "float64",  # null where no latents were planted
 }
 
+# One row per contrast of architectures (b minus a), layer and scorer: scores at equal cross-entropy increase.
+FRONTIER = {
+    "contrast": "str",
+    "site": "str",
+    "layer": "int64",
+    "scorer": "str",
+    "scope": "str",  # architecture | these_dictionaries
+    "design": "str",  # seeds | errors (of the dictionaries' own scores and costs)
+    "cost": "str",  # ce_increase
+    "cost_low": "float64",  # range of costs that all curves have in common, nats
+    "cost_high": "float64",
+    "n_a": "int64",  # curves, one per seed
+    "n_b": "int64",
+    "mean_a": "float64",  # height of the curves: mean score over that range
+    "mean_b": "float64",
+    "diff": "float64",  # NaN where it cannot be measured
+    "se": "float64",
+    "df": "float64",
+    "ci95_lo": "float64",
+    "ci95_hi": "float64",
+    "ci90_lo": "float64",
+    "ci90_hi": "float64",
+    "p_diff": "float64",
+    "margin": "float64",
+    "p_tost": "float64",
+    "verdict": "str",
+    "reason": "str",  # why it cannot be measured; "" where it was
+}
+
 # Optional. One row per sampled latent and token: those whose logits its decoder row raises or lowers most.
 LOGITS = {
     "dictionary": "str",

@@ -33,13 +33,15 @@ class Loss:
 class Weights(torch.nn.Module):
     """Parameters of one arm: `W_enc` and `W_dec` [M, d], `b_enc` [M], `b_dec` [d], `W_skip` [d, d] or none."""
 
-    def __init__(self, arm: Arm, width: int, mean: Tensor) -> None:
+    def __init__(self, arm: Arm, width: int, mean: Tensor, mean_in: Tensor | None = None) -> None:
         """Initialise from the arm's seed.
 
         Args:
             arm: which architecture, size and seed.
             width: d.
             mean: [d] mean of the target over the first batch, where every arm's b_dec starts.
+            mean_in: [d] mean of what a transcoder reads, which its b_enc takes off as an SAE's encoder takes off b_dec
+                (sparsify, trainer.py); 0 if not given.
         """
         super().__init__()
         self.arm = arm
@@ -48,7 +50,8 @@ class Weights(torch.nn.Module):
         enc = (torch.rand(arm.n_latents, width, generator=draw) * 2 - 1) * bound
         is_sae = arm.architecture == "sae"
         self.W_enc = torch.nn.Parameter(enc)
-        self.b_enc = torch.nn.Parameter(torch.zeros(arm.n_latents))
+        centred = torch.zeros(arm.n_latents) if is_sae or mean_in is None else -enc @ mean_in.detach()
+        self.b_enc = torch.nn.Parameter(centred)
         self.W_dec = torch.nn.Parameter(unit_rows(enc) if is_sae else torch.zeros_like(enc))
         self.b_dec = torch.nn.Parameter(mean.detach().clone())
         self.W_skip = torch.nn.Parameter(torch.zeros(width, width)) if arm.architecture == "skip-transcoder" else None

@@ -80,12 +80,23 @@ class TrainConfig(BaseModel):
         description="train on activations of unit mean square, so that one rate fits any site; folded back",
     )
     clip: float = Field(default=1.0, gt=0, description="limit of each dictionary's gradient norm")
+    autocast: Literal["auto", "bfloat16", "off"] = Field(
+        default="auto", description="type of the matrix products: auto is bfloat16 on a GPU, off (float32) on a CPU"
+    )
     auxk_weight: float = Field(default=0.0, ge=0, description="weight of AuxK, which revives dead latents; 0 is off")
     multi_topk: bool = Field(default=False, description="add the loss at 4 k, an eighth of it")
     dead_after: int = Field(default=10_000_000, ge=1, description="tokens without firing that make a latent dead")
     batch_seed: int = Field(default=0, description="seed of the order of contexts")
     checkpoint_s: float = Field(default=300, gt=0, description="seconds between checkpoints")
     log_steps: int = Field(default=20, ge=1, description="steps between two lines of the log")
+
+    @model_validator(mode="after")
+    def _each_arm_once(self) -> "TrainConfig":
+        for name in ("sites", "architectures", "latents", "k", "seeds"):
+            values: tuple[object, ...] = getattr(self, name)
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{name}: {twice[0]} is there twice; name each once")
+        return self
 
     @model_validator(mode="after")
     def _k_fits(self) -> "TrainConfig":

@@ -55,8 +55,16 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     half.replace(out / STATE)
 
 
-def read_state(out: Path, identity: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
+def read_state(
+    out: Path, identity: dict[str, Any], defaults: dict[str, Any], device: torch.device
+) -> dict[str, Any] | None:
     """Read the state of a run that is to go on, None where there is none; forget log lines written after it.
+
+    Args:
+        out: the run's folder.
+        identity: settings, subject and text of the run that asks.
+        defaults: what a setting was in a run that was begun before there was that setting.
+        device: where the tensors go.
 
     Raises:
         RunDirectoryError: the folder's run has another identity (settings, subject or text).
@@ -65,7 +73,7 @@ def read_state(out: Path, identity: dict[str, Any], device: torch.device) -> dic
         (out / LOG).unlink(missing_ok=True)
         return None
     state = torch.load(out / STATE, weights_only=True, map_location=device)
-    then = state["identity"]
+    then = {**defaults, **state["identity"]}
     changed = [f"{key}: {then.get(key)!r} -> {now!r}" for key, now in identity.items() if then.get(key) != now]
     if changed:
         raise RunDirectoryError(

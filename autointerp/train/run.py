@@ -102,9 +102,12 @@ class _Run:
             "subject": subject.fingerprint,
             "text": contexts.fingerprint,
         }
-        state = read_state(out, self.identity, subject.device)
-        first = self._activations(0)
-        self.trainees = [self._trainee(arm, first) for arm in config.arms()]
+        defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
+        state = read_state(out, self.identity, defaults, subject.device)
+        self.saved_step = state["step"] if state else None
+        self.autocasts = config.autocast == "bfloat16" or (config.autocast == "auto" and subject.device.type == "cuda")
+        self.latest = self._activations(0)
+        self.trainees = [self._trainee(arm, self.latest) for arm in config.arms()]
         if state:
             self._restore(state)
         else:
@@ -121,22 +124,24 @@ class _Run:
             if last or self.step % self.config.log_steps == 0:
                 yield [self._line(trainee) for trainee in self.trainees]
             if last or time.monotonic() - saved > self.config.checkpoint_s:
+                self._check_weights()
                 self._save()
                 saved = time.monotonic()
 
     def _one(self) -> None:
-        activations = self._activations(self.step)
-        n = len(next(iter(activations.values())))
+        self.latest = self._activations(self.step)
         share = rate_share(self.config, self.step, self.n_steps)
         for trainee in self.trainees:
-            x, y = self._pair(trainee.weights.arm, activations)
-            self._update(trainee, x / trainee.scale_in, y / trainee.scale_out, share)
-        self.n_tokens += n
+            self._update(trainee, *self._scaled(trainee, self.latest), share)
+        self.n_tokens += len(next(iter(self.latest.values())))
+
+    def _loss(self, trainee: _Trainee, x: Tensor, y: Tensor) -> Loss:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocasts):
+            return trainee.weights.loss(x, y, self.config, trainee.idle > self.config.dead_after)
 
     def _update(self, trainee: _Trainee, x: Tensor, y: Tensor, share: float) -> None:
         weights, config = trainee.weights, self.config
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cuda"):
-            loss = weights.loss(x, y, config, trainee.idle > config.dead_after)
+        loss = self._loss(trainee, x, y)
         loss.total.backward()
         weights.before_step()
         norm = torch.nn.utils.clip_grad_norm_(weights.parameters(), config.clip).item()
@@ -156,9 +161,25 @@ class _Run:
         if not math.isfinite(loss.total.item()) or not math.isfinite(norm):
             arm = trainee.weights.arm
             raise DictionaryError(
-                f"{arm.name} at {arm.module}: loss {loss.total.item()}, gradient norm {norm} at step {self.step}; the "
-                f"last checkpoint in {self.out} is good. Lower lr, or raise warmup_steps, in a new --out"
+                f"{arm.name} at {arm.module}: loss {loss.total.item()}, gradient norm {norm} at step {self.step}; "
+                f"{self._kept()}. Lower lr, or raise warmup_steps, in a new --out"
             )
+
+    @torch.no_grad()
+    def _check_weights(self) -> None:
+        """Look at the loss that the weights have now, so that no checkpoint holds ones that have diverged.
+
+        Raises:
+            DictionaryError: a loss is NaN or infinite.
+        """
+        for trainee in self.trainees:
+            self._check(trainee, self._loss(trainee, *self._scaled(trainee, self.latest)), 0.0)
+
+    def _kept(self) -> str:
+        """Say which checkpoint a run that stops leaves."""
+        if self.saved_step is None:
+            return "no checkpoint was written yet"
+        return f"the checkpoint of step {self.saved_step} in {self.out} is kept"
 
     def _activations(self, step: int) -> dict[Site, Tensor]:
         """Activations of one batch's text tokens [n, d] in float32, at every site."""
@@ -170,8 +191,8 @@ class _Run:
             if not bool(torch.isfinite(x).all()):
                 bad = int((~torch.isfinite(x)).any(1).sum())
                 raise SubjectError(
-                    f"site {site}: {bad} of {len(x)} tokens have NaN or infinite activations at step {step}; another "
-                    "subject dtype may help (float16 overflows where float32 does not). The last checkpoint is good"
+                    f"site {site}: {bad} of {len(x)} tokens have NaN or infinite activations at step {step}; "
+                    f"{self._kept()}. Another subject.dtype may help (float16 overflows where float32 does not)"
                 )
         return found
 
@@ -180,6 +201,10 @@ class _Run:
         y = activations[read.site_out]
         return (y if arm.architecture == "sae" else activations[read.site_in]), y
 
+    def _scaled(self, trainee: _Trainee, activations: dict[Site, Tensor]) -> tuple[Tensor, Tensor]:
+        x, y = self._pair(trainee.weights.arm, activations)
+        return x / trainee.scale_in, y / trainee.scale_out
+
     def _trainee(self, arm: Arm, first: dict[Site, Tensor]) -> _Trainee:
         x, y = self._pair(arm, first)
         if x.shape[1] != y.shape[1]:
@@ -187,9 +212,16 @@ class _Run:
                 f"{arm.name}: {self.reads[arm.module].site_in} is {x.shape[1]} wide, {self.reads[arm.module].site_out} "
                 f"{y.shape[1]}: name a module whose input and output have one width, such as a block's mlp"
             )
+        if not bool((y != y[0]).any()):
+            site = self.reads[arm.module].site_out
+            raise DictionaryError(
+                f"{arm.name}: {site} is the same vector for all {len(y)} tokens of the first batch; there is nothing "
+                "to reconstruct: name another module"
+            )
         # Root mean square of an element over the first batch.
         scales = [float(z.square().mean().sqrt()) if self.config.normalize else 1.0 for z in (x, y)]
-        weights = Weights(arm, y.shape[1], y.mean(0).cpu() / scales[1]).to(self.subject.device)
+        means = [z.mean(0).cpu() / scale for z, scale in zip((y, x), reversed(scales), strict=True)]
+        weights = Weights(arm, y.shape[1], *means).to(self.subject.device)
         idle = torch.zeros(arm.n_latents, dtype=torch.int64, device=self.subject.device)
         return _Trainee(weights, optimiser(arm, self.config, weights.parameters()), idle, scales[0], scales[1])
 
@@ -218,6 +250,7 @@ class _Run:
         ]  # fmt: skip
         state = {"identity": self.identity, "step": self.step, "n_tokens": self.n_tokens, "seconds": self.seconds}
         save_state(self.out, {**state, "arms": arms})
+        self.saved_step = self.step
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.n_tokens, self.seconds = state["step"], state["n_tokens"], state["seconds"]

@@ -6,7 +6,7 @@
 
 The dictionaries lie in OUT/<architecture>_m<latents>_k<k>/<site>/seed<seed>/ in EleutherAI sparsify's format, which
 `autointerp score` reads; OUT/log.jsonl tells loss, FVU and dead latents. The same command after an interruption goes
-on where it stopped.
+on where it stopped. A transcoder needs a module whose input is as wide as its output; an SAE reads the output alone.
 """
 
 import argparse

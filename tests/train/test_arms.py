@@ -90,6 +90,19 @@ def test_a_transcoder_begins_as_the_mean(architecture: Architecture) -> None:
     assert loss.fvu.item() == pytest.approx(1.0)
 
 
+def test_pre_activations_begin_centred() -> None:
+    """The mean of the first batch is taken off before the encoder, by b_enc or, in an SAE, by b_dec.
+
+    Source: sparsify, trainer.py.
+    """
+    x, y = data()
+    transcoder, sae = (Arm(module="m", architecture=name, n_latents=M, k=K, seed=0) for name in ("transcoder", "sae"))
+    w = Weights(transcoder, D, y.mean(0), x.mean(0)).double()
+    assert torch.allclose((x @ w.W_enc.T + w.b_enc).mean(0), torch.zeros(M, dtype=torch.float64), atol=1e-6)
+    w = Weights(sae, D, y.mean(0), y.mean(0)).double()
+    assert torch.allclose(((y - w.b_dec) @ w.W_enc.T + w.b_enc).mean(0), torch.zeros(M).double(), atol=1e-6)
+
+
 def test_an_sae_keeps_decoder_rows_of_norm_one() -> None:
     """The gradient has nothing along a row, and rows are renormalised after a step."""
     _, y = data()

@@ -165,24 +165,114 @@ def test_nan_activations_stop_it_and_say_where(tmp_path: Path) -> None:
     with torch.no_grad():
         broken.model.model.layers[1].mlp.up_proj.weight[0, 0] = torch.nan
     wanted = config()
-    with pytest.raises(SubjectError, match=r"layers\.1\.mlp\.output: \d+ of \d+ tokens have NaN .* at step 0"):
+    says = r"layers\.1\.mlp\.output: \d+ of \d+ tokens have NaN .* at step 0; no checkpoint was written yet"
+    with pytest.raises(SubjectError, match=says):
         train(broken, READS, contexts(tmp_path, wanted), wanted, tmp_path)
 
 
+def test_activations_that_overflow_part_way_leave_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An infinity in the batch of step 7: the checkpoint before it is whole, and training goes on."""
+    wanted, capture, calls = config(checkpoint_s=1e-9), HookedSubject.capture, []
+
+    def overflows(self: HookedSubject, *args: Any) -> dict[Site, torch.Tensor]:
+        calls.append(1)
+        found = dict(capture(self, *args))
+        if len(calls) == 9:  # the first call is for the mean of the first batch
+            site = READS["layers.1.mlp"].site_in
+            found[site] = found[site].clone()
+            found[site][0, 3, 2] = torch.inf
+        return found
+
+    monkeypatch.setattr(HookedSubject, "capture", overflows)
+    rows = contexts(tmp_path, wanted)
+    says = r"mlp\.input: 1 of \d+ tokens have NaN or infinite activations at step 7; the checkpoint of step 7 in"
+    with pytest.raises(SubjectError, match=says):
+        train(subject(), READS, rows, wanted, tmp_path)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 7
+    found = train(subject(), READS, rows, wanted, tmp_path)
+    whole = train(subject(), READS, contexts(tmp_path / "whole", wanted), wanted, tmp_path / "whole")
+    for one, other in zip(found.values(), whole.values(), strict=True):
+        tensors, again = (load_file(folder / "sae.safetensors") for folder in (one, other))
+        assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
+
+
 def test_a_diverged_loss_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    """A rate of 1e30 overflows float32 within a few steps."""
+    """A rate of 1e12 overflows float32 within a few steps; no checkpoint holds weights whose loss is not finite."""
+    wanted = config(architectures=["transcoder"], lr=1e12, checkpoint_s=1e-9, warmup_steps=3)
+    rows, model = contexts(tmp_path, wanted), subject()
+    with pytest.raises(DictionaryError, match=r"transcoder_m32_k4_seed0 .* at step \d+; .*checkpoint.*Lower lr"):
+        train(model, READS, rows, wanted, tmp_path)
+    if (tmp_path / "state.pt").exists():
+        kept = torch.load(tmp_path / "state.pt", weights_only=True)
+        weights = Weights(wanted.arms()[0], 16, torch.zeros(16))
+        weights.load_state_dict(kept["arms"][0]["weights"])
+        x = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
+        assert torch.isfinite(weights.loss(x, x, wanted, torch.zeros(32, dtype=torch.bool)).total)
+
+
+def test_no_diverged_weights_are_saved(tmp_path: Path) -> None:
+    """The very first step overflows: nothing is written, and the message says so."""
     wanted = config(architectures=["transcoder"], lr=1e30, checkpoint_s=1e-9, warmup_steps=0)
-    with pytest.raises(DictionaryError, match=r"transcoder_m32_k4_seed0 .* at step \d+; the last checkpoint"):
+    with pytest.raises(DictionaryError, match=r"at step 1; no checkpoint was written yet"):
         train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
-    kept = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert all(tensor.isfinite().all() for tensor in kept["arms"][0]["weights"].values())
+    assert not (tmp_path / "state.pt").exists()
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_a_module_that_changes_the_width_is_refused(tmp_path: Path) -> None:
+def test_a_site_without_variance_is_refused(tmp_path: Path) -> None:
+    silent = subject()
+    with torch.no_grad():
+        silent.model.model.layers[1].mlp.down_proj.weight.zero_()
+    wanted = config(architectures=["sae"])
+    with pytest.raises(DictionaryError, match=r"same vector for all .* nothing to reconstruct"):
+        train(silent, READS, contexts(tmp_path, wanted), wanted, tmp_path)
+
+
+@pytest.mark.parametrize("names", [{"seeds": [0, 0]}, {"k": [4, 4]}, {"architectures": ["sae", "sae"]}])
+def test_an_arm_named_twice_is_refused(names: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is there twice; name each once"):
+        config(**names)
+
+
+def test_a_run_begun_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
+    """Its state lacks the setting: it counts as the default, and any other value is refused."""
+    wanted = config(architectures=["sae"])
+    rows = contexts(tmp_path, wanted)
+    train(subject(), READS, rows, wanted, tmp_path)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["identity"]["autocast"]
+    torch.save(state, tmp_path / "state.pt")
+    train(subject(), READS, rows, wanted, tmp_path)
+    changed = config(architectures=["sae"], autocast="bfloat16")
+    with pytest.raises(RunDirectoryError, match="autocast: 'auto' -> 'bfloat16'"):
+        train(subject(), READS, rows, changed, tmp_path)
+
+
+def test_training_in_bfloat16_follows_training_in_float32(tmp_path: Path) -> None:
+    """The path a GPU takes, on the CPU: products in bfloat16, weights and loss in float32; each FVU within a tenth."""
+    ends = {}
+    for autocast in ("off", "bfloat16"):
+        wanted = config(autocast=autocast, auxk_weight=0.1, dead_after=300, multi_topk=True)
+        found = train(subject(), READS, contexts(tmp_path / autocast, wanted), wanted, tmp_path / autocast)
+        ends[autocast] = {line["architecture"]: line["fvu"] for line in log(tmp_path / autocast)}
+        for folder in found.values():
+            assert all(tensor.dtype == torch.float32 for tensor in load_file(folder / "sae.safetensors").values())
+    assert ends["bfloat16"] != ends["off"]
+    assert ends["bfloat16"] == pytest.approx(ends["off"], rel=0.1)
+
+
+@pytest.mark.parametrize("architecture", ["transcoder", "skip-transcoder"])
+def test_a_module_that_changes_the_width_is_refused(tmp_path: Path, architecture: str) -> None:
+    """An SAE has one width, that of the output it reads and reconstructs."""
     reads = {"up": Reads(Site("model.layers.1.mlp.up_proj", "input"), Site("model.layers.1.mlp.up_proj", "output"))}
-    wanted = config(sites=["up"])
+    wanted = config(sites=["up"], architectures=[architecture])
     with pytest.raises(DictionaryError, match=r"up_proj.input is 16 wide, .*up_proj.output 32"):
         train(subject(), reads, contexts(tmp_path, wanted), wanted, tmp_path)
+    sae = config(sites=["up"], architectures=["sae"])
+    (folder,) = train(subject(), reads, contexts(tmp_path / "sae", sae), sae, tmp_path / "sae").values()
+    assert load_file(folder / "sae.safetensors")["b_dec"].shape == (32,)
 
 
 def test_every_row_is_bos_and_text_and_no_row_repeats_in_an_epoch(tmp_path: Path) -> None:
