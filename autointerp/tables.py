@@ -298,6 +298,28 @@ FRONTIER = {
     "reason": "str",  # why it cannot be measured; "" where it was
 }
 
+# One row per claim of the paper and what it was compared at.
+CLAIMS = {
+    "claim": "str",  # a | b | c | d, see statistics/claims.py
+    "words": "str",
+    "contrast": "str",
+    "quantity": "str",  # score | ce_increase | score at equal ce_increase
+    "over": "str",  # dictionaries | layers
+    "layer": "int64",  # -1 over layers
+    "k": "int64",  # 0 over the k of a curve
+    "scorer": "str",  # "" where no score is in it
+    "scope": "str",  # architecture | these_dictionaries
+    "n_a": "int64",  # dictionaries (scope architecture), curves (claim d), else latents
+    "n_b": "int64",
+    "diff": "float64",
+    "ci95_lo": "float64",
+    "ci95_hi": "float64",
+    "margin": "float64",
+    "verdict": "str",
+    "holds": "str",  # yes | no | undecided
+    "judge": "str",  # whose scores these are; "" where no score is in it
+}
+
 # Optional. One row per sampled latent and token: those whose logits its decoder row raises or lowers most.
 LOGITS = {
     "dictionary": "str",

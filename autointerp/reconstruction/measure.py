@@ -16,7 +16,6 @@ from autointerp.errors import SubjectError
 from autointerp.reconstruction.base import Arm, Spliceable
 from autointerp.records import Site
 
-
 # Runs whose last hidden states are held at once, to share the untouched run's logits.
 RUNS = 8
 

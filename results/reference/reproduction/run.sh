@@ -1,0 +1,21 @@
+#!/bin/sh
+# The reproduction from nothing: sh results/reference/reproduction/run.sh MODEL TEXT OUT [SEEDS, default "0 1 2"]
+# MODEL: a causal language model; TEXT: documents between <|endoftext|>; OUT: a folder. Goes on where it was stopped.
+set -eu
+here=$(dirname "$0") model=$1 text=$2 out=$3 seeds=${4:-0 1 2}
+python "$here/split.py" "$text" "$out"
+autointerp train "$here/train.yaml" --set "subject.model=$model" --set "corpus.path=$out/train.txt" \
+    --seeds "$(echo "$seeds" | tr ' ' ,)" --out "$out/trained"
+for seed in $seeds; do
+    set --
+    for folder in "$out"/trained/*/*/"seed$seed"; do
+        arm=$(basename "$(dirname "$(dirname "$folder")")")
+        set -- "$@" "$arm-seed$seed=$folder"
+    done
+    autointerp score "$model" "$@" --data "$out/held_out.txt" --explainer pattern --tokens 120k --latents 40 \
+        --set examples.min_windows=50 --set reconstruction.n_documents=100 --set controls.n_empty=10 \
+        --out "$out/score-seed$seed"
+    runs="${runs:-} $out/score-seed$seed"
+done
+# shellcheck disable=SC2086
+autointerp compare $runs --out "$out/compare"
