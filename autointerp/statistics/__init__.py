@@ -1,11 +1,13 @@
 """Judgements become estimates, comparisons and verdicts. Tables in, tables out; the unit is the latent."""
 
 from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits, StatisticsConfig
+from autointerp.statistics.claims import claims
 from autointerp.statistics.composition import decompose
 from autointerp.statistics.contrasts import WORDS, compare, verdict
 from autointerp.statistics.controls import controls, validity
 from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
+from autointerp.statistics.frontier import frontier
 from autointerp.statistics.gating import GateResult, GateState, gate, gate_start, gate_step
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
@@ -31,6 +33,7 @@ __all__ = [
     "adjust",
     "allocate",
     "calibration",
+    "claims",
     "compare",
     "compare_reconstruction",
     "confidence_sequence",
@@ -41,6 +44,7 @@ __all__ = [
     "estimate",
     "families",
     "frequency_curve",
+    "frontier",
     "gate",
     "gate_start",
     "gate_step",

@@ -17,7 +17,8 @@ from autointerp import tables
 from autointerp.seeds import generator
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import StatisticsConfig
-from autointerp.statistics.contrasts import tests_of
+from autointerp.statistics.contrasts import outcome
+from autointerp.statistics.controls import validity
 from autointerp.statistics.intervals import Floats, mean, unpaired
 
 COST = "ce_increase"
@@ -67,6 +68,8 @@ def frontier(
     reconstruction: pd.DataFrame,
     dictionaries: pd.DataFrame,
     config: StatisticsConfig | None = None,
+    *,
+    controls: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Compare architectures' scores at equal cross-entropy increase, second minus first, at each layer.
 
@@ -78,6 +81,7 @@ def frontier(
         reconstruction: `tables.RECONSTRUCTION`.
         dictionaries: `tables.DICTIONARIES`.
         config: margin (of scores), error rate, level; the defaults if None.
+        controls: the runs' controls, if any; where one failed every verdict is `invalid`.
 
     Returns:
         `tables.FRONTIER`. A contrast that cannot be measured (one k only, a cost of 0 or less, no cost in common) is
@@ -85,6 +89,8 @@ def frontier(
     """
     config = StatisticsConfig() if config is None else config
     rows = [_row(front, config) for front in _fronts(_points(estimates, reconstruction, dictionaries))]
+    if controls is not None and validity(controls)[0] == "INVALID":
+        rows = [{**row, "verdict": "invalid"} for row in rows]
     return tables.check(pd.DataFrame(rows, columns=pd.Index(list(tables.FRONTIER))), tables.FRONTIER, "frontier")
 
 
@@ -180,6 +186,6 @@ def _by_errors(front: Front, low: float, high: float, config: StatisticsConfig) 
 def _tested(
     value: float, se: float, df: float, means: tuple[float, float], config: StatisticsConfig
 ) -> dict[str, object]:
-    found = tests_of(value, se, df, margin=config.margin, alpha=config.alpha, level=config.level)
+    found = outcome(value, se, df, margin=config.margin, alpha=config.alpha, level=config.level)
     tested = {name: found[name] for name in TESTED if name in found}
     return {**tested, "mean_a": means[0], "mean_b": means[1], "verdict": found["verdict"]}

@@ -44,6 +44,23 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
     return grid("Differences (eligible latents)", ["contrast", "layer", "scorer", "difference [95 %]", "verdict"], rows)
 
 
+def claims_table(claims: pd.DataFrame) -> Table:
+    """Show the paper's claims with the comparison that answers each; the title names whose scores these are."""
+    rows = []
+    for row in claims.to_dict("records"):
+        interval = "-" if pd.isna(row["diff"]) else f"{row['diff']:+.4f} [{row['ci95_lo']:+.4f}, {row['ci95_hi']:+.4f}]"
+        where = "all layers" if row["over"] == "layers" else f"layer {row['layer']}"
+        where += f", k {row['k']}" if row["k"] else ""
+        scope = f" ({row['n_a']} v {row['n_b']} seeds)" if row["scope"] == "architecture" else " (these dictionaries)"
+        what = f"{row['claim']}: {row['contrast']}{scope}"
+        rows.append([what, where, row["scorer"] or row["quantity"], interval, row["verdict"], row["holds"]])
+    judge = ", ".join(sorted({str(name) for name in claims["judge"] if name}))
+    return grid(
+        f"The paper's claims (scores judged by: {judge})",
+        ["claim", "where", "by", "difference [95 %]", "verdict", "holds"], rows,
+    )  # fmt: skip
+
+
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn a table into JSON-able records; an absent number is null."""
     return json.loads(table.to_json(orient="records", double_precision=15))

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from autointerp.console import note
     from autointerp.errors import StudyError
     from autointerp.runs import read_runs
-    from autointerp.statistics import StatisticsConfig, summarise
+    from autointerp.statistics import StatisticsConfig, claims, frontier, summarise
     from autointerp.verbs import _tables
 
     by = tuple(name for name in args.by.split(",") if name)
@@ -48,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
     written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
                "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip
+    if tables.reconstruction is not None:
+        front = frontier(found.estimates, tables.reconstruction, tables.dictionaries, config, controls=found.controls)
+        judges = sorted({str(one.get("llms", {}).get("judge", {}).get("use", "unknown")) for one in tables.manifests})
+        answers = claims(found.comparisons, found.reconstruction_comparisons, front, judges)
+        written |= {"frontier": front, "claims": answers}
     out = args.out or (None if args.json else args.runs[0] / "compare")
     if out:
         _tables.write_all(out, written, summary)
@@ -59,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     _tables.show(_tables.estimates_table(found.estimates), _tables.comparisons_table(found.comparisons))
+    if len(written.get("claims", ())):
+        _tables.show(_tables.claims_table(written["claims"]))
     for line in _remarks(summary):
         print(line)
     note(f"written: {out}")

@@ -106,12 +106,9 @@ def test_errors_of_costs_count() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda points: [one for one in points if one[2] == 8], "two k or more"),
-        (lambda points: [(a, s, k, cost - 0.05, score) for a, s, k, cost, score in points], "0 or less"),
-        (
-            lambda points: [(a, s, k, cost * (20 if a == TC else 1), score) for a, s, k, cost, score in points],
-            "in common",
-        ),
+        (lambda one: one if one[2] == 8 else None, "two k or more"),
+        (lambda one: (*one[:3], one[3] - 0.05, one[4]), "0 or less"),
+        (lambda one: (*one[:3], one[3] * (20 if one[0] == TC else 1), one[4]), "in common"),
     ],
 )
 def test_what_cannot_be_measured_is_inconclusive_and_says_why(

@@ -97,7 +97,7 @@ def test_pre_activations_begin_centred() -> None:
     """
     x, y = data()
     transcoder, sae = (Arm(module="m", architecture=name, n_latents=M, k=K, seed=0) for name in ("transcoder", "sae"))
-    w = Weights(transcoder, D, y.mean(0), x.mean(0)).double()
+    w = Weights(transcoder, D, y.mean(0), x.mean(0).float()).double()
     assert torch.allclose((x @ w.W_enc.T + w.b_enc).mean(0), torch.zeros(M, dtype=torch.float64), atol=1e-6)
     w = Weights(sae, D, y.mean(0), y.mean(0)).double()
     assert torch.allclose(((y - w.b_dec) @ w.W_enc.T + w.b_enc).mean(0), torch.zeros(M).double(), atol=1e-6)

@@ -1,0 +1,85 @@
+"""The paper's four claims: each takes over its comparison's interval and verdict, and only a verdict decides it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autointerp import tables
+from autointerp.__main__ import main
+from autointerp.statistics import claims
+from tests.helpers.simulate import Arm, Run, simulate, write_run
+
+SAE, TC, SKIP = "sae", "transcoder", "skip-transcoder"
+SCORES = {SAE: 0.65, TC: 0.8, SKIP: 0.8}
+LOSSES = {SAE: 0.05, TC: 0.08, SKIP: 0.06}
+
+
+def study(shuffled: float = 0.5) -> Run:
+    """Three architectures, k of 8 and 32, three seeds: a run that bears out claims a, c and d."""
+    arms = [
+        Arm(name=f"{name}-k{k}-s{seed}", architecture=name, mean=score, k=k, seed=seed, n_sampled=40)
+        for name, score in SCORES.items() for k in (8, 32) for seed in (0, 1, 2)
+    ]  # fmt: skip
+    made = simulate(arms, seed=1, shuffled=shuffled, scorers=("detection",))
+    rng = np.random.default_rng(0)
+    loss = {arm.name: LOSSES[arm.architecture] * (4 if arm.k == 8 else 1) + rng.normal(0, 0.0005) for arm in arms}
+    kept = made.reconstruction[made.reconstruction["metric"] == "ce_increase"]
+    value = kept["dictionary"].map(loss)
+    kept = kept.assign(value=value, low=value - 0.002, high=value + 0.002)
+    return Run(judgements=made.judgements, latents=made.latents, dictionaries=made.dictionaries, reconstruction=kept)
+
+
+def compared(folder: Path, run: Run) -> pd.DataFrame:
+    path = write_run(run, folder / "run", llms={"judge": {"use": "pattern"}})
+    assert main(["compare", str(path), "--out", str(folder)]) == 0
+    return pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=[""])
+
+
+def test_compare_answers_the_claims_about_architectures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every k has its row for a, b and c; d has one per contrast; seeds are what is counted; the judge is named."""
+    table = compared(tmp_path, study())
+    assert list(table.columns) == list(tables.CLAIMS)
+    assert table.groupby("claim").size().to_dict() == {"a": 2, "b": 2, "c": 2, "d": 2}
+    assert (table["scope"] == "architecture").all()
+    assert (table[["n_a", "n_b"]] == 3).to_numpy().all()
+    holds = table.groupby("claim")["holds"].unique().map(list).to_dict()
+    assert (holds["a"], holds["c"], holds["d"]) == (["yes"], ["yes"], ["yes"])
+    assert set(holds["b"]) <= {"yes", "undecided"}
+    assert set(table.loc[table["claim"] != "c", "judge"]) == {"pattern"}
+    assert table.loc[table["claim"] == "c", "diff"].tolist() == pytest.approx([-0.08, -0.02], abs=0.002)
+    printed = capsys.readouterr().out
+    assert "The paper's claims (scores judged by: pattern)" in printed
+    front = pd.read_parquet(tmp_path / "frontier.parquet")
+    assert list(front.columns) == list(tables.FRONTIER)
+    assert set(front["contrast"]) == {"transcoder - sae", "skip-transcoder - sae", "skip-transcoder - transcoder"}
+
+
+def test_a_failed_control_decides_no_claim_about_scores(tmp_path: Path) -> None:
+    """Shuffled explanations that score .7: everything that rests on scores is invalid; the cross-entropy is not."""
+    table = compared(tmp_path, study(shuffled=0.7)).set_index("claim")
+    assert set(table.loc[["a", "b", "d"], "verdict"]) == {"invalid"}
+    assert set(table.loc[["a", "b", "d"], "holds"]) == {"undecided"}
+    assert set(table.loc["c", "holds"]) == {"yes"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "a", "b"),
+    [
+        ("better", "yes", "no"), ("worse", "no", "no"), ("equivalent", "no", "yes"),
+        ("better_but_negligible", "yes", "yes"), ("worse_but_negligible", "no", "yes"),
+        ("inconclusive", "undecided", "undecided"), ("invalid", "undecided", "undecided"),
+    ],
+)  # fmt: skip
+def test_only_a_verdict_decides(verdict: str, a: str, b: str) -> None:
+    """An undecided comparison never speaks for "the same" nor against a difference."""
+    common = {"over": "dictionaries", "layer": 2, "k": 8, "scorer": "detection", "scope": "architecture", "n_a": 3,
+              "n_b": 3, "diff": 0.0, "ci95_lo": -1.0, "ci95_hi": 1.0, "margin": 0.02, "verdict": verdict,
+              "population": "eligible"}  # fmt: skip
+    rows = pd.DataFrame(
+        [{**common, "contrast": "transcoder - sae"}, {**common, "contrast": "skip-transcoder - transcoder"}]
+    )
+    empty = [pd.DataFrame(columns=list(columns)) for columns in (tables.RECONSTRUCTION_COMPARISONS, tables.FRONTIER)]
+    found = claims(rows, *empty, ["pattern"])
+    assert found.set_index("claim")["holds"].to_dict() == {"a": a, "b": b}
