@@ -234,7 +234,7 @@ class OpenAI:
     def _unknown(self, outcome: Outcome) -> EngineError:
         return EngineError(
             f"{self.config.base_url}/chat/completions with model {self.model!r}: HTTP {outcome.status} "
-            f"({outcome.detail}); base_url must end in what the server mounts its API at (often /v1), model be one it has"
+            f"({outcome.detail}); base_url must end where the server mounts its API (often /v1), model be one it has"
         )
 
 
