@@ -34,6 +34,8 @@ from autointerp.subject.model import HookedSubject
 
 # Documents that the load gate may read; it stops at its own number of tokens.
 GATE_DOCUMENTS = 200
+# Characters of a document that are sure to hold as many tokens as there are multiples of this; a document may be huge.
+LONGEST_TOKEN = 64
 PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "scipy", "statsmodels", "safetensors")
 
 
@@ -98,8 +100,9 @@ class Experiment:
         """
         member, length = self.study.corpus, self.study.windows.context_length
         documents = itertools.islice(member.module.documents(member.settings), GATE_DOCUMENTS)
-        ids = [self.subject.tokenizer(one.text, add_special_tokens=False)["input_ids"][:length] for one in documents]
-        found = [np.array(one, dtype=np.int64) for one in ids if one]
+        texts = [corpus.mended(one.text[: length * LONGEST_TOKEN]) for one in documents]
+        ids = corpus.token_ids(self.subject.tokenizer, texts) if texts else []
+        found = [np.array(one[:length], dtype=np.int64) for one in ids if one]
         if not found:
             raise CorpusError(f"corpus {member.use}: there is no text in it")
         return found

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autointerp.corpus._tokens import TokenStore, bos_id
+from autointerp.corpus._tokens import TokenStore, bos_id, mended, token_ids
 from autointerp.corpus.base import Document, WindowsConfig
 
-__all__ = ["bos_id", "read"]
+__all__ = ["bos_id", "mended", "read", "token_ids"]
 
 
 def read(

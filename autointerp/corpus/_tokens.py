@@ -52,6 +52,7 @@ class TokenStore:
         self._held_out: list[NDArray[np.bool_]] = []
         self._changed = threading.Condition()
         self._finished, self._error = False, None
+        self.n_mended = 0
         folder.mkdir(parents=True, exist_ok=True)
         key = f"{config.model_dump_json()} {self.bos} {seed} {source} {sorted(tokenizer.get_vocab().items())}"
         self._key = hashlib.sha256(key.encode()).hexdigest()
@@ -112,7 +113,8 @@ class TokenStore:
         n_tokens = int(segments.starts[-1])
         n_empty = len(held_out) - len(np.unique(segments.documents))
         return {
-            "documents": len(held_out), "empty_documents": n_empty, "tokens": n_tokens,
+            "documents": len(held_out), "empty_documents": n_empty, "mended_documents": self.n_mended,
+            "tokens": n_tokens,
             "contexts": int(segments.contexts[-1]) + 1, "windows": n_windows,
             "tokens_outside_windows": n_tokens - n_windows * self.config.window_length,
         }  # fmt: skip
@@ -172,14 +174,10 @@ class TokenStore:
         (self.folder / "tokens.json").unlink(missing_ok=True)
         with (self.folder / "tokens.bin").open("wb") as file:
             for batch in self._batches():
-                ids = self._tokenizer(
-                    batch,
-                    add_special_tokens=False,
-                    split_special_tokens=True,  # text that looks like a special token stays text
-                    return_attention_mask=False,
-                    verbose=False,
-                )["input_ids"]
+                texts = [mended(text) for text in batch]
+                ids = token_ids(self._tokenizer, texts)
                 ids = ids[: self._n_wanted([len(found) for found in ids])]
+                self.n_mended += sum(text is not new for text, new in zip(batch, texts[: len(ids)], strict=False))
                 flat = np.fromiter(itertools.chain.from_iterable(ids), dtype=self._dtype)
                 flat.tofile(file)
                 file.flush()
@@ -192,7 +190,7 @@ class TokenStore:
         if not any(lengths):
             raise CorpusError("corpus: it holds no document with any text")
         self.fingerprint = _of(seen.hexdigest(), lengths)
-        meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths}
+        meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths, "mended": self.n_mended}
         partial = self.folder / "tokens.json.partial"
         partial.write_text(json.dumps(meta))
         partial.replace(self.folder / "tokens.json")
@@ -221,14 +219,43 @@ class TokenStore:
         """Take up a store that an earlier run finished with the same settings."""
         try:
             meta = json.loads((self.folder / "tokens.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return False
-        if meta["key"] != self._key:
+            if meta["key"] != self._key or meta["fingerprint"] != self._fingerprint_of(meta["lengths"]):
+                return False
+            self.n_mended = int(meta["mended"])
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         self.fingerprint = meta["fingerprint"]
         self._grow(meta["lengths"])
         self._finished = True
         return True
+
+    def _fingerprint_of(self, lengths: list[int]) -> str:
+        """Hash what is on disk, so that tokens that a disk or a copy broke are read anew."""
+        seen = hashlib.sha256(self._key.encode())
+        with (self.folder / "tokens.bin").open("rb") as file:
+            while chunk := file.read(1 << 20):
+                seen.update(chunk)
+        return _of(seen.hexdigest(), lengths)
+
+
+def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Tokenise texts without special tokens; text that looks like one stays text."""
+    return tokenizer(
+        texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
+    )["input_ids"]
+
+
+def mended(text: str) -> str:
+    """Put the replacement character for halves of UTF-16 pairs, which JSON can hold and no tokenizer reads.
+
+    >>> mended("a\\ud83d"), mended("a\\ud83d\\ude00")
+    ('a\ufffd', 'a😀')
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _of(digest: str, lengths: list[int]) -> str:

@@ -24,7 +24,7 @@ class Config(BaseModel):
 
 
 def documents(config: Config) -> Iterator[Document]:
-    """Yield one document per line, in order; blank texts are passed over.
+    """Yield one document per line, in order; null and blank texts are passed over.
 
     Raises:
         CorpusError: no file, a line that is no JSON object, or one without the field.
@@ -49,6 +49,8 @@ def _text(line: str, column: str, where: str) -> str:
     if not isinstance(row, dict):
         raise CorpusError(f"corpus: {where} is a JSON {type(row).__name__}, not an object with a field {column!r}")
     text = row[column_of(list(row), column, where)]
+    if text is None:
+        return ""
     if not isinstance(text, str):
         raise CorpusError(f"corpus: {where}: field {column!r} is {type(text).__name__}, not text")
     return text

@@ -135,9 +135,11 @@ class Device:
                     codes = encoder.encode(rows[site])
                 with clock("select"):
                     tallies[encoder.name].add(codes, *where)
+                del codes  # before the next encoder takes its tile
             bar.advance(len(batch.positions))
         with clock("select"):
-            kept = {name: tally.finish(tokens.offset, self._config.values, name) for name, tally in tallies.items()}
+            # One by one: what a tally gathered is let go before the next is sorted.
+            kept = {name: tallies.pop(name).finish(tokens.offset, self._config.values, name) for name in list(tallies)}
         n_held_out = int(tokens.window_held_out.sum())
         return Shard(kept=kept, n=np.array([len(tokens.tokens), len(tokens.window_held_out) - n_held_out, n_held_out]))
 

@@ -4,6 +4,8 @@ Half uniform, half proportional to the firing rate: the unweighted mean loses 20
 random sample, the frequency-weighted one wins fourfold (statistics' design note, simulated).
 """
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +101,11 @@ def save(path: Path, key: str, drawn: Mapping[str, Drawn]) -> None:
 
 
 def load(path: Path, key: str, names: Sequence[str]) -> dict[str, Drawn] | None:
-    """Return the sample that was drawn under this key, or None."""
-    if not path.exists():
+    """Return the sample that was drawn under this key; None where there is none, or its file is broken."""
+    try:
+        with np.load(path) as saved:
+            if str(saved["key"]) != key:
+                return None
+            return {name: Drawn(latents=saved[f"{name}/latents"], chances=saved[f"{name}/chances"]) for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    with np.load(path) as saved:
-        if str(saved["key"]) != key:
-            return None
-        return {name: Drawn(latents=saved[f"{name}/latents"], chances=saved[f"{name}/chances"]) for name in names}

@@ -8,13 +8,18 @@
     NAME/values    [nnz]    float16 or float32, > 0
     NAME/tokens, NAME/explain, NAME/held_out   [n_latents] of EVERY latent: tokens it fires on, windows of each split
     n              [3]      content tokens, explain windows and held-out windows of the shard
+
+Its one entry of metadata is the fingerprint of all it depends on, and a checksum of its data: a file that a disk or a
+copy broke is as good as absent. One entry, since safetensors writes several in no order; equal shards are equal files.
 """
 
 import json
 import mmap
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import safetensors
@@ -25,6 +30,8 @@ from autointerp.errors import RunDirectoryError
 from autointerp.store import write_atomically
 
 COUNTS = ("tokens", "explain", "held_out")
+METADATA = "fingerprint and checksum"
+CHUNK = 1 << 20
 _DTYPES = {"U16": "u2", "U32": "u4", "I64": "i8", "F16": "f2", "F32": "f4"}
 
 
@@ -81,10 +88,19 @@ def write(path: Path, shard: Shard, fingerprint: str) -> int:
         }  # fmt: skip
         arrays |= {f"{name}/{count}": _small(getattr(kept, count)) for count in COUNTS}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+    def save(partial: Path) -> None:
+        safetensors.numpy.save_file(arrays, partial, {METADATA: f"{fingerprint} {'0' * 8}"})
+        with partial.open("r+b") as file:
+            header = file.read(int.from_bytes(file.read(8), "little"))
+            mark = f'"{METADATA}":"{fingerprint} '.encode()
+            place = 8 + header.index(mark) + len(mark)
+            found = _checksum(file)  # of what follows the header
+            file.seek(place)
+            file.write(found.encode())
+
     try:
-        write_atomically(
-            path, lambda partial: safetensors.numpy.save_file(arrays, partial, {"fingerprint": fingerprint})
-        )
+        write_atomically(path, save)
     except (OSError, safetensors.SafetensorError) as error:
         raise RunDirectoryError(
             f"{path.parent} cannot be written ({error}); free some space and run the same command again: "
@@ -97,18 +113,26 @@ def read(path: Path, fingerprint: str) -> Shard | None:
     """Open a shard, memory-mapped; None where it is absent, broken or of another study."""
     try:
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError):
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, path.stat().st_size)))
+            if header.pop("__metadata__")[METADATA] != f"{fingerprint} {_checksum(file)}":
+                return None
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[8 + length :]
+        arrays = {name: _view(data, entry) for name, entry in header.items()}
+        names = sorted({name.rpartition("/")[0] for name in arrays} - {""})
+        fields = ("latents", "offsets", "positions", "values", *COUNTS)
+        kept = {name: Kept(**{field: arrays[f"{name}/{field}"] for field in fields}) for name in names}
+        return Shard(kept=kept, n=arrays["n"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if header.pop("__metadata__", {}).get("fingerprint") != fingerprint:
-        return None
-    begin = 8 + int.from_bytes(data[:8], "little")
-    arrays = {name: _view(data[begin:], entry) for name, entry in header.items()}
-    names = sorted({name.rpartition("/")[0] for name in arrays} - {""})
-    fields = ("latents", "offsets", "positions", "values", *COUNTS)
-    kept = {name: Kept(**{field: arrays[f"{name}/{field}"] for field in fields}) for name in names}
-    return Shard(kept=kept, n=arrays["n"])
+
+
+def _checksum(file: BinaryIO) -> str:
+    """CRC-32 of the rest of a file; read in pieces, so that nothing of it stays in memory."""
+    found = 0
+    while chunk := file.read(CHUNK):
+        found = zlib.crc32(chunk, found)
+    return f"{found:08x}"
 
 
 def _view(data: memoryview, entry: dict) -> NDArray:

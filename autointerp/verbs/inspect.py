@@ -145,7 +145,7 @@ def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":
     """
     import numpy as np
 
-    from autointerp import plugins
+    from autointerp import corpus, plugins
     from autointerp.dictionaries import gate
 
     path = Path(data)
@@ -155,7 +155,7 @@ def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":
     found: list[NDArray[np.int64]] = []
     n_tokens = 0
     for document in reader.documents(reader.Config(path=str(path))):
-        ids = np.asarray(tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
+        ids = np.asarray(corpus.token_ids(tokenizer, [corpus.mended(document.text)])[0], dtype=np.int64)
         found += [ids[start : start + CONTEXT] for start in range(0, min(len(ids), gate.N_TOKENS), CONTEXT)]
         n_tokens += len(ids)
         if n_tokens >= gate.N_TOKENS:

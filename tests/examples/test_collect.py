@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError, RunDirectoryError, SiteError, StudyError, SubjectError
 from autointerp.examples.base import CollectConfig, SamplingConfig
 from autointerp.examples.collect import Collection
@@ -45,6 +46,33 @@ def contexts_of(documents: Sequence[str], length: int, bos: bool, packed: bool) 
     return found
 
 
+def dense_codes(dictionary_: Dictionary, x: torch.Tensor) -> np.ndarray:
+    """Activations of one token [M], by the papers' formulas and nothing of ours."""
+    a = dictionary_.activation
+    z = x.double().numpy() - (0 if dictionary_.pre_bias is None else dictionary_.pre_bias.double().numpy())
+    h = z @ dictionary_.W_enc.double().numpy() + dictionary_.b_enc.double().numpy()
+    found = np.zeros_like(h)
+    if a.kind in ("topk", "abstopk"):
+        chosen = np.argsort(-np.abs(h) if a.kind == "abstopk" else -h)[: a.k]
+        found[chosen] = h[chosen]
+        return found if a.kind == "abstopk" else np.maximum(found, 0)
+    if a.kind == "groupmax":
+        size = len(h) // a.k
+        for group in range(a.k):
+            best = group * size + int(np.argmax(h[group * size : (group + 1) * size]))
+            found[best] = max(h[best], 0)
+        return found
+    if a.kind == "jumprelu":
+        assert a.threshold is not None
+        return np.where(h > a.threshold.numpy(), np.maximum(h, 0), 0)
+    if a.kind == "gated":
+        assert a.gain is not None
+        assert a.mag_bias is not None
+        assert a.gate_bias is not None
+        return np.where(h + a.gate_bias.numpy() > 0, np.maximum(h * a.gain.numpy() + a.mag_bias.numpy(), 0), 0)
+    return np.maximum(h, 0)
+
+
 def naive(
     documents: Sequence[str], placed: Sequence[Placed], length: int = 16, bos: bool = True, packed: bool = False
 ) -> dict[str, dict[tuple[int, int, int], float]]:
@@ -61,18 +89,18 @@ def naive(
         with torch.no_grad():
             under(torch.tensor([[token for _, _, token in context]]))
         for place in placed:
-            dense = place.dictionary.encode_dense(read[modules[place.site.module], place.site.side])
-            for row, latent in dense.nonzero().tolist():
-                document, offset, _ = context[row]
-                if offset >= 0:
-                    found[place.dictionary.name][document, offset, latent] = dense[row, latent].item()
+            rows = read[modules[place.site.module], place.site.side]
+            for (document, offset, _), x in zip(context, rows, strict=True):
+                dense = dense_codes(place.dictionary, x)
+                for latent in np.flatnonzero(dense > 0).tolist() if offset >= 0 else []:
+                    found[place.dictionary.name][document, offset, latent] = float(dense[latent])
     for handle in handles:
         handle.remove()
     return found
 
 
 def collected(collection: Collection, documents: Sequence[str], name: str, n: int = 64) -> dict:
-    lengths = [len(tiny.tokenizer()(text, add_special_tokens=False)["input_ids"]) for text in documents]
+    lengths = [len(ids) for ids in tiny.tokenizer()(list(documents), add_special_tokens=False)["input_ids"]]
     ends = np.cumsum(lengths)
     found = {}
     for latent in range(n):

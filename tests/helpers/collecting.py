@@ -34,7 +34,7 @@ def subject(dtype: torch.dtype = torch.float64) -> HookedSubject:
 
 
 def arms() -> list[Placed]:
-    """Every architecture and several activations, on the two sides of one MLP and on another layer."""
+    """Every architecture and activation (BatchTopK is read as jumprelu), on both sides of one MLP and on another."""
     before, after, other = Site(MLP, "input"), Site(MLP, "output"), Site("model.layers.0.mlp", "output")
     return [
         Placed(dictionary("sae", "sae"), after),
@@ -43,6 +43,8 @@ def arms() -> list[Placed]:
         Placed(dictionary("relu", "sae", "relu", seed=3), after),
         Placed(dictionary("jump", "transcoder", "jumprelu", seed=4), before),
         Placed(dictionary("groups", "sae", "groupmax", seed=5), other),
+        Placed(dictionary("gated", "sae", "gated", seed=6), other),
+        Placed(dictionary("abs", "sae", "abstopk", seed=7), after),
     ]
 
 
