@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
 from autointerp.corpus.base import Document, WindowsConfig
-from autointerp.errors import CorpusError
+from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.examples.base import ShardTokens, Windows
 from autointerp.seeds import generator
 
@@ -162,6 +162,10 @@ class TokenStore:
     def _work(self) -> None:
         try:
             self._tokenise()
+        except OSError as error:  # of writing: those of reading are errors of the corpus
+            self._error = RunDirectoryError(
+                f"{self.folder} cannot be written ({error}); free some space and run the same command again"
+            )
         except BaseException as error:
             self._error = error
         with self._changed:
@@ -179,7 +183,7 @@ class TokenStore:
                 ids = ids[: self._n_wanted([len(found) for found in ids])]
                 self.n_mended += sum(text is not new for text, new in zip(batch, texts[: len(ids)], strict=False))
                 flat = np.fromiter(itertools.chain.from_iterable(ids), dtype=self._dtype)
-                flat.tofile(file)
+                file.write(flat.data)
                 file.flush()
                 seen.update(flat.tobytes())
                 lengths += [len(found) for found in ids]
@@ -197,8 +201,14 @@ class TokenStore:
 
     def _batches(self) -> Iterator[list[str]]:
         texts = (document.text for document in self._documents)
-        while batch := list(itertools.islice(texts, BATCH_DOCUMENTS)):
+        while batch := self._next(texts):
             yield batch
+
+    def _next(self, texts: Iterator[str]) -> list[str]:
+        try:
+            return list(itertools.islice(texts, BATCH_DOCUMENTS))
+        except OSError as error:
+            raise CorpusError(f"corpus: it cannot be read ({error})") from error
 
     def _n_wanted(self, lengths: list[int]) -> int:
         """How many of the next documents are needed to reach `n_tokens`."""

@@ -1,7 +1,7 @@
 """A data set of the `datasets` library, streamed: a hub name, or a local folder that `load_dataset` reads."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,27 @@ def documents(config: Config) -> Iterator[Document]:
             yield Document(next(ids), text)
 
 
-def _rows(config: Config) -> Any:
-    import datasets
+def _rows(config: Config) -> Iterator[dict[str, Any]]:
+    """Yield the rows; they are fetched as they are asked for, so errors may come late."""
+    from datasets.exceptions import DatasetsError
 
-    datasets.disable_progress_bars()
     try:
-        if (Path(config.name) / "state.json").is_file() or (Path(config.name) / "dataset_dict.json").is_file():
-            saved = datasets.load_from_disk(config.name)
-            return saved[config.split] if isinstance(saved, datasets.DatasetDict) else saved
-        return datasets.load_dataset(
-            config.name, config.subset, split=config.split, revision=config.revision, streaming=True
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        yield from _opened(config)
+    except (OSError, ValueError, KeyError, RuntimeError, DatasetsError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CorpusError(
             f"corpus: data set {config.name!r} (subset {config.subset!r}, split {config.split!r}) "
-            f"cannot be opened: {reason}"
+            f"cannot be opened or read: {reason}"
         ) from error
+
+
+def _opened(config: Config) -> Iterable[dict[str, Any]]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    if (Path(config.name) / "state.json").is_file() or (Path(config.name) / "dataset_dict.json").is_file():
+        saved = datasets.load_from_disk(config.name)
+        return saved[config.split] if isinstance(saved, datasets.DatasetDict) else saved  # pyright: ignore[reportReturnType]
+    return datasets.load_dataset(
+        config.name, config.subset, split=config.split, revision=config.revision, streaming=True
+    )  # pyright: ignore[reportReturnType]

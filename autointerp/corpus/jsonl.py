@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -27,14 +28,25 @@ def documents(config: Config) -> Iterator[Document]:
     """Yield one document per line, in order; null and blank texts are passed over.
 
     Raises:
-        CorpusError: no file, a line that is no JSON object, or one without the field.
+        CorpusError: no file, a line that is no JSON object, or one without the field, or bytes that are no UTF-8.
     """
     ids = itertools.count()
     for path in find(config.path, (".jsonl", ".jsonl.gz", ".json.gz", ".ndjson")):
+        for number, line in _lines(path):
+            if line.strip() and (text := _text(line, config.column, f"{path} line {number}")).strip():
+                yield Document(next(ids), text)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
         with _open(path) as file:
             for number, line in enumerate(file, start=1):
-                if line.strip() and (text := _text(line, config.column, f"{path} line {number}")).strip():
-                    yield Document(next(ids), text)
+                yield number, line
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"corpus: {path} behind line {number:,} is not UTF-8 ({error.reason})") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise CorpusError(f"corpus: {path} cannot be read behind line {number:,} ({error})") from error
 
 
 def _open(path: Path) -> IO[str]:

@@ -41,7 +41,10 @@ def documents(config: Config) -> Iterator[Document]:
             kind = file.schema_arrow.field(column).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                 raise CorpusError(f"corpus: {path}: column {column!r} is {kind}, not text; set corpus.column")
-            for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
-                for text in batch.column(0).to_pylist():
-                    if text and text.strip():
-                        yield Document(next(ids), text)
+            try:
+                for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
+                    for text in batch.column(0).to_pylist():
+                        if text and text.strip():
+                            yield Document(next(ids), text)
+            except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+                raise CorpusError(f"corpus: {path}: column {column!r} cannot be read as text ({error})") from error

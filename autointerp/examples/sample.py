@@ -103,7 +103,7 @@ def save(path: Path, key: str, drawn: Mapping[str, Drawn]) -> None:
 def load(path: Path, key: str, names: Sequence[str]) -> dict[str, Drawn] | None:
     """Return the sample that was drawn under this key; None where there is none, or its file is broken."""
     try:
-        with np.load(path) as saved:
+        with path.open("rb") as file, np.load(file) as saved:
             if str(saved["key"]) != key:
                 return None
             return {name: Drawn(latents=saved[f"{name}/latents"], chances=saved[f"{name}/chances"]) for name in names}

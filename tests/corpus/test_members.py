@@ -1,6 +1,7 @@
 """Every corpus member: documents in order, ids from 0, and one clear line for what is missing."""
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
 def test_json_lines(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"texts{suffix}"
-    lines = "\n".join(json.dumps({"body": words}) for words in [*TEXTS, "  "])
+    lines = "\n".join(json.dumps({"body": words}) for words in [*TEXTS, "  ", None])
     path.write_bytes(gzip.compress(lines.encode()) if suffix.endswith("gz") else lines.encode())
     assert list(jsonl.documents(jsonl.Config(path=str(path), column="body"))) == EXPECTED
 
@@ -104,11 +105,37 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(CorpusError, match="not UTF-8"):
         list(text.documents(text.Config(path=str(tmp_path / "bad.txt"))))
-    with pytest.raises(CorpusError, match="cannot be opened"):
+    with pytest.raises(CorpusError, match="cannot be opened or read"):
         list(huggingface.documents(huggingface.Config(name=str(tmp_path / "nowhere"))))
     pd.DataFrame({"body": TEXTS}).to_parquet(tmp_path / "x.parquet")
     with pytest.raises(CorpusError, match="no column 'text'; it has: body"):
         list(parquet.documents(parquet.Config(path=str(tmp_path / "x.parquet"))))
+
+
+def test_a_data_set_is_streamed(tmp_path: Path) -> None:
+    """Rows are fetched as they are asked for: a second file that is no parquet is met only when the first is read."""
+    pd.DataFrame({"text": [*TEXTS, None, " "]}).to_parquet(tmp_path / "train-0.parquet")
+    (tmp_path / "train-1.parquet").write_bytes(b"no parquet at all")
+    found = huggingface.documents(huggingface.Config(name=str(tmp_path)))
+    assert list(itertools.islice(found, len(EXPECTED))) == EXPECTED
+    with pytest.raises(CorpusError, match="cannot be opened or read") as caught:
+        next(found)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+def test_bytes_that_are_no_text_and_files_cut_short_are_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"texts{suffix}"
+    good = json.dumps({"text": "the cat"}).encode() + b"\n"
+    zipped = suffix.endswith("gz")
+    for content, message in ((good + b'{"text": "\xff\xfe"}', "is not UTF-8"), (good * 3, "cannot be read")):
+        data = gzip.compress(content) if zipped else content
+        path.write_bytes(data[:-9] if message == "cannot be read" else data)
+        if message == "cannot be read" and not zipped:
+            message = "is not JSON"
+        with pytest.raises(CorpusError, match=message) as caught:
+            list(jsonl.documents(jsonl.Config(path=str(path))))
+        assert "\n" not in str(caught.value)
 
 
 @needs_shared

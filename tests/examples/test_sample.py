@@ -43,6 +43,28 @@ def test_latents_are_drawn_as_often_as_their_chances_say() -> None:
     assert (np.abs(drawn / 4000 - chances) <= 4.5 * error + 1e-12).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_weighted_by_their_chances_a_sample_tells_the_population_s_mean(share: float) -> None:
+    """Hajek's estimate sum(y / p) / sum(1 / p), over 3,000 samples of 40 latents out of 200, however they are drawn.
+
+    Scores depend on the rate, so that the plain mean of a sample drawn by rate is far off: the second assertion.
+    """
+    rng = np.random.default_rng(0)
+    rates = np.exp(rng.normal(scale=1.2, size=200)) / 1000
+    scores = 0.6 + 0.1 * np.log(rates / rates.mean()) + rng.normal(scale=0.05, size=200)
+    chances = inclusion(rates, 40, share)
+    samples = [draw(chances, generator(1, share, trial)) for trial in range(3000)]
+    hajek = np.array([np.average(scores[sample], weights=1 / chances[sample]) for sample in samples])
+    error = hajek.std() / 3000**0.5
+    # A ratio of sums has a bias: less than a twentieth of its own spread here, but more where nothing is uniform.
+    assert share == 1 or abs(hajek.mean() - scores.mean()) < 4.5 * error + 0.05 * hajek.std()
+    total = np.array([(scores[sample] / chances[sample]).sum() for sample in samples])  # Horvitz-Thompson: no bias
+    assert abs(total.mean() - scores.sum()) < 4.5 * total.std() / 3000**0.5 + 1e-9
+    if share > 0:
+        plain = np.mean([scores[sample].mean() for sample in samples])
+        assert plain - scores.mean() > 20 * error
+
+
 CONFIG = ExamplesConfig(min_windows=10, n_explain=4, n_positives=3, n_negatives=5, pool_windows=1000)
 
 

@@ -4,10 +4,13 @@ import functools
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from autointerp import corpus
+from autointerp.console import Bar
+from autointerp.corpus._tokens import TokenStore
 from autointerp.corpus.base import Document, WindowsConfig
 from autointerp.examples import collect as collecting
 from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
@@ -48,21 +51,29 @@ def arms() -> list[Placed]:
     ]
 
 
+def read(folder: Path, documents: Sequence[str], windows: dict | None = None, under: Any = None) -> TokenStore:
+    """The documents as tokens, in contexts of 16 and windows of 4."""
+    config = WindowsConfig.model_validate({"context_length": 16, "window_length": 4} | (windows or {}))
+    listed = (Document(i, text) for i, text in enumerate(documents))
+    return corpus.read(listed, (under or subject()).tokenizer, config, folder / "tokens", seed=3)
+
+
+def silent_bar() -> Bar:
+    return Bar("test", total=None, unit="tokens")
+
+
 def run(
     folder: Path,
     documents: Sequence[str],
     placed: list[Placed],
     windows: dict | None = None,
-    under=None,
+    under: Any = None,
     **changes: object,
 ) -> Collection:  # fmt: skip
-    config = WindowsConfig.model_validate({"context_length": 16, "window_length": 4} | (windows or {}))
     under = under or subject()
-    tokens = corpus.read(
-        (Document(i, text) for i, text in enumerate(documents)), under.tokenizer, config, folder / "tokens", seed=3
-    )
     arguments = {
         "collection": CollectConfig(batch_tokens=64, shard_tokens=128), "sampling": SamplingConfig(n_latents="all"),
         "examples": LENIENT,
     } | changes  # fmt: skip
+    tokens = read(folder, documents, windows, under)
     return collecting.collect(under, placed, tokens, folder=folder, seed=3, **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,64 @@
+"""What leaves the device is what was to be kept, and nothing before it asks the device for a number."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autointerp.dictionaries.activations import Codes
+from autointerp.examples.collect_tally import Entries, Keep, Picked, Tally, true_places
+from tests.helpers.dictionaries import dictionary
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), max_size=40))
+def test_true_places_are_those_of_a_loop(mask: list[bool]) -> None:
+    found = true_places(torch.tensor(mask, dtype=torch.bool), sum(mask))
+    assert found.tolist() == [place for place, true in enumerate(mask) if true]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=8), min_size=1, max_size=5))
+def test_entries_of_all_batches_are_taken_once(batches: list[list[tuple[int, bool]]]) -> None:
+    """The last batch too, which no other follows."""
+    picked = Picked()
+    for batch in batches:
+        numbers = torch.tensor([number for number, _ in batch], dtype=torch.int32)
+        picked.add(torch.tensor([wanted for _, wanted in batch], dtype=torch.bool), Entries(numbers, numbers, numbers))
+    expected = [number for batch in batches for number, wanted in batch if wanted]
+    found = picked.all()
+    assert found.places.tolist() == found.positions.tolist() == found.values.tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["topk", "abstopk", "groupmax"])
+def test_no_batch_waits_for_the_device(kind: str) -> None:
+    """Tensors on the meta device have no values: asking for one, as a wait for a GPU does, is an error there."""
+    device = torch.device("meta")
+    encoder = dictionary("d", "sae", kind).to(device)
+    tally = Tally(Keep(64, None, torch.device("cpu")), device)
+    codes = encoder.encode(torch.empty(24, 16, device=device))
+    assert codes.values.device == device
+    positions, rows = (
+        torch.empty(24, dtype=torch.int64, device=device),
+        torch.empty(6, 4, dtype=torch.int64, device=device),
+    )
+    tally.add(codes, positions, rows, torch.empty(6, dtype=torch.bool, device=device))
+    mask = torch.empty(96, dtype=torch.bool, device=device)
+    assert true_places(mask, 7).shape == (7,)  # the number is there before the entries are taken
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        int(mask.sum())  # what it would be
+
+
+def test_counts_on_the_device_are_those_of_numpy() -> None:
+    """Three tokens in one window of three: latent 4 fires on two of them, latent 1 on one, a value of 0 is padding."""
+    codes = Codes(torch.tensor([[2.0, 0.0], [1.0, 3.0], [0.0, 0.0]]), torch.tensor([[4, 1], [4, 1], [4, 2]]))
+    tally = Tally(Keep(6, np.array([1, 4]), torch.device("cpu")), torch.device("cpu"))
+    tally.add(codes, torch.tensor([7, 3, 5]), torch.tensor([[0, 1, 2]]), torch.tensor([True]))
+    kept = tally.finish(100, "float32", "d")
+    assert kept.tokens.tolist() == [0, 1, 0, 0, 2, 0]
+    assert kept.held_out.tolist() == [0, 1, 0, 0, 1, 0]
+    assert kept.explain.tolist() == [0] * 6
+    assert [(kept.of(i).stop - kept.of(i).start) for i in range(6)] == [0, 1, 0, 0, 2, 0]
+    assert kept.positions.tolist() == [103, 103, 107]
+    assert kept.values.tolist() == [3.0, 1.0, 2.0]
