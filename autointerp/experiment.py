@@ -5,6 +5,7 @@ import itertools
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 
 from autointerp import __version__, ask, config, corpus
 from autointerp.console import note
-from autointerp.dictionaries import gate, loading
+from autointerp.dictionaries import gate, identity, loading
+from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
-from autointerp.errors import CorpusError
+from autointerp.errors import CorpusError, DictionaryError
 from autointerp.examples.collect import Collection, collect
 from autointerp.examples.collect_device import Placed, check
 from autointerp.llm.base import LLM, Price, Served
@@ -36,6 +38,8 @@ from autointerp.subject.model import HookedSubject
 GATE_DOCUMENTS = 200
 # Characters of a document that are sure to hold as many tokens as there are multiples of this; a document may be huge.
 LONGEST_TOKEN = 64
+# Hashes of checkpoints that were opened, in the run directory: a start does not read them again.
+CHECKPOINTS = "checkpoints.json"
 PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "scipy", "statsmodels", "safetensors")
 
 
@@ -47,6 +51,7 @@ class Experiment:
     run: Run
     cache: bool = True
     meter: Meter = field(init=False)
+    _recalled: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start the meter of this invocation."""
@@ -66,8 +71,25 @@ class Experiment:
     @cached_property
     def opened(self) -> list[Dictionary]:
         """The dictionaries, memory-mapped."""
-        found = [one.model_copy(update={"source": config.located(one.source)}) for one in self.study.dictionaries]
-        return [loading.open_dictionary(one) for one in found]
+        return [self._open(one) for one in self._named()]
+
+    def _named(self) -> list[DictionaryConfig]:
+        """The dictionaries as the study names them, those of the package by their path."""
+        return [one.model_copy(update={"source": config.located(one.source)}) for one in self.study.dictionaries]
+
+    def _open(self, one: DictionaryConfig) -> Dictionary:
+        """Open a dictionary, and keep its hash in the run directory.
+
+        Raises:
+            DictionaryError: it is another one than this invocation began with.
+        """
+        began = time.time()
+        dictionary = loading.open_dictionary(one)
+        sha256 = dictionary.provenance.sha256
+        if self._recalled.get(one.name, sha256) != sha256:
+            raise DictionaryError(f"{one.name}: {one.source} changed while this ran; run the same command again")
+        identity.remember(one, dictionary, self.run / CHECKPOINTS, began=began)
+        return dictionary
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -157,7 +179,11 @@ class Experiment:
             paths.append(Path(path))
         files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
         found: list[object] = [[file.name, *file.stat()[6:9:2]] for file in files if file.is_file()]
-        return [*found, *(arm.provenance.sha256 for arm in self.opened)]
+        known = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}
+        self._recalled = {name: sha256 for name, sha256 in known.items() if sha256 is not None}
+        if len(self._recalled) < len(known):
+            return [*found, *(one.provenance.sha256 for one in self.opened)]
+        return [*found, *self._recalled.values()]
 
     def provenance(self) -> dict[str, Any]:
         """Return what the manifest says of the study, the software and the machine."""

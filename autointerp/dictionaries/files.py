@@ -43,6 +43,12 @@ class Files:
             raise DictionaryError(f"{self.source}: {name} is missing; the folder has: {shortened(self.names)}")
         return self.fetch(inside(name, "file"))
 
+    def naming(self, name: str) -> str:
+        """Return what a study writes to name something in this folder."""
+        folder = self.source.removesuffix(self.focus) if self.focus else self.source
+        joined = "" if folder.endswith(("/", ":")) else "/" if not self.revision or ":" in folder else ":"
+        return f"{folder}{joined}{name}"
+
 
 def inside(name: str, what: str = "path") -> str:
     """Return a relative posix path that stays inside its folder.
@@ -161,7 +167,7 @@ def read_config(files: Files, name: str) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
         value = yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise DictionaryError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     if not isinstance(value, dict):
         raise DictionaryError(f"{path}: holds a {type(value).__name__}, not a mapping of settings")

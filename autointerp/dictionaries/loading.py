@@ -1,6 +1,7 @@
 """Open a checkpoint: find its files, tell its format, read it, check it against what the study says."""
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Protocol, cast
 
 import torch
@@ -8,10 +9,15 @@ import torch
 from autointerp import plugins
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, find, shortened
+from autointerp.dictionaries.refusals import refusal
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError, StudyError
 
 FAMILY = "dictionaries.formats"
+# File names by which a folder inside a run or repository is known to be one dictionary.
+HALLMARKS = {
+    "sae.safetensors", "sae_weights.safetensors", "ae.pt", "params.npz", "params.safetensors", "hyperparams.json",
+}  # fmt: skip
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -69,10 +75,13 @@ def recognise(files: Files) -> str:
         return found[0]
     if found:
         raise DictionaryError(f"{files.source}: could be {' or '.join(found)}; say which with `format: {found[0]}`")
-    raise DictionaryError(
-        f"{files.source}: no known dictionary format. Known: {', '.join(members)}. The folder has: "
-        f"{shortened(files.names)}. If it holds several dictionaries, name one: <source>/<folder> or org/repo:<folder>"
-    )
+    if why := refusal(files):
+        raise DictionaryError(f"{files.source}: {why}")
+    inside = sorted({str(PurePosixPath(name).parent) for name in files.names if PurePosixPath(name).name in HALLMARKS})
+    held = f"Known: {', '.join(members)}. The folder has: {shortened(files.names)}"
+    if inside and not files.focus:
+        held = f"It holds dictionaries in {shortened(inside, 6)}; name one: {files.naming(inside[0])}"
+    raise DictionaryError(f"{files.source}: no known dictionary format. {held}")
 
 
 def check(dictionary: Dictionary, config: DictionaryConfig) -> None:

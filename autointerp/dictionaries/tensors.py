@@ -1,5 +1,6 @@
 """Tensors of a checkpoint file: no pickle executed, sizes checked before memory is taken, none lost in silence."""
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from autointerp.errors import DictionaryError
 
 # Larger than any published dictionary file; a header that claims more is broken or hostile.
 MAX_BYTES = 2**40
+# Weights hardly pack: an array that deflate packed more than this, and that is not small, is a bomb.
+PACKED, SMALL = 16, 2**24
 
 
 class Tensors:
@@ -83,7 +86,21 @@ class Tensors:
         if int(np.prod(self.shape(name))) != 1:
             raise DictionaryError(f"{self.origin}: {name} has shape {list(self.shape(name))}, expected one number")
         self._taken.add(name)
-        return float(self._tensors[name])
+        value = float(self._tensors[name])
+        if not math.isfinite(value):
+            raise DictionaryError(f"{self.origin}: {name} is {value}: the checkpoint is damaged or diverged")
+        return value
+
+    def integer(self, name: str) -> int:
+        """Return a tensor of one element as a whole number.
+
+        Raises:
+            DictionaryError: missing, of several elements, or not whole.
+        """
+        value = self.number(name)
+        if value != int(value):
+            raise DictionaryError(f"{self.origin}: {name} is {value:g}, expected a whole number")
+        return int(value)
 
     def integers(self, name: str) -> list[int]:
         """Return a vector of integers.
@@ -166,8 +183,7 @@ def _npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Tenso
             raise DictionaryError(f"{path}: {member.filename} holds Python objects; those can run code, never loaded")
         claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
         compressed = member.compress_type != zipfile.ZIP_STORED
-        # Deflate cannot pack better than about 1032:1; weights do not pack at all.
-        held = member.compress_size * (1100 if compressed else 1)
+        held = member.compress_size * PACKED + SMALL if compressed else member.compress_size
         if claimed > min(member.file_size, held, MAX_BYTES):
             raise DictionaryError(
                 f"{path}: {member.filename} claims shape {list(shape)}, {claimed:,} bytes, but the file holds "
@@ -190,17 +206,30 @@ def _torch(path: Path) -> Tensors:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except UnpicklingError as error:
         raise DictionaryError(
-            f"{path}: holds Python objects besides tensors; loading those can run any code, and is never done. Where "
-            "you trust the file, convert it once: load it with its own library, save its state_dict as safetensors"
+            f"{path}: holds Python objects besides tensors{_named(path)}; loading those can run any code, and is never "
+            "done. Where you trust the file, convert it once: load it with its own library, save its state_dict as "
+            "safetensors"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DictionaryError(f"{path}: not a whole PyTorch file ({reason})") from error
     if not isinstance(content, Mapping):
         raise DictionaryError(f"{path}: holds a {type(content).__name__}, not a mapping of tensors")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
     for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise DictionaryError(f"{path}: {name} is not a plain tensor ({tensor.layout}, {tensor.device}): not read")
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise DictionaryError(f"{path}: {name} claims shape {list(tensor.shape)}, more than the file holds")
     extras = {str(name): value for name, value in content.items() if not isinstance(value, Tensor)}
     return Tensors(tensors, str(path), extras)
+
+
+def _named(path: Path) -> str:
+    """Name the Python objects of a PyTorch file for a message, without loading it."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # whatever a hostile pickle makes its reader do, the refusal stands
+        return ""
+    told = " (transcoder_circuits: its cfg is a pickled class)" if any("sae_training" in name for name in names) else ""
+    return f" ({shortened(names, 4)}){told}" if names else ""

@@ -12,6 +12,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from autointerp import dictionaries
@@ -33,6 +34,7 @@ FILES = {
     "openai": "8.pt",
     "qwen_scope": "layer4.sae.pt",
     "gemma_scope": "params.npz",
+    "llamascopium": "sae_weights.safetensors",
 }
 
 
@@ -75,8 +77,7 @@ ONE_EACH = [next(case for case in CASES if case.format == name) for name in FILE
 
 
 def largest(tensors: dict[str, torch.Tensor]) -> str:
-    return next(name for name in tensors if "enc" in name and isinstance(tensors[name], torch.Tensor)
-                and tensors[name].ndim == 2)  # fmt: skip
+    return next(name for name in ("encoder.weight", "W_enc", "w_enc", "W_E") if name in tensors)
 
 
 @pytest.mark.parametrize("case", ONE_EACH, ids=lambda case: case.format)
@@ -277,6 +278,14 @@ SETTINGS = [
     (BY_NAME["llama_scope:sae"], "hyperparams.json", {"norm_activation": "token-wise"}, "dataset-wise"),
     (BY_NAME["llama_scope:sae"], "hyperparams.json", {"use_glu_encoder": True}, "gated linear"),
     (BY_NAME["llama_scope:sae"], "hyperparams.json", {"dataset_average_activation_norm": {"in": 0}}, "norm"),
+    *((BY_NAME["llamascopium:topk"], "config.json", {"sae_type": kind}, words) for kind, words in (
+        ("crosscoder", "several sites"), ("clt", "cross-layer"), ("lorsa", "other tokens"), ("molt", "matrices"),
+        ("surprise", "known: sae"))),
+    (BY_NAME["llamascopium:topk"], "config.json", {"act_fn": "batchtopk"}, "other rows of a batch"),
+    (BY_NAME["llamascopium:topk"], "config.json", {"norm_activation": "batch-wise"}, "dataset-wise"),
+    (BY_NAME["llamascopium:transcoder"], "config.json", {"norm_activation": "token-wise"}, "of a transcoder"),
+    (BY_NAME["llamascopium:topk"], "config.json", {"use_glu_encoder": True}, "gated linear"),
+    (BY_NAME["llamascopium:topk"], "config.json", {"top_k": None}, "without top_k"),
     (BY_NAME["gemma_scope_2:affine"], "config.json", {"affine_connection": False}, "affine"),
     (BY_NAME["gemma_scope_2:resid"], "config.json", {"architecture": "relu"}, "jump_relu"),
 ]  # fmt: skip
@@ -314,6 +323,75 @@ def test_cross_layer_transcoders_are_refused_by_name(tmp_path: Path) -> None:
     save_file(tensors | {"w_dec": torch.ones(M, 3, D)}, folder / "params.safetensors")
     with pytest.raises(DictionaryError, match="cross-layer"):
         dictionaries.load(folder)
+
+
+def settings(name: str, **values: object) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        (folder / name).write_text(yaml.safe_dump(values) if name.endswith("yaml") else json.dumps(values))
+        return ""
+
+    return write
+
+
+def state(name: str, **tensors: torch.Tensor) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        save = save_file if name.endswith("safetensors") else torch.save
+        save({key.replace("__", "."): tensor for key, tensor in tensors.items()}, folder / name)
+        return name
+
+    return write
+
+
+def temporal(folder: Path) -> str:
+    state("latest_ckpt.safetensors", D=torch.ones(M, D))(folder)
+    return settings("conf.yaml", model="m")(folder)
+
+
+MATRIX, VECTOR = torch.ones(M, D), torch.ones(M)
+HOOKS = {"feature_input_hook": "mlp.hook_in", "feature_output_hook": "hook_mlp_out"}
+
+
+@pytest.mark.parametrize(
+    "write, words",
+    [
+        (settings("cfg.json", num_features=9, num_layers=2, d_model=4), "SAEDashboard.*cross-layer"),
+        (settings("config.json", sae_type="clt"), "cross-layer"),
+        (settings("config.yaml", model_kind="cross_layer_transcoder", **HOOKS), "cross-layer"),
+        (settings("config.yaml", model_kind="transcoder_set", **HOOKS, transcoders=["hf://o/r/a/b.npz?revision=v1"]),
+         r"'o/r@v1:a/b\.npz'.*site_in: blocks\.<layer>\.mlp\.hook_in"),
+        (settings("config.yaml", model_kind="transcoder_set", **HOOKS), "without a list"),
+        (temporal, "temporal SAE.*earlier tokens"),
+        (state("sae.pth", encoder_linear__weight=MATRIX, decoder_linear__weight=MATRIX.T), "Goodfire.*its site"),
+        (state("r1.pt", encoder__weight=MATRIX, encoder__bias=VECTOR, decoder__weight=MATRIX.T, decoder__bias=VECTOR),
+         "nothing tells its activation function"),
+        (state("cc.pt", W_enc=torch.ones(2, D, M), W_dec=torch.ones(M, 2, D)), "crosscoder"),
+        (state("model.safetensors", encoder__weight=torch.ones(2, D, M)), "crosscoder"),
+    ],
+    ids=["SAEDashboard", "llamascopium", "circuit-tracer", "list", "empty list", "temporal", "goodfire", "bare",
+         "crosscoder pt", "crosscoder safetensors"],
+)  # fmt: skip
+def test_known_kinds_are_refused_by_name(write: Callable[[Path], str], words: str, tmp_path: Path) -> None:
+    """What cannot be read, or not without being told more, says what it is and why."""
+    focus = write(tmp_path)
+    with pytest.raises(DictionaryError, match=words):
+        dictionaries.load(tmp_path / focus)
+
+
+def test_a_run_folder_names_the_dictionaries_in_it(tmp_path: Path) -> None:
+    """A folder above says what to write instead, and what it says works."""
+    written(BY_NAME["sparsify:sae"], tmp_path / "run")
+    with pytest.raises(DictionaryError, match="It holds dictionaries") as told:
+        dictionaries.load(tmp_path / "run")
+    assert dictionaries.load(str(told.value).split("name one: ")[1]).site_in == "layers.1.mlp.output"
+
+
+@pytest.mark.parametrize("case", ONE_EACH, ids=lambda case: case.format)
+def test_another_file_beside_a_checkpoint_is_not_taken_for_it(case: Case, tmp_path: Path) -> None:
+    """Naming one file never reads its neighbour."""
+    folder = written(case, tmp_path)
+    (folder / "other.safetensors").write_bytes((folder / FILES[case.format]).read_bytes())
+    with pytest.raises(DictionaryError):
+        dictionaries.load(folder / "other.safetensors", site_in="h.0", site_out="h.0")
 
 
 def test_a_set_of_layers_asks_which(tmp_path: Path) -> None:

@@ -310,6 +310,54 @@ def qwen_scope(folder: Path, g: torch.Generator) -> tuple[Function, Function]:
     return encode, lambda x: encode(x) @ W_dec.T + b_dec
 
 
+def llamascopium(
+    act: str = "jumprelu", *, transcode: bool = False, norm: str = "dataset-wise", r1: bool = False, unit: bool = True
+) -> Writer:
+    def write(folder: Path, g: torch.Generator) -> tuple[Function, Function]:
+        W, W_dec, b, b_dec, theta = draw(g, D, M), draw(g, M, D), draw(g, M), draw(g, D), draw(g, M).abs() + 0.1
+        below = ("blocks.1.mlp.hook_in" if transcode else "blocks.1.hook_mlp_out", "blocks.1.hook_mlp_out")
+        tensors = {"W_E": W, "b_E": b, "W_D": W_dec, "b_D": b_dec}
+        if r1:
+            tensors = {"encoder.weight": W.T, "encoder.bias": b, "decoder.weight": W_dec.T, "decoder.bias": b_dec}
+        if act == "jumprelu":
+            tensors["log_jumprelu_threshold" if r1 else "activation_function.log_jumprelu_threshold"] = theta.log()
+        if not r1:
+            tensors |= {
+                f"dataset_average_activation_norm.{site}": torch.tensor(3.0 + i) for i, site in enumerate(below)
+            }
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "sae_weights.safetensors")
+        settings = {"d_model": D, "expansion_factor": M // D, "hook_point_in": below[0], "act_fn": act}
+        settings |= {"sparsity_include_decoder_norm": unit}
+        settings |= {} if r1 else {
+            "sae_type": "sae", "hook_point_out": below[1], "norm_activation": norm, "top_k": 3, "dtype": "float32",
+        }  # fmt: skip
+        (folder / "config.json").write_text(json.dumps(settings))
+        root = D**0.5
+        # An SAE's two sites are one, whose norm was written last.
+        s_in, s_out = {
+            "dataset-wise": (0.5, 0.5) if r1 else (root / (3.0 if transcode else 4.0), root / 4.0), "inference": (1, 1),
+            "token-wise": (1, 1),
+        }[norm]  # fmt: skip
+
+        def length(x: Tensor) -> Tensor:
+            return x.norm(dim=1, keepdim=True) / root if norm == "token-wise" else torch.ones(len(x), 1)
+
+        def encode(x: Tensor) -> Tensor:
+            h = (x / length(x) * s_in) @ W + b
+            scaled = h * W_dec.norm(dim=1) if unit else h
+            if act == "topk":  # of our own scale: their activations times the decoder's norm
+                return top_k(scaled.clamp_min(0), 3)
+            return h.clamp_min(0) * (scaled > (theta if act == "jumprelu" else 0))
+
+        def reconstruct(x: Tensor) -> Tensor:
+            acts = encode(x) / (W_dec.norm(dim=1) if act == "topk" and unit else 1)
+            return (acts @ W_dec + b_dec) / s_out * length(x)
+
+        return encode, reconstruct
+
+    return write
+
+
 MLP = ("layers.1.mlp.input", "layers.1.mlp.output")
 TL_MLP = ("blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out")
 SAE = ("blocks.1.hook_mlp_out", "blocks.1.hook_mlp_out")
@@ -366,6 +414,13 @@ CASES = [
     _case("llama_scope:no norm", llama_scope(unit=False), sites=SAE),
     _case("llama_scope:topk", llama_scope(act="topk"), sites=SAE),
     _case("llama_scope:transcoder", llama_scope(transcode=True), "transcoder", sites=TL_MLP),
+    _case("llamascopium:jumprelu", llamascopium(), sites=SAE),
+    _case("llamascopium:no norm", llamascopium(unit=False), sites=SAE),
+    _case("llamascopium:topk", llamascopium("topk"), sites=SAE),
+    _case("llamascopium:transcoder", llamascopium("relu", transcode=True), "transcoder", sites=TL_MLP),
+    _case("llamascopium:token-wise", llamascopium("relu", norm="token-wise"), sites=SAE),
+    _case("llamascopium:inference", llamascopium(norm="inference"), sites=SAE),
+    _case("llamascopium:R1", llamascopium(r1=True), sites=SAE, settings=(("input_scale", 0.5),)),
     *(_case(f"openai:{act}", openai(act), folder="resid_post_mlp/autoencoders", focus="8.pt",
             sites=("blocks.8.hook_resid_post", "blocks.8.hook_resid_post")) for act in ("ReLU", "TopK")),
     _case("qwen_scope:residual", qwen_scope, folder="SAE-Res-Qwen3-1.7B-Base-W32K-L0_3", focus="layer4.sae.pt",

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autointerp import config, open_run, pipeline
 from autointerp.__main__ import main
+from autointerp.dictionaries import identity, loading
 from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, SiteError
 from autointerp.report._payload import LEVELS, _Parts
 from autointerp.store import Run, read_json
@@ -115,6 +116,23 @@ def test_a_retrained_dictionary_at_the_same_path_is_noticed(study_of: Any, world
     shutil.copy(world / "noise" / "embed" / "sae.safetensors", tmp_path / "copy" / "embed")
     pipeline.score(study, tmp_path / "run", until="collect")
     assert run.stages()["collect"]["fingerprint"] != before
+
+
+def test_a_finished_run_starts_again_without_reading_its_dictionaries(
+    study_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing gigabytes to learn that nothing is to be done would be a slow start."""
+    study = config.load(study_of())
+    monkeypatch.setattr(identity, "SETTLED", 0.0)
+    pipeline.score(study, tmp_path / "run")
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("a dictionary was opened")
+
+    monkeypatch.setattr(loading, "open_dictionary", opened)
+    pipeline.score(study, tmp_path / "run")
+    with pytest.raises(AssertionError, match="was opened"):
+        pipeline.score(study, tmp_path / "other")
 
 
 @pytest.mark.parametrize(

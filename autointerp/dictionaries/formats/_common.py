@@ -1,6 +1,7 @@
 """What every format module does alike: checked configurations, provenance."""
 
 import re
+import reprlib
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +11,11 @@ from autointerp.dictionaries.spec import Provenance
 from autointerp.errors import DictionaryError
 
 Saved = TypeVar("Saved", bound=BaseModel)
+
+
+def beside(files: Files, *names: str) -> bool:
+    """Whether the source is a folder with these files, or one of them with the others beside it."""
+    return set(names) <= set(files.names) and files.focus in ("", *names)
 
 
 def validated(model: type[Saved], settings: dict[str, object], where: str) -> Saved:
@@ -23,7 +29,8 @@ def validated(model: type[Saved], settings: dict[str, object], where: str) -> Sa
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        seen = "" if first["type"] == "missing" else f"; it is {first['input']!r}"
+        # A hostile file can make a value of any size and depth.
+        seen = "" if first["type"] == "missing" else f"; it is {reprlib.repr(first['input'])}"
         raise DictionaryError(f"{where}: {field}: {first['msg'].lower()}{seen}") from error
 
 

@@ -6,13 +6,14 @@ zeroes the first position, which is not part of the transcoder and not done here
 """
 
 import re
+import reprlib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import DictionaryConfig
-from autointerp.dictionaries.files import Files, shortened
+from autointerp.dictionaries.files import Files, read_config, shortened
 from autointerp.dictionaries.formats._common import provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
@@ -46,9 +47,11 @@ class Saved(BaseModel):
 
 def recognises(files: Files) -> bool:
     """Whether there are layer files, or one is named, or a configuration that names them elsewhere."""
-    if files.focus:
+    if files.focus not in ("", CONFIG):
         return bool(LAYER.fullmatch(files.focus) or CROSS_LAYER.fullmatch(files.focus))
-    return any(LAYER.fullmatch(name) or CROSS_LAYER.fullmatch(name) for name in files.names)
+    if any(LAYER.fullmatch(name) or CROSS_LAYER.fullmatch(name) for name in files.names):
+        return True
+    return CONFIG in files.names and "model_kind" in read_config(files, CONFIG)
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:
@@ -60,8 +63,6 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     name = layer_file(files)
     layer = int(LAYER.fullmatch(name)[1])  # type: ignore[index]
     settings = saved(Saved, files, CONFIG) if CONFIG in files.names else None
-    if settings is not None and settings.model_kind != "transcoder_set":
-        raise DictionaryError(f"{files.source}: model_kind {settings.model_kind!r}: {REFUSAL}")
     tensors = read_tensors(files.path(name))
     m, d = tensors.matrix("W_enc")
     W_enc, b_enc = tensors.take("W_enc", m, d).T, tensors.take("b_enc", m)
@@ -87,15 +88,37 @@ def layer_file(files: Files) -> str:
     """
     if CROSS_LAYER.fullmatch(files.focus) or (not files.focus and any(map(CROSS_LAYER.fullmatch, files.names))):
         raise DictionaryError(f"{files.source}: {REFUSAL}")
+    if CONFIG in files.names and (kind := saved(Saved, files, CONFIG).model_kind) != "transcoder_set":
+        raise DictionaryError(f"{files.source}: model_kind {reprlib.repr(kind)}: {REFUSAL}")
     layers = [name for name in files.names if LAYER.fullmatch(name)]
-    if files.focus:
+    if LAYER.fullmatch(files.focus):
         return files.focus
-    if len(layers) != 1:
+    if not layers:
+        raise DictionaryError(f"{files.source}: {elsewhere(saved(Saved, files, CONFIG))}")
+    if len(layers) > 1:
         raise DictionaryError(
             f"{files.source}: {len(layers)} layers ({shortened(layers, 4)}); name one file in the source, such as "
-            f"{files.source}{':' if files.revision else '/'}{layers[0] if layers else 'layer_0.safetensors'}"
+            f"{files.naming(layers[0])}"
         )
     return layers[0]
+
+
+def elsewhere(settings: Saved) -> str:
+    """Say how to name a transcoder that config.yaml only points to."""
+    listed = [entry for entry in settings.transcoders or () if isinstance(entry, str)]
+    if not listed:
+        return f"{CONFIG} without layer_<i>.safetensors beside it and without a list of transcoders"
+    return (
+        f"{CONFIG} names {len(listed)} transcoders that lie elsewhere, which are not opened on a file's word; name the "
+        f"one you mean as the source (layer 0 is {source_of(listed[0])!r}), with architecture: transcoder, site_in: "
+        f"blocks.<layer>.{settings.feature_input_hook}, site_out: blocks.<layer>.{settings.feature_output_hook}"
+    )
+
+
+def source_of(entry: str) -> str:
+    """Turn circuit-tracer's `hf://org/repo/file?revision=r` into a source of a study; other entries stay."""
+    found = re.fullmatch(r"hf://([^/?]+/[^/?]+)/([^?]+)(?:\?(?:.*&)?revision=([^&]+).*)?", entry)
+    return f"{found[1]}{f'@{found[3]}' if found[3] else ''}:{found[2]}" if found else entry
 
 
 def _activation(tensors: Tensors, settings: Saved | None, config: DictionaryConfig, files: Files) -> Activation:
@@ -106,7 +129,7 @@ def _activation(tensors: Tensors, settings: Saved | None, config: DictionaryConf
         threshold = tensors.take("activation_function.threshold", *shape).reshape(-1).expand(m).clone()
         return Activation(kind="jumprelu", threshold=threshold, signed=True)
     known = next((k for repo, k in KNOWN_K.items() if files.folder.startswith(repo)), None)
-    k = int(tensors.number("k")) if "k" in tensors else (settings.k if settings else None) or config.k or known
+    k = tensors.integer("k") if "k" in tensors else (settings.k if settings else None) or config.k or known
     if named == "topk" or (named is None and k is not None):
         if k is None:
             raise DictionaryError(f"{files.source}: activation: topk without k in {CONFIG}; add `k: <number>`")

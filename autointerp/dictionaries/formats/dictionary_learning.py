@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files
-from autointerp.dictionaries.formats._common import provenance, saved
+from autointerp.dictionaries.formats._common import beside, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -45,7 +45,7 @@ class Saved(BaseModel):
 
 def recognises(files: Files) -> bool:
     """Whether config.json stands beside ae.pt."""
-    return CONFIG in files.names and WEIGHTS in files.names
+    return beside(files, CONFIG, WEIGHTS)
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:
@@ -170,7 +170,7 @@ CLASSES = {
 
 def _k(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> int:
     """Latents per token, from the weights, config.json or the study; they must agree."""
-    found = {"ae.pt": int(tensors.number("k")) if "k" in tensors else None, CONFIG: trainer.k, "the study": config.k}
+    found = {"ae.pt": tensors.integer("k") if "k" in tensors else None, CONFIG: trainer.k, "the study": config.k}
     values = {value for value in found.values() if value is not None}
     if len(values) != 1:
         told = ", ".join(f"{where} says {value}" for where, value in found.items() if value is not None)

@@ -37,7 +37,7 @@ class Saved(BaseModel):
 
 def recognises(files: Files) -> bool:
     """Whether there is a params.safetensors, or one layer's file of a cross-layer transcoder."""
-    return WEIGHTS in files.names or files.focus.startswith("params_layer_")
+    return (WEIGHTS in files.names and files.focus in ("", WEIGHTS, CONFIG)) or files.focus.startswith("params_layer_")
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:
@@ -46,7 +46,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     Raises:
         DictionaryError: broken, or a cross-layer transcoder.
     """
-    tensors = read_tensors(files.path(files.focus if files.focus.endswith(".safetensors") else WEIGHTS))
+    name = files.focus if files.focus.endswith(".safetensors") else WEIGHTS
+    tensors = read_tensors(files.path(name))
     d, m = tensors.matrix("w_enc")
     shape = tensors.shape("w_dec")
     if len(shape) == 3:
@@ -71,7 +72,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     return Dictionary(
         name=config.name, architecture=architecture, site_in=site_in, site_out=site_out, W_enc=W_enc, b_enc=b_enc,
         W_dec=W_dec, b_dec=b_dec, W_skip=W_skip, activation=Activation(kind="jumprelu", threshold=threshold),
-        prepend_bos=True, provenance=provenance("gemma_scope_2", files, *read_too, files.focus or WEIGHTS),
+        prepend_bos=True, provenance=provenance("gemma_scope_2", files, *read_too, name),
         remarks=() if settings is None or read_too else ("no config.json: sites taken from the folder's name",),
     )  # fmt: skip
 

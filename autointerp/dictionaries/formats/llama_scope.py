@@ -15,7 +15,7 @@ from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files
 from autointerp.dictionaries.folds import Weights, raw_frame, unit_decoder
-from autointerp.dictionaries.formats._common import provenance, saved
+from autointerp.dictionaries.formats._common import beside, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import read_tensors
 from autointerp.errors import DictionaryError
@@ -56,7 +56,7 @@ class Saved(BaseModel):
 
 def recognises(files: Files) -> bool:
     """Whether hyperparams.json stands beside a checkpoints folder."""
-    return CONFIG in files.names and any(name in files.names for name in WEIGHTS)
+    return any(beside(files, CONFIG, name) for name in WEIGHTS)
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:

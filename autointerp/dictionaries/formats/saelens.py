@@ -3,6 +3,7 @@
 Source: github.com/decoderesearch/SAELens 6.x, `saes/*.py`, `loading/pretrained_sae_loaders.py`.
 """
 
+import math
 import re
 from typing import Any
 
@@ -13,7 +14,7 @@ from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files, read_config
 from autointerp.dictionaries.folds import Weights, unit_decoder
-from autointerp.dictionaries.formats._common import provenance, validated
+from autointerp.dictionaries.formats._common import beside, provenance, validated
 from autointerp.dictionaries.spec import Dictionary, InputNorm
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -45,7 +46,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     model_name: str | None = None
-    hook_name: str = ""
+    hook_name: str | None = None
     hook_name_out: str | None = None
     hook_head_index: int | None = None
     prepend_bos: bool | None = None
@@ -73,7 +74,7 @@ class Saved(BaseModel):
 
 def recognises(files: Files) -> bool:
     """Whether cfg.json stands beside sae_weights.safetensors."""
-    return CONFIG in files.names and WEIGHTS in files.names
+    return beside(files, CONFIG, WEIGHTS)
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:
@@ -94,7 +95,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     scale, read_too = _input_scale(settings, files, config)
     norm = _centred(settings) or NORMS[settings.normalize_activations]
     architecture: Architecture = "skip-transcoder" if W_skip is not None else "transcoder" if transcodes else "sae"
-    site_in, site_out = settings.metadata.hook_name, settings.metadata.hook_name
+    site_in = site_out = settings.metadata.hook_name or ""
     if transcodes:
         site_out = settings.metadata.hook_name_out or ""
     return Dictionary(
@@ -213,7 +214,7 @@ def _input_scale(settings: Saved, files: Files, config: DictionaryConfig) -> tup
         return config.input_scale, ()
     if SCALER in files.names:
         factor = read_config(files, SCALER).get("scaling_factor")
-        if isinstance(factor, int | float) and not isinstance(factor, bool) and factor > 0:
+        if isinstance(factor, int | float) and not isinstance(factor, bool) and 0 < factor < math.inf:
             return float(factor), (SCALER,)
     raise DictionaryError(
         f"{files.source}: trained on activations scaled to norm sqrt({settings.d_in}) on average "
@@ -226,7 +227,7 @@ def _centred(settings: Saved) -> InputNorm | None:
     """TransformerLens' centred writing weights: sites that are written to the residual have mean 0 over their width."""
     about = settings.metadata
     asked = bool((about.model_from_pretrained_kwargs or {}).get("center_writing_weights"))
-    written = re.search(r"hook_(resid_\w+|attn_out|mlp_out|embed)$", about.hook_name)
+    written = re.search(r"hook_(resid_\w+|attn_out|mlp_out|embed)$", about.hook_name or "")
     if not (asked and written and CENTRED.search(about.model_name or "")):
         return None
     if settings.architecture in TRANSCODERS or settings.normalize_activations not in ("none", "layer_norm"):

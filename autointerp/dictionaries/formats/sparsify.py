@@ -6,6 +6,7 @@ its output. Until commit f02711e (2025-02-12) transcoders subtracted b_dec from 
 a transcoder's `pre_bias` can be set in the study and the load gate looks at its FVU.
 """
 
+import re
 from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,7 +51,7 @@ class Saved(BaseModel):
 
 def recognises(files: Files) -> bool:
     """Whether cfg.json stands beside sae.safetensors."""
-    return CONFIG in files.names and WEIGHTS in files.names
+    return _common.beside(files, CONFIG, WEIGHTS)
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:
@@ -85,7 +86,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
 def hookpoint_of(files: Files) -> str:
     """Module path that the folder is named after; of `.../layers.5.mlp/seed1` too; "" where it is no module path."""
     name = _steps(files)[-1]
-    return name if "." in name or name.startswith("embed") else ""
+    return name if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+|embed\w*", name) else ""
 
 
 def _steps(files: Files) -> list[str]:
