@@ -15,6 +15,8 @@ from autointerp.errors import DictionaryError
 HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<path>.*))?")
 # A configuration file is text by and for people; one larger than this is not one.
 MAX_CONFIG_BYTES = 10 * 2**20
+# Longer names no file system takes.
+MAX_SOURCE = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +71,16 @@ def find(source: str) -> Files:
         DictionaryError: neither; or a path that leads outside its repository.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
-        return _local(path)
-    if path.is_file():
-        return _local(path.parent, focus=path.name)
-    match = HUB.fullmatch(source)
+    if source.strip() and len(source) <= MAX_SOURCE:
+        if path.is_dir():
+            return _local(path)
+        if path.is_file():
+            return _local(path.parent, focus=path.name)
+    match = HUB.fullmatch(source[:MAX_SOURCE])
     if source.startswith((".", "/", "~")) or not match:
         raise DictionaryError(
-            f"{source}: no such folder or file, and not a hub name such as org/repo, org/repo@revision or "
-            "org/repo:folder/in/it"
+            f"{source[:200] or repr(source)}: no such folder or file, and not a hub name such as org/repo, "
+            "org/repo@revision or org/repo:folder/in/it"
         )
     return _hub(match["repo"], match["revision"], inside(match["path"] or "", "hub path").strip("/"))
 
@@ -102,37 +105,67 @@ def _hub(repo: str, revision: str | None, path: str) -> Files:
         raise DictionaryError(f"{repo}@{commit}: no folder or file {path!r}; it has: {shortened(listing)}")
     return Files(
         source=f"{repo}@{commit}" + (f":{path}" if path else ""), folder=f"{repo}/{folder}".rstrip("/"), names=names,
-        focus=focus, revision=commit, fetch=lambda name: _fetched(repo, prefix + name, commit),
+        focus=focus, revision=commit, fetch=lambda name: _fetched(repo, prefix + name, commit, revision or "main"),
     )  # fmt: skip
 
 
 def _listing(repo: str, revision: str | None) -> tuple[str, tuple[str, ...]]:
     """Commit and files of a hub repository; of its local cache where the hub is out of reach."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
 
     try:
         info = HfApi().model_info(repo, revision=revision)
         names = [sibling.rfilename for sibling in info.siblings or ()]
         return info.sha or revision or "", tuple(inside(name, "hub file") for name in names)
     except (*_network_errors(), HFValidationError) as error:
-        try:
-            cached = Path(snapshot_download(repo, revision=revision, local_files_only=True))
-            return cached.name, _below(cached)
-        except (LocalEntryNotFoundError, HFValidationError):
-            raise DictionaryError(
-                f"{repo}{f'@{revision}' if revision else ''}: no such local folder, and none on the hub or in its "
-                "cache "
-                f"({_reason(error)}); check the name, HF_TOKEN for a private one, HF_HUB_OFFLINE, or give a local "
-                "folder"
-            ) from error
+        refusal = _refusal(error)
+        if not refusal:
+            if cached := _cached(repo, revision or "main"):
+                return cached.name, _below(cached)
+            refusal = f"the hub is out of reach ({_reason(error)}), and its cache has none; give a local folder"
+        name = repo + (f"@{revision}" if revision else "")
+        raise DictionaryError(f"{name}: no such local folder, and {refusal}") from error
 
 
-def _fetched(repo: str, name: str, commit: str) -> Path:
-    from huggingface_hub import hf_hub_download
+def _cached(repo: str, revision: str) -> Path | None:
+    """Folder of a commit in the hub's local cache, with the files that were fetched of it."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
 
     try:
-        return Path(hf_hub_download(repo, name, revision=commit))
+        found = [one for one in scan_cache_dir(constants.HF_HUB_CACHE).repos if one.repo_id == repo and one.repo_type == "model"]
+    except CacheNotFound:
+        return None
+    commits = [commit for one in found for commit in one.revisions]
+    return next((one.snapshot_path for one in commits if revision in (one.commit_hash, *one.refs)), None)
+
+
+def _refusal(error: Exception) -> str:
+    """What the hub answered where it said no; "" where it said nothing."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return "on the hub it is gated: accept its conditions on its page, and set HF_TOKEN to a token of that account"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "the hub has no such revision of it; check the name behind @"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the hub has no such repository, or HF_TOKEN does not open it; check the name, or set HF_TOKEN"
+    if isinstance(error, errors.HFValidationError):
+        return f"no hub name ({_reason(error)})"
+    status = getattr(getattr(error, "response", None), "status_code", 0) or 0
+    return f"the hub refuses it ({_reason(error)}); check the name and HF_TOKEN" if 400 <= status < 500 else ""
+
+
+def _fetched(repo: str, name: str, commit: str, revision: str) -> Path:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    try:
+        if isinstance(held := try_to_load_from_cache(repo, name, revision=commit), str):
+            return Path(held)
+        # Asked for by the name it was given, the cache notes which commit that is, for a time without the hub.
+        path = Path(hf_hub_download(repo, name, revision=revision))
+        return path if commit in path.parts else Path(hf_hub_download(repo, name, revision=commit))
     except _network_errors() as error:
         raise DictionaryError(f"{repo}@{commit}: {name} could not be downloaded ({_reason(error)})") from error
 
@@ -165,9 +198,9 @@ def read_config(files: Files, name: str) -> dict[str, object]:
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise DictionaryError(f"{path}: {path.stat().st_size:,} bytes is too large for a configuration file")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         value = yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError, OSError) as error:
         raise DictionaryError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     if not isinstance(value, dict):
         raise DictionaryError(f"{path}: holds a {type(value).__name__}, not a mapping of settings")

@@ -44,7 +44,9 @@ class Tensors:
             DictionaryError: it is missing.
         """
         if name not in self._tensors:
-            raise DictionaryError(f"{self.origin}: tensor {name} is missing; it has: {shortened(self.names)}")
+            raise DictionaryError(
+                f"{self.origin}: tensor {name} is missing; it has: {shortened((*self.names, *self.extras))}"
+            )
         return tuple(self._tensors[name].shape)
 
     def matrix(self, name: str) -> tuple[int, int]:
@@ -179,6 +181,8 @@ def _npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Tenso
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
+        if dtype.kind not in "fiub" and not dtype.hasobject:
+            raise DictionaryError(f"{path}: {member.filename} holds {dtype.str}, expected numbers")
         if dtype.hasobject:
             raise DictionaryError(f"{path}: {member.filename} holds Python objects; those can run code, never loaded")
         claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize

@@ -2,15 +2,31 @@
 
 import re
 import reprlib
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autointerp.dictionaries.files import Files, read_config, sha256
 from autointerp.dictionaries.spec import Provenance
 from autointerp.errors import DictionaryError
 
-Saved = TypeVar("Saved", bound=BaseModel)
+# More than any width, k or number of latents.
+MOST = 2**40
+Count = Annotated[int, Field(gt=0, le=MOST)]
+# Values in messages: a hostile file can hold one of any size and depth.
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxdict, SHORT.maxlist = 2, 3, 3
+
+
+class Settings(BaseModel):
+    """A checkpoint's configuration file: keys that do not matter are ignored, values of the others are bounded."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=(), str_max_length=500
+    )
+
+
+Saved = TypeVar("Saved", bound=Settings)
 
 
 def beside(files: Files, *names: str) -> bool:
@@ -29,8 +45,7 @@ def validated(model: type[Saved], settings: dict[str, object], where: str) -> Sa
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        # A hostile file can make a value of any size and depth.
-        seen = "" if first["type"] == "missing" else f"; it is {reprlib.repr(first['input'])}"
+        seen = "" if first["type"] == "missing" else f"; it is {SHORT.repr(first['input'])}"
         raise DictionaryError(f"{where}: {field}: {first['msg'].lower()}{seen}") from error
 
 

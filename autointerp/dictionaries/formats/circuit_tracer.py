@@ -9,12 +9,10 @@ import re
 import reprlib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, read_config, shortened
-from autointerp.dictionaries.formats._common import provenance, saved
+from autointerp.dictionaries.formats._common import Count, Settings, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -32,16 +30,14 @@ REFUSAL = (
 )
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """config.yaml. Files it names elsewhere are never opened."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     model_kind: str = "transcoder_set"
     feature_input_hook: str
     feature_output_hook: str
     activation: str | None = None
-    k: int | None = None
+    k: Count | None = None
     transcoders: list[Any] | None = None
 
 

@@ -8,12 +8,12 @@ and nothing else.
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files
-from autointerp.dictionaries.formats._common import beside, provenance, saved
+from autointerp.dictionaries.formats._common import Count, Settings, beside, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -22,25 +22,21 @@ CONFIG, WEIGHTS = "config.json", "ae.pt"
 SIDES = {"out": ("", ""), "in": (".input", ".input"), "in_and_out": (".input", ".output")}
 
 
-class Trainer(BaseModel):
+class Trainer(Settings):
     """The `trainer` part of config.json."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     dict_class: str
-    k: int | None = None
+    k: Count | None = None
     layer: int | None = None
     submodule_name: str | None = None
     seed: int | None = None
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """config.json."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     trainer: Trainer
-    buffer: dict[str, Any] = {}
+    buffer: dict[str, Any] = Field(default_factory=dict)
 
 
 def recognises(files: Files) -> bool:
@@ -148,17 +144,23 @@ def _batch_top_k(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -
     bias = tensors.take("b_dec", parts["W_enc"].shape[0])
     threshold = _threshold(tensors, parts["b_enc"])
     activation = Activation(kind="jumprelu", threshold=threshold)
-    return {**parts, "b_dec": bias, "pre_bias": bias, "activation": activation, "l0": float(trainer.k or 0)}
+    return {
+        **parts,
+        "b_dec": bias,
+        "pre_bias": bias,
+        "activation": activation,
+        "l0": float(_k(tensors, trainer, config)),
+    }
 
 
 def _matryoshka(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> dict[str, Any]:
     parts = _raw(tensors)
     m = len(parts["b_enc"])
     sizes = tensors.integers("group_sizes")
-    if sum(sizes) != m:
+    if sum(sizes) != m or min(sizes, default=0) <= 0:
         raise DictionaryError(f"{tensors.origin}: group_sizes add up to {sum(sizes)}, but there are {m} latents")
     activation = Activation(kind="jumprelu", threshold=_threshold(tensors, parts["b_enc"]))
-    return {**parts, "pre_bias": parts["b_dec"], "activation": activation, "l0": float(trainer.k or 0)}
+    return {**parts, "pre_bias": parts["b_dec"], "activation": activation, "l0": float(_k(tensors, trainer, config))}
 
 
 CLASSES = {
@@ -190,5 +192,4 @@ def _threshold(tensors: Tensors, like: torch.Tensor) -> torch.Tensor:
             "`threshold` "
             "in ae.pt to the mean smallest active value over a sample"
         )
-    tensors.ignore("k")
     return torch.full_like(like, threshold)

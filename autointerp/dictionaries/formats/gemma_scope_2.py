@@ -4,12 +4,10 @@ Source: huggingface.co/google/gemma-scope-2; missing config.json is made good fr
 Its `hf_hook_point_in` and `_out` are module paths with a side: our own vocabulary.
 """
 
-from pydantic import BaseModel, ConfigDict
-
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files
-from autointerp.dictionaries.formats._common import layer_in, provenance, saved
+from autointerp.dictionaries.formats._common import Settings, layer_in, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import read_tensors
 from autointerp.errors import DictionaryError
@@ -24,10 +22,8 @@ PLACES = {
 }
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """config.json."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     architecture: str
     hf_hook_point_in: str

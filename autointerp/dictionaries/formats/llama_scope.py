@@ -9,13 +9,13 @@ step to unit rows, so its active set differs wherever decoder norms are not 1.
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files
 from autointerp.dictionaries.folds import Weights, raw_frame, unit_decoder
-from autointerp.dictionaries.formats._common import beside, provenance, saved
+from autointerp.dictionaries.formats._common import Count, Settings, beside, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import read_tensors
 from autointerp.errors import DictionaryError
@@ -26,27 +26,23 @@ WEIGHTS = ("checkpoints/pruned.safetensors", "checkpoints/final.safetensors")
 REMARK = "read after the authors' code, not tried on a published checkpoint: compare its L0 with the published one"
 
 
-class Norms(BaseModel):
+class Norms(Settings):
     """Mean norms of the activations it was trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     norm_in: float = Field(alias="in", gt=0)
     norm_out: float | None = Field(default=None, alias="out", gt=0)
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """hyperparams.json."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-    d_model: int = Field(gt=0)
-    d_sae: int = Field(gt=0)
+    d_model: Count
+    d_sae: Count
     hook_point_in: str
     hook_point_out: str | None = None
     act_fn: Literal["jumprelu", "topk", "relu"] = "jumprelu"
     jump_relu_threshold: float = 0.0
-    top_k: int | None = None
+    top_k: Count | None = None
     norm_activation: str = "dataset-wise"
     dataset_average_activation_norm: Norms | None = None
     sparsity_include_decoder_norm: bool = True

@@ -9,13 +9,13 @@ rows here: their activations are its own times the decoder's norm.
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, read_config
 from autointerp.dictionaries.folds import SHORTEST_ROW, Weights, unit_decoder
-from autointerp.dictionaries.formats._common import beside, provenance, validated
+from autointerp.dictionaries.formats._common import Count, Settings, beside, provenance, validated
 from autointerp.dictionaries.spec import Dictionary, InputNorm
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -31,17 +31,15 @@ THRESHOLDS = ("activation_function.log_jumprelu_threshold", "log_jumprelu_thresh
 NORM = "dataset_average_activation_norm."
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """config.json."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-    d_model: int = Field(gt=0)
+    d_model: Count
     expansion_factor: float = Field(gt=0)
     hook_point_in: str
     hook_point_out: str | None = None
     act_fn: Literal["relu", "jumprelu", "topk", "batchtopk"] = "jumprelu"
-    top_k: int | None = None
+    top_k: Count | None = None
     norm_activation: str = "dataset-wise"
     sparsity_include_decoder_norm: bool = True
     use_decoder_bias: bool = True

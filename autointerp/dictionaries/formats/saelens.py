@@ -8,13 +8,12 @@ import re
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files, read_config
 from autointerp.dictionaries.folds import Weights, unit_decoder
-from autointerp.dictionaries.formats._common import beside, provenance, validated
+from autointerp.dictionaries.formats._common import Count, Settings, beside, provenance, validated
 from autointerp.dictionaries.spec import Dictionary, InputNorm
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -40,10 +39,8 @@ OLD_NAMES = {
 CENTRED = re.compile(r"gpt2|gpt-2|pythia|neo|opt-|bloom|tiny-?stories", re.IGNORECASE)
 
 
-class Metadata(BaseModel):
+class Metadata(Settings):
     """Where the activations came from."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     model_name: str | None = None
     hook_name: str | None = None
@@ -53,16 +50,14 @@ class Metadata(BaseModel):
     model_from_pretrained_kwargs: dict[str, Any] | None = None
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """cfg.json in its 6.x form."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     architecture: str
-    d_in: int = Field(gt=0)
-    d_sae: int = Field(gt=0)
-    d_out: int | None = Field(default=None, gt=0)
-    k: int | None = Field(default=None, gt=0)
+    d_in: Count
+    d_sae: Count
+    d_out: Count | None = None
+    k: Count | None = None
     apply_b_dec_to_input: bool = True
     normalize_activations: str = "none"
     reshape_activations: str = "none"

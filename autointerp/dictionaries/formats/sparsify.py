@@ -9,12 +9,13 @@ a transcoder's `pre_bias` can be set in the study and the load gate looks at its
 import re
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files
 from autointerp.dictionaries.formats import _common
+from autointerp.dictionaries.formats._common import MOST, Count, Settings
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import read_tensors
 from autointerp.errors import DictionaryError
@@ -26,16 +27,14 @@ QUIRK = (
 )
 
 
-class Saved(BaseModel):
+class Saved(Settings):
     """cfg.json. Unknown keys are ignored, as the library itself does; those of a fork that change the sense refuse."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    d_in: int = Field(gt=0)
-    k: int = Field(32, gt=0)
+    d_in: Count
+    k: Count = 32
     activation: str = "topk"
-    expansion_factor: int = 32
-    num_latents: int = 0
+    expansion_factor: Count = 32
+    num_latents: int = Field(default=0, ge=0, le=MOST)
     transcode: bool = False
     skip_connection: bool = False
     signed: bool = False
