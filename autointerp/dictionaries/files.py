@@ -134,10 +134,10 @@ def _cached(repo: str, revision: str) -> Path | None:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        found = [one for one in scan_cache_dir(constants.HF_HUB_CACHE).repos if one.repo_id == repo and one.repo_type == "model"]
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return None
-    commits = [commit for one in found for commit in one.revisions]
+    commits = [commit for one in repos if (one.repo_id, one.repo_type) == (repo, "model") for commit in one.revisions]
     return next((one.snapshot_path for one in commits if revision in (one.commit_hash, *one.refs)), None)
 
 
