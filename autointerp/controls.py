@@ -9,7 +9,8 @@
 A control that comes out wrong makes a run's scores INVALID (`autointerp.statistics.controls`), not merely low.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autointerp.examples.triviality import peak_token
@@ -40,13 +41,20 @@ class Plan:
             yield "empty", self.empty[latent]
 
 
-def plan(explanations: Iterable[Explanation], config: ControlsConfig, seed: int) -> Plan:
+def plan(
+    explanations: Iterable[Explanation],
+    config: ControlsConfig,
+    seed: int,
+    batches: Sequence[frozenset[LatentId]] = (),
+) -> Plan:
     """Draw which latents are controls.
 
     Args:
         explanations: all of the run, failed ones and the planted latents' true ones included.
         config: how many.
         seed: the study's.
+        batches: sets of latents that came one after the other: controls are drawn within each, so that a later one
+            changes no question about an earlier one.
 
     Returns:
         Per dictionary up to `n_shuffled` latents that are judged by another latent's explanation (a derangement: no
@@ -56,15 +64,34 @@ def plan(explanations: Iterable[Explanation], config: ControlsConfig, seed: int)
     own = {told.latent: told for told in explanations if told.text is not None}
     shuffled: dict[LatentId, Explanation] = {}
     empty: dict[LatentId, Explanation] = {}
+    for batch in batches or (frozenset(own),):
+        n_shuffled, n_empty = (_left(n, drawn) for n, drawn in ((config.n_shuffled, shuffled), (config.n_empty, empty)))
+        drawn = _drawn({latent: own[latent] for latent in batch if latent in own}, n_shuffled, n_empty, seed)
+        shuffled, empty = shuffled | drawn[0], empty | drawn[1]
+    return Plan(own=own, shuffled=shuffled, empty=empty, duplicate_share=config.duplicate_share)
+
+
+def _left(n: int, drawn: Mapping[LatentId, Explanation]) -> int:
+    """Return how many more latents per dictionary a control takes."""
+    counts = Counter(latent.dictionary for latent in drawn)
+    return max(0, n - max(counts.values(), default=0))
+
+
+def _drawn(
+    own: Mapping[LatentId, Explanation], n_shuffled: int, n_empty: int, seed: int
+) -> tuple[dict[LatentId, Explanation], dict[LatentId, Explanation]]:
+    """Draw up to so many latents of each dictionary for the shuffled and for the empty control."""
+    shuffled: dict[LatentId, Explanation] = {}
+    empty: dict[LatentId, Explanation] = {}
     for dictionary in sorted({latent.dictionary for latent in own} - {PLANTED}):
         latents = sorted(latent for latent in own if latent.dictionary == dictionary)
         order = [latents[i] for i in generator(seed, "controls", dictionary).permutation(len(latents))]
         pairs = zip(order, [*order[1:], *order[:1]], strict=True)
         strangers = [(latent, own[other]) for latent, other in pairs if own[other].text != own[latent].text]
-        shuffled |= dict(strangers[: config.n_shuffled])
+        shuffled |= dict(strangers[:n_shuffled])
         # From the other end, so that small samples do not spend all controls on the same latents.
-        empty |= {latent: _wordless(own[latent]) for latent in order[len(order) - min(config.n_empty, len(order)) :]}
-    return Plan(own=own, shuffled=shuffled, empty=empty, duplicate_share=config.duplicate_share)
+        empty |= {latent: _wordless(own[latent]) for latent in order[len(order) - min(n_empty, len(order)) :]}
+    return shuffled, empty
 
 
 def _wordless(told: Explanation) -> Explanation:

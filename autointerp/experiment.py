@@ -27,7 +27,7 @@ from autointerp.examples.collect_device import Placed, check
 from autointerp.llm.base import LLM, Price, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
-from autointerp.records import Site
+from autointerp.records import LatentId, Site
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
 from autointerp.subject import model as subject_model
@@ -45,17 +45,23 @@ PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "sci
 
 @dataclass(kw_only=True)
 class Experiment:
-    """What the stages share."""
+    """What the stages share. `batches` limits explaining and judging to some of the sampled latents, in that order."""
 
     study: config.Study
     run: Run
     cache: bool = True
+    batches: tuple[frozenset[LatentId], ...] = ()
     meter: Meter = field(init=False)
     _recalled: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start the meter of this invocation."""
         self.meter = Meter(self.study.limits)
+
+    @property
+    def asked(self) -> frozenset[LatentId] | None:
+        """The latents that are explained and judged; None for all that are sampled."""
+        return frozenset().union(*self.batches) if self.batches else None
 
     @cached_property
     def prompts(self) -> Prompts:
@@ -177,6 +183,8 @@ class Experiment:
         paths = [Path(config.located(self.study.subject.model))]
         if path := getattr(self.study.corpus.settings, "path", None):
             paths.append(Path(path))
+        if self.study.sampling.same_as is not None:
+            paths.append(Path(self.study.sampling.same_as) / "latents.parquet")
         files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
         found: list[object] = [[file.name, *file.stat()[6:9:2]] for file in files if file.is_file()]
         known = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -16,6 +17,7 @@ from autointerp.errors import TableError
 from autointerp.runs import RunTables, differences, read_tables
 from autointerp.statistics import GateConfig, controls, latent_scores, validity
 from autointerp.statistics.gating import COLUMNS, Decision, GateResult, gate, with_lost, worst
+from autointerp.store import write_atomically, write_json
 
 
 def gate_runs(candidate: Path | str, baseline: Path | str, *, config: GateConfig, allow: bool = False) -> GateResult:
@@ -29,33 +31,57 @@ def gate_runs(candidate: Path | str, baseline: Path | str, *, config: GateConfig
         TableError: the runs differ in protocol or context pool and `allow` is not set, or share no dictionary.
     """
     base, new = read_tables(baseline), read_tables(candidate)
-    apart = differences([base.manifests[0], new.manifests[0]])
-    if apart and not allow:
-        raise TableError(
-            f"candidate and baseline differ in {'; '.join(apart)}: run both under one protocol, or say --allow to gate "
-            "all the same"
-        )
-    base, new = _matched(base, new)
+    apart = refuse_differences(base.manifests[0], new.manifests[0], allow=allow)
+    base, new = matched(base, new)
     tables = [latent_scores(run.judgements, run.latents, control=None) for run in (base, new)]
     own = [table[table["control"] == "none"].reset_index(drop=True) for table in tables]
     status, reasons = validity(controls(tables[1], limits=config.limits))
     calls = calls_per_latent(base)
     found = gate(own[0], with_lost(own[0], own[1], new.latents), config=config, calls_per_latent=calls)
-    rows = [*_dead_rows(base, new, config), *_cross_entropy_rows(base, new, config)]
-    endpoints = (
-        pd.concat([found.endpoints, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
-        if rows
-        else found.endpoints
-    )
-    decision = worst([found.decision, *(row["decision"] for row in rows)])  # type: ignore[misc]
-    notes = [f"allowed: {difference}" for difference in apart]
-    if base.reconstruction is None or new.reconstruction is None:
+    notes = [*found.reasons, *(f"allowed: {difference}" for difference in apart)]
+    return combined(replace(found, reasons=tuple(notes)), limit_rows(base, new, config), status, reasons)
+
+
+def refuse_differences(base: dict[str, Any], new: dict[str, Any], *, allow: bool) -> list[str]:
+    """Return the settings in which two runs' manifests differ that must agree, if that is allowed.
+
+    Raises:
+        TableError: they differ and it is not.
+    """
+    apart = differences([base, new])
+    if apart and not allow:
+        raise TableError(
+            f"candidate and baseline differ in {'; '.join(apart)}: run both under one protocol, or say --allow to gate "
+            "all the same"
+        )
+    return apart
+
+
+def limit_rows(base: RunTables, new: RunTables, config: GateConfig) -> list[dict[str, object]]:
+    """Test the endpoints that need no LLM: dead latents and cross-entropy, as far as both runs measured them."""
+    return [*_dead_rows(base, new, config), *_cross_entropy_rows(base, new, config)]
+
+
+def combined(found: GateResult, limits: Sequence[dict[str, object]], status: str, reasons: Sequence[str]) -> GateResult:
+    """Put the scores' decision, the limits' and the controls' together: the worst of them is the gate's."""
+    rows = pd.DataFrame(list(limits), columns=COLUMNS)
+    tables = [table for table in (found.endpoints, rows) if len(table)]
+    endpoints = pd.concat(tables, ignore_index=True) if tables else rows
+    decision = worst([found.decision, *(row["decision"] for row in limits)])  # type: ignore[misc]
+    notes = list(found.reasons)
+    if not any(row["endpoint"] == "ce_increase" for row in limits):
         notes.append("cross-entropy increase was not measured in both runs, so it was not gated")
     if status == "INVALID":
         decision, notes = "INVALID", [*reasons, *notes]
     elif status == "undecided" and decision == "PASS":
         decision, notes = "INCONCLUSIVE", [*reasons, *notes]
     return GateResult(decision=decision, endpoints=endpoints, reasons=tuple(notes))
+
+
+def keep(result: GateResult, folder: Path) -> None:
+    """Write gate.parquet, which the gate figure draws, and gate.json into the candidate's run directory."""
+    write_atomically(folder / "gate.parquet", lambda partial: result.endpoints.to_parquet(partial, index=False))
+    write_json(folder / "gate.json", json.loads(as_json(result)))
 
 
 def calls_per_latent(run: RunTables) -> float:
@@ -65,7 +91,7 @@ def calls_per_latent(run: RunTables) -> float:
     return calls / max(1, int(run.latents["sampled"].sum()))
 
 
-def _matched(base: RunTables, new: RunTables) -> tuple[RunTables, RunTables]:
+def matched(base: RunTables, new: RunTables) -> tuple[RunTables, RunTables]:
     """Keep the dictionaries that both runs have, under the candidate's names."""
     sides = [list(run.dictionaries["dictionary"]) for run in (base, new)]
     common = [name for name in sides[0] if name in sides[1]]

@@ -71,15 +71,19 @@ def read_explanations(run: Run) -> Iterator[Explanation]:
         yield Explanation(latent=latent, text=row["text"] if row["status"] == "ok" else None, **rest)
 
 
-def with_status(run: Run) -> pd.DataFrame:
-    """Return the latents table with the sampled ones' statuses brought up to date."""
+def with_status(run: Run, asked: frozenset[LatentId] | None = None) -> pd.DataFrame:
+    """Return the latents table with the sampled ones' statuses brought up to date; those not asked stay `sampled`."""
     latents, told = run.read("latents"), run.read("explanations")
     judged = run.read("judgements", [*tables.KEY, "control"])
-    sampled = latents["sampled"].to_numpy(bool)
+    sampled = latents["sampled"].to_numpy(bool).copy()
     place = pd.MultiIndex.from_frame(latents[tables.KEY])
     explained = place.isin(pd.MultiIndex.from_frame(told.loc[told["status"] == "ok", tables.KEY]))
     scored = place.isin(pd.MultiIndex.from_frame(judged.loc[judged["control"] == "none", tables.KEY]))
     status = latents["status"].to_numpy(object)
+    if asked is not None:
+        keys = pd.MultiIndex.from_tuples([(one.dictionary, one.site, one.index) for one in asked], names=tables.KEY)
+        status[sampled] = "sampled"
+        sampled &= place.isin(keys)
     status[sampled] = np.where(explained, np.where(scored, "scored", "explained"), "explanation_failed")[sampled]
     return latents.assign(status=status)
 

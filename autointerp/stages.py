@@ -196,7 +196,7 @@ def _promoted(
 
 def explain(experiment: Experiment) -> Counts:
     """Have every sampled latent explained; a failure is a row with its reason."""
-    study, run = experiment.study, experiment.run
+    study, run, asked = experiment.study, experiment.run, experiment.asked
     explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
     with (
         experiment.asking("explainer", "explain") as (llm, tally),
@@ -204,7 +204,8 @@ def explain(experiment: Experiment) -> Counts:
         run.writing("explanations", tables.EXPLANATIONS) as explanations,
         run.writing("questions", tables.QUESTIONS) as questions,
     ):
-        wanted = (latent for latent in run_rows.read_examples(run) if latent.latent.dictionary != planted.DICTIONARY)
+        sampled = (one for one in run_rows.read_examples(run) if one.latent.dictionary != planted.DICTIONARY)
+        wanted = (one for one in sampled if asked is None or one.latent in asked)
         for told in ask.explanations(
             explainer, llm, wanted, config=study.ask, seed=study.seed, tally=tally, advance=bar.advance
         ):
@@ -220,7 +221,7 @@ def judge(experiment: Experiment) -> Counts:
     study, run = experiment.study, experiment.run
     scorers = {member.use: member.module.build(member.settings, experiment.prompts) for member in study.scorers}
     known = itertools.chain(run_rows.read_explanations(run), map(planted.explanation, run_rows.planted_latents(run)))
-    plan = controls.plan(known, study.controls, study.seed)
+    plan = controls.plan(known, study.controls, study.seed, experiment.batches)
     asked = run.read("questions")
     baseline: list[Judgement] = []
 
@@ -267,7 +268,7 @@ def _by_back_end(scorers: Mapping[str, Scorer]) -> Iterator[tuple[config.LLMMemb
 def estimate(experiment: Experiment) -> Counts:
     """Turn judgements into estimates and comparisons; say of each latent how far it came."""
     study, run = experiment.study, experiment.run
-    latents = run_rows.with_status(run)
+    latents = run_rows.with_status(run, experiment.asked)
     judgements, dictionaries = run.read("judgements"), run.read("dictionaries")
     kept, by_document = (run.read(name) if run.has(name) else None for name in RECONSTRUCTED)
     found = statistics.summarise(judgements, latents, dictionaries, kept, study.statistics, by_document)

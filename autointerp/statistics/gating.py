@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -56,13 +57,18 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateState:
-    """A gate under way; the next look needs `wanted` latents per dictionary, in look order (0 once decided)."""
+    """A gate under way; the next look needs `wanted` latents per dictionary, in look order (0 once decided).
+
+    `n_needed` is what the wished power takes, `n_planned` the last look: fewer where the baseline has no more. Then
+    nothing is called futile, and a gate that never crosses a bound ends INCONCLUSIVE.
+    """
 
     config: GateConfig
     design: GroupDesign
     base: pd.DataFrame
     candidate: pd.DataFrame
     n_planned: int
+    n_needed: int
     calls_per_latent: float
     look: int = 0
     rows: tuple[dict[str, object], ...] = ()
@@ -77,12 +83,28 @@ class GateState:
         return int(np.ceil(self.design.fractions[self.look] * self.n_planned))
 
     @property
+    def undecided(self) -> tuple[str, ...]:
+        """Dictionaries of which some endpoint has not passed: only they need more latents."""
+        if self.decision is not None:
+            return ()
+        names = [str(name) for name in pd.unique(self.base["dictionary"])]
+        return tuple(
+            name for name in names
+            if any(self.decisions.get((name, endpoint)) != "PASS" for endpoint in self.config.endpoints)
+        )  # fmt: skip
+
+    @property
+    def n_asked(self) -> Mapping[str, int]:
+        """Latents of each dictionary that have been handed over."""
+        n = self.candidate.groupby("dictionary", observed=True)["latent"].nunique()
+        return {str(name): int(n.get(name, 0)) for name in pd.unique(self.base["dictionary"])}
+
+    @property
     def calls_saved(self) -> int:
         """Calls that stopping early has saved, over all dictionaries; 0 while undecided."""
         if self.decision is None:
             return 0
-        judged = int(np.ceil(self.design.fractions[self.look] * self.n_planned))
-        return round((self.n_planned - judged) * self.calls_per_latent * self.base["dictionary"].nunique())
+        return round(sum(max(0, self.n_planned - n) for n in self.n_asked.values()) * self.calls_per_latent)
 
     def result(self, reasons: Sequence[str] = ()) -> GateResult:
         """Return the decision so far; INCONCLUSIVE while none has been reached."""
@@ -117,17 +139,14 @@ def gate_start(
         config.looks, alpha=config.alpha, power=config.power,
         efficacy=hsd(config.alpha, config.efficacy_gamma), futility=hsd(1 - config.power, config.futility_gamma),
     )  # fmt: skip
-    wanted = n_planned or _planned(base, config, design, rho)
-    if n_available is not None:
-        wanted = max(1, min(wanted, n_available))
+    needed = n_planned or _planned(base, config, design, rho)
+    planned = needed if n_available is None else max(1, min(needed, n_available))
+    if planned < needed:
+        design = replace(design, lower=(*([-LARGEST_Z] * (len(design.lower) - 1)), design.lower[-1]))
     return GateState(
-        config=config,
-        design=design,
-        base=base,
-        candidate=base.iloc[:0],
-        n_planned=wanted,
+        config=config, design=design, base=base, candidate=base.iloc[:0], n_planned=planned, n_needed=needed,
         calls_per_latent=calls_per_latent,
-    )
+    )  # fmt: skip
 
 
 def _planned(base: pd.DataFrame, config: GateConfig, design: GroupDesign, rho: float) -> int:
@@ -142,12 +161,13 @@ def _planned(base: pd.DataFrame, config: GateConfig, design: GroupDesign, rho: f
     return max(config.looks * 2, int(np.ceil(n * design.inflation)))
 
 
-def gate_step(state: GateState, new_scores: pd.DataFrame) -> GateState:
+def gate_step(state: GateState, new_scores: pd.DataFrame, *, complete: bool = False) -> GateState:
     """Take the candidate's newly scored latents and look once more, if there are enough of them.
 
     Args:
         state: from `gate_start` or an earlier step.
         new_scores: `latent_scores` (control none) of candidate latents that earlier steps have not had.
+        complete: all that this look wanted were asked, though some may have no score: look now.
 
     Returns:
         The next state: decided (`decision`), or asking for `wanted` latents per dictionary.
@@ -161,16 +181,16 @@ def gate_step(state: GateState, new_scores: pd.DataFrame) -> GateState:
     if candidate.duplicated(["dictionary", "latent", "scorer", "control"]).any():
         raise TableError("gate: a candidate latent was handed over twice; hand only new ones to each step")
     state = replace(state, candidate=candidate)
-    return _look(state) if _n_ready(state) >= state.wanted else state
+    return _look(state) if complete or _n_ready(state) >= state.wanted else state
 
 
 def _n_ready(state: GateState) -> int:
-    """Count the candidate latents of the dictionary and endpoint that has fewest."""
-    counts = [
-        int((usable(state.candidate)["dictionary"].eq(name) & usable(state.candidate)["scorer"].eq(endpoint)).sum())
-        for name in pd.unique(state.base["dictionary"]) for endpoint in state.config.endpoints
-    ]  # fmt: skip
-    return min(counts, default=0)
+    """Count the candidate latents of the undecided dictionary and endpoint that has fewest, answered or not."""
+    counts = state.candidate.groupby(["dictionary", "scorer"], observed=True).size()
+    return min(
+        (int(counts.get((name, endpoint), 0)) for name in state.undecided for endpoint in state.config.endpoints),
+        default=0,
+    )
 
 
 def _look(state: GateState) -> GateState:
@@ -211,7 +231,7 @@ def _endpoint(state: GateState, name: str, endpoint: str) -> dict[str, object]:
     decision: Decision = "PASS" if z >= upper else "INCONCLUSIVE"
     last = k + 1 >= len(state.design.fractions)
     if decision != "PASS" and (z <= lower or last):
-        decision = "FAIL_futility"
+        decision = "INCONCLUSIVE" if state.n_planned < state.n_needed else "FAIL_futility"
     if decision != "PASS" and (difference.value + state.config.margin) / difference.se < -upper:
         decision = "FAIL_inferior"
     reach = float(stats.t.isf(stats.norm.sf(upper), difference.df)) * difference.se
@@ -235,13 +255,13 @@ def _arm(side: pd.DataFrame, name: str, endpoint: str) -> pd.DataFrame:
     return rows
 
 
-def explain(decision: Decision, endpoint: str, difference: Difference, margin: float) -> str:
+def explain(decision: Decision, endpoint: str, difference: Difference, margin: float, *, last: bool = True) -> str:
     """Say in words what a decision about one score means."""
     words: dict[Decision, str] = {
         "PASS": "not worse by the margin",
         "FAIL_inferior": "worse than the margin allows",
         "FAIL_futility": "not shown to be within the margin, and more latents would hardly show it",
-        "INCONCLUSIVE": "the data cannot tell yet",
+        "INCONCLUSIVE": "the data cannot tell: judge more latents" if last else "undecided so far",
         "INVALID": "not to be read",
     }
     return f"{endpoint} {difference.value:+.3f} (margin -{margin:g}): {words[decision]}"
@@ -305,9 +325,9 @@ def gate(
 ) -> GateResult:
     """Test two finished sets of scores for non-inferiority of the candidate, endpoint by endpoint.
 
-    With `looks = 1` all latents are tested at once: PASS where the one-sided interval excludes a loss of the margin,
-    FAIL where it excludes anything better than that loss, INCONCLUSIVE between. With more looks, latents are taken in
-    look order and the gate stops as it would have done.
+    Latents are taken in look order, and the gate stops as it would have done had it asked for them. With `looks = 1`
+    all are tested at once, which is more powerful where nobody looked before: PASS where the one-sided interval
+    excludes a loss of the margin, FAIL where it excludes anything better than that loss, INCONCLUSIVE between.
 
     Args:
         base: baseline's `latent_scores` (control none).
@@ -319,15 +339,38 @@ def gate(
     config = GateConfig() if config is None else config
     if config.looks == 1:
         return _fixed(base, candidate, config, calls_per_latent)
-    ready = usable(candidate).groupby(["dictionary", "scorer"], observed=True).size()
-    fewest = int(ready.min()) if len(ready) else 0
-    state = gate_start(
-        base, config=config, n_planned=n_planned or max(fewest, config.looks), calls_per_latent=calls_per_latent
-    )
-    state = gate_step(state, candidate)
-    while state.decision is None and fewest >= state.wanted:
+    fewest = min(
+        len(_arm(side, str(name), endpoint))
+        for side in (base, candidate) for name in pd.unique(base["dictionary"]) for endpoint in config.endpoints
+    )  # fmt: skip
+    start = partial(gate_start, base, config=config, calls_per_latent=calls_per_latent)
+    state = start(n_planned=n_planned, rho=_rho(base, candidate), n_available=fewest)
+    if n_planned is None and state.n_needed < fewest:  # all that is there is used
+        state = start(n_planned=fewest)
+    state = gate_step(state, candidate, complete=True)
+    while state.decision is None:
         state = _look(state)
-    return state.result()
+    return state.result(shortage(state))
+
+
+def shortage(state: GateState) -> tuple[str, ...]:
+    """Say that the baseline has fewer latents than the wished power takes, where it has."""
+    if state.n_planned >= state.n_needed:
+        return ()
+    return (
+        f"a power of {state.config.power:g} at margin {state.config.margin:g} takes {state.n_needed:,} latents per "
+        f"dictionary; there are {state.n_planned:,}",
+    )
+
+
+def _rho(base: pd.DataFrame, candidate: pd.DataFrame) -> float:
+    """Correlation of scores at the two checkpoints, the least over dictionaries and scorers; 0 where unpaired."""
+    found = []
+    for key, mine in base.groupby(["dictionary", "scorer"], sort=False, observed=True):
+        theirs = candidate[(candidate["dictionary"] == key[0]) & (candidate["scorer"] == key[1])]  # type: ignore[index]
+        if not theirs.empty and not usable(mine).empty and not usable(theirs).empty:
+            found.append(difference_of(usable(mine), usable(theirs))[2])
+    return min(max(0.0, min(found, default=0.0)), 0.999)
 
 
 def _fixed(base: pd.DataFrame, candidate: pd.DataFrame, config: GateConfig, calls_per_latent: float) -> GateResult:

@@ -4,6 +4,9 @@ PASS 0: no endpoint is worse by the margin, limits and controls hold. FAIL 1: on
 cannot tell; judge more latents. INVALID 3: a control failed, so no score may be read. (2 is also the code of a wrong
 command line or unreadable run, with one line on stderr.)
 
+The decision is also kept in CANDIDATE/gate.json, and each look in gate.parquet (drawn by `autointerp figures`). To
+spend calls only while undecided, let the candidate be scored by `autointerp score ... --gate BASELINE`.
+
 In a workflow: autointerp gate results/candidate --baseline results/reference/base --junit gate.xml
 --summary "$GITHUB_STEP_SUMMARY"
 """
@@ -21,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", type=float, default=0.05, help="chance of passing one that is worse by the margin (.05)"
     )
-    parser.add_argument("--looks", type=int, default=1, help="replay as a sequential gate with this many looks (1)")
+    parser.add_argument(
+        "--looks", type=int, default=5, help="looks of the group-sequential test (5); 1 tests all latents at once"
+    )
     parser.add_argument("--endpoints", help="scorers that must all pass, comma-separated (detection,fuzzing as scored)")
     parser.add_argument("--max-missing", type=float, default=0.02, help="largest share of unanswered judgements (.02)")
     parser.add_argument("--max-dead", type=float, default=0.02, help="largest rise of the share of dead latents (.02)")
@@ -58,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     summary = args.summary or (
         Path(os.environ["GITHUB_STEP_SUMMARY"]) if os.environ.get("GITHUB_STEP_SUMMARY") else None
     )
+    gate.keep(result, args.candidate)
     gate.write_outputs(result, junit=args.junit, summary=summary, report=args.report)
     print(gate.as_json(result) if args.json else gate.as_text(result))
     return result.exit_code

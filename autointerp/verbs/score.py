@@ -8,11 +8,18 @@
 The run directory holds every table, the study that replays it, and report.html. The same command after an
 interruption goes on where it stopped and repeats no finished LLM call.
 
-exit codes: 0 done, 2 something to mend, 3 a control failed (the comparison is INVALID), 4 stopped part-way.
+    autointerp score study.yaml --gate results/base    a checkpoint against an earlier run of the same protocol: asks
+        for the baseline's latents in looks, stops once the verdict is clear, and says how many calls that saved
+
+exit codes: 0 done, 2 something to mend, 3 a control failed (the comparison is INVALID), 4 stopped part-way; with --gate
+those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or something to mend), 3 INVALID.
 """
 
 import argparse
+import json
+from pathlib import Path
 
+from autointerp.errors import StudyError
 from autointerp.verbs import _study, _summary
 
 INVALID = 3
@@ -31,11 +38,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="collect, then print the calls, tokens and money that the LLMs would take",
     )
+    group.add_argument("--gate", type=Path, metavar="RUN", help="ask only as far as non-inferiority to RUN needs")
+    group.add_argument("--margin", type=float, default=0.02, help="with --gate: loss that counts as not worse (.02)")
+    group.add_argument("--looks", type=int, default=5, help="with --gate: times at which it may stop (5)")
+    group.add_argument("--allow", action="store_true", help="with --gate: although the protocols differ; says in what")
     group.add_argument("--json", action="store_true", help="print summary.json instead of tables")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the study, print what came out."""
+    if args.gate is not None:
+        return _gated(args)
     study = _study.study_of(args)
     path = _study.out_of(args, study)
 
@@ -53,3 +66,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         _summary.show(finished)
     return INVALID if summary["controls"]["verdict"] == "INVALID" else 0
+
+
+def _gated(args: argparse.Namespace) -> int:
+    """Run the study as far as the gate needs, print the decision."""
+    if args.dry_run or args.no_cache:
+        raise StudyError("--gate asks in looks and keeps replies between them: leave out --dry-run and --no-cache")
+    args.overrides.append(f"sampling.same_as={json.dumps(str(args.gate))}")
+    study = _study.study_of(args)
+    path = _study.out_of(args, study)
+    if path.resolve() == args.gate.resolve():
+        raise StudyError(f"--gate {args.gate} is the run directory itself; give the candidate another --out")
+
+    from autointerp import gate, gated
+
+    settings = gated.settings_of(args.gate, args.margin, args.looks)
+    run, result = gated.score(study, path, args.gate, settings=settings, update=args.update, allow=args.allow)
+    print(gate.as_json(result) if args.json else gate.as_text(result))
+    if not args.json:
+        print(f"\nrun directory  {run.path}")
+    return result.exit_code

@@ -25,6 +25,8 @@ def data(run: ReportRun) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing or table.empty:
         return pd.DataFrame()
+    if "design" in table.columns:  # limits on dead latents and cross-entropy have no looks
+        table = table[table["design"] != "limit"]
     several = "dictionary" in table.columns and table["dictionary"].nunique() > 1
     names = table["dictionary"] + ", " + table["endpoint"] if several else table["endpoint"]
     return table[COLUMNS].assign(panel=names).sort_values(["panel", "look"], kind="stable").reset_index(drop=True)
