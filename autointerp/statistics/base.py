@@ -1,17 +1,26 @@
 """The settings of the statistics, and the numbers they hand on. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Population = Literal["eligible", "standardised", "iti", "freq"]
 POPULATIONS: tuple[Population, ...] = ("eligible", "standardised", "iti", "freq")
 Verdict = Literal[
     "better", "worse", "equivalent", "better_but_negligible", "worse_but_negligible", "inconclusive", "invalid"
 ]
-# What a judge that knows nothing scores in balanced accuracy, and what a latent that cannot be judged counts as.
+# What a judge that knows nothing scores in balanced accuracy, and what a latent that cannot be judged counts as; a
+# scorer that picks one of n contexts has 1 / n (the `chance` column of the scores).
 CHANCE = 0.5
+
+
+def chance_of(scores: "pd.DataFrame") -> float:
+    """Return what a judge that knows nothing would score by the scorer of these scores."""
+    return float(scores["chance"].iloc[0]) if "chance" in scores and len(scores) else CHANCE
 
 
 class Limits(BaseModel):

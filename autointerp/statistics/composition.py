@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from autointerp.statistics.base import CHANCE
+from autointerp.statistics.base import chance_of
 from autointerp.statistics.intervals import Floats
 
 TRIVIAL_SHARE = 0.9
@@ -56,7 +56,7 @@ def kitagawa(a: pd.DataFrame, b: pd.DataFrame, weights_a: Floats, weights_b: Flo
         inside = np.array([weights[~trivial].sum(), weights[trivial].sum()])
         totals = np.array([weights[~trivial] @ values[~trivial], weights[trivial] @ values[trivial]])
         shares.append(np.r_[inside, 1 - inside.sum()])
-        means.append(np.r_[np.divide(totals, inside, out=np.full(2, np.nan), where=inside > 0), CHANCE])
+        means.append(np.r_[np.divide(totals, inside, out=np.full(2, np.nan), where=inside > 0), chance_of(arm)])
     first, second = (np.where(np.isnan(own), other, own) for own, other in (means, means[::-1]))
     return split(shares[0], np.nan_to_num(first), shares[1], np.nan_to_num(second))
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from autointerp.statistics.base import CHANCE, Limits
+from autointerp.statistics.base import CHANCE, Limits, chance_of
 from autointerp.statistics.intervals import mean
 
 # A control has failed, rather than being undecided, when chance lies outside its interval at this level.
@@ -95,7 +95,7 @@ def _planted_row(scorer: str, part: pd.DataFrame, least: float) -> dict[str, obj
     if kept.empty:
         return _row("planted", scorer, "all", "sensitivity + specificity - 1", 0.0, -1.0, 1.0, 1.0, 0, "failed",
                     f"{scorer}: no judgement of a planted latent was answered")  # fmt: skip
-    inner = mean(2 * kept["score"].to_numpy(float) - 1, bounded=False)
+    inner = mean(informedness(kept), bounded=False)
     low, high = inner.interval(0.9, -1.0, 1.0)
     status: Status = "passed" if inner.value >= least else "failed"
     reason = "" if status == "passed" else (
@@ -105,6 +105,12 @@ def _planted_row(scorer: str, part: pd.DataFrame, least: float) -> dict[str, obj
     return _row(
         "planted", scorer, "all", "sensitivity + specificity - 1", inner.value, low, high, 1.0, inner.n, status, reason
     )
+
+
+def informedness(scores: pd.DataFrame) -> np.ndarray:
+    """Put scores on the scale where guessing is 0 and perfection 1: 2 score - 1 for balanced accuracy."""
+    chance = chance_of(scores)
+    return (scores["score"].to_numpy(float) - chance) / (1 - chance)
 
 
 def _mean_row(control: str, scorer: str, name: str, arm: pd.DataFrame) -> dict[str, object]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.statistics.base import CHANCE, POPULATIONS, Estimate, Population
+from autointerp.statistics.base import POPULATIONS, Estimate, Population, chance_of
 from autointerp.statistics.clusters import document_variance
 from autointerp.statistics.composition import is_trivial
 from autointerp.statistics.effects import between_latents
@@ -174,7 +174,7 @@ def _facts(arm: pd.DataFrame) -> dict[str, object]:
     items, unanswered = int(arm["n_items"].sum()), int(arm["n_unanswered"].sum())
     return {
         **{name: first[name] for name in ("dictionary", "architecture", "site", "scorer")},
-        "n_unanswered": unanswered, "missing_share": unanswered / items if items else 0.0, "chance": CHANCE,
+        "n_unanswered": unanswered, "missing_share": unanswered / items if items else 0.0, "chance": chance_of(arm),
         **{name: int(first[name]) for name in ("n_total", "n_alive", "n_eligible", "n_sampled")},
         "n_explained": int(arm["explained"].sum()), "n_scored": int(arm["score"].notna().sum()),
     }  # fmt: skip

@@ -311,7 +311,8 @@ def with_lost(base: pd.DataFrame, candidate: pd.DataFrame, latents: pd.DataFrame
     ]
     lost = base.merge(gone, on=["dictionary", "latent"])
     lost = lost[~pd.MultiIndex.from_frame(lost[key]).isin(pd.MultiIndex.from_frame(candidate[key]))]
-    lost = lost.assign(score=CHANCE, score_low=CHANCE, score_high=CHANCE, noise_variance=0.0, n_items=0, n_unanswered=0)
+    chance = lost.get("chance", CHANCE)
+    lost = lost.assign(score=chance, score_low=chance, score_high=chance, noise_variance=0.0, n_items=0, n_unanswered=0)
     return pd.concat([candidate, lost[candidate.columns.intersection(lost.columns)]], ignore_index=True)
 
 

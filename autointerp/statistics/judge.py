@@ -6,6 +6,7 @@ from scipy import stats
 
 from autointerp.errors import TableError
 from autointerp.statistics.base import Estimate
+from autointerp.statistics.controls import informedness
 from autointerp.statistics.intervals import mean
 from autointerp.statistics.populations import usable
 
@@ -30,9 +31,9 @@ def judge_correct(scores: pd.DataFrame, planted: pd.DataFrame, *, level: float =
     rows, known = usable(scores), usable(planted)
     if rows.empty or known.empty:
         raise TableError("judge_correct: needs scores of latents and of planted latents; one of them is empty")
-    informed = 2 * rows["score"].to_numpy(float) - 1
+    informed = informedness(rows)
     observed = mean(informed, 1 / rows["inclusion_probability"].to_numpy(float), bounded=False)
-    accuracy = mean(2 * known["score"].to_numpy(float) - 1, bounded=False)
+    accuracy = mean(informedness(known), bounded=False)
     if accuracy.value <= 0:
         raise TableError(f"judge_correct: accuracy on planted latents is {accuracy.value:.3f}; nothing to correct by")
     value = observed.value / accuracy.value

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.statistics.base import CHANCE, Population
+from autointerp.statistics.base import Population, chance_of
 from autointerp.statistics.intervals import Floats, Mean, mean
 
 
@@ -62,7 +62,7 @@ def population_mean(
 
     * `eligible`: latents with enough activating contexts to be judged; what most papers report.
     * `standardised`: as if the dictionary had the pooled firing rates of all compared ones (`bins`).
-    * `iti` (intent to interpret): every latent of the dictionary; one that cannot be judged counts as chance, .5.
+    * `iti` (intent to interpret): every latent of the dictionary; one that cannot be judged counts as chance.
     * `freq`: weighted by firing rate: how interpretable is what fires, rather than what exists.
 
     Raises:
@@ -79,7 +79,7 @@ def population_mean(
         return mean(values, design * rate, level=level)
     if population == "iti":
         inner = mean(values, design, level=level)
-        return _scaled(inner, judged_share(rows))
+        return _scaled(inner, judged_share(rows), chance_of(rows))
     if bins is None:
         raise ValueError(
             "population 'standardised' needs bins; make them with frequency_bins over all compared dictionaries"
@@ -104,9 +104,9 @@ def judged_share(scores: pd.DataFrame) -> float:
     return min(1.0, float(first["n_eligible"]) / float(first["n_total"]))
 
 
-def _scaled(inner: Mean, share: float) -> Mean:
+def _scaled(inner: Mean, share: float, chance: float) -> Mean:
     """Mix the judged latents with a known share of latents that count as chance."""
-    value = share * inner.value + (1 - share) * CHANCE
+    value = share * inner.value + (1 - share) * chance
     return Mean(value=value, se=share * inner.se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd)
 
 

@@ -12,7 +12,6 @@ from autointerp.statistics.base import CHANCE
 POSITIVE = KINDS.index("positive")
 # Which negatives a score rests on, unless told: the first of these that a scorer was given.
 PREFERENCE = ("random", "mismarked", "hard")
-FAILED_SCORE = {"chance": CHANCE, "worst": 0.0}
 CARRIED = [
     "architecture",
     "firing_rate_token",
@@ -48,7 +47,8 @@ def latent_scores(
         scorer: one scorer, or None for all.
         control: one control, or None for all.
         negatives: scorer -> kind of negative its score rests on; else the first of random, mismarked, hard it has.
-        failed: what a sampled latent without a readable explanation scores: `chance` .5, `worst` 0, `drop` no row.
+        failed: what a sampled latent without a readable explanation scores: `chance` (.5; 1 / n where one of n contexts
+            is picked), `worst` 0, `drop` no row.
 
     Returns:
         One row per (dictionary, site, latent, scorer, control): `score`, `recall`, `specificity`, `score_hard`,
@@ -97,8 +97,18 @@ def scores_of(
     frame["n_negative"] = np.where(negative >= 0, rates["answered"][units, negative], 0)
     frame["n_items"] = np.bincount(answers.unit, minlength=len(frame))
     frame["n_unanswered"] = np.bincount(answers.unit[~answers.answered], minlength=len(frame))
-    frame["explained"] = True
+    frame["explained"], frame["chance"] = True, _chances(answers)
     return _with_latents(_with_failed(frame, latents, failed), latents)
+
+
+def _chances(answers: Answers) -> np.ndarray:
+    """Return what guessing scores, by unit: .5, or 1 / n where a scorer shows n contexts and one is to be picked."""
+    scorer = answers.units["scorer"].to_numpy()
+    out = np.full(len(scorer), CHANCE)
+    for name in CHOOSING & set(scorer):
+        rows = (scorer == name)[answers.unit]
+        out[scorer == name] = (answers.kind[rows] == POSITIVE).mean()
+    return out
 
 
 def primary_kinds(answers: Answers, negatives: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -201,13 +211,15 @@ def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.
     scorers: Sequence[str] = list(pd.unique(frame.loc[frame["control"] == "none", "scorer"]))
     if failed == "drop" or lost.empty or not scorers:
         return frame
-    score = FAILED_SCORE[failed]
+    chances = frame.groupby("scorer", observed=True)["chance"].first()
     rows = pd.concat([lost[LATENT].assign(scorer=scorer, control="none") for scorer in scorers], ignore_index=True)
     known = pd.MultiIndex.from_frame(frame[UNIT])
     rows = rows[~pd.MultiIndex.from_frame(rows[UNIT]).isin(known)]
+    chance = rows["scorer"].map(chances)
+    score = chance if failed == "chance" else 0.0
     rows = rows.assign(
-        score=score, score_low=score, score_high=score, recall=score, specificity=score, noise_variance=0.0,
-        n_positive=0, n_negative=0, n_items=0, n_unanswered=0, explained=False, negatives="",
+        chance=chance, score=score, score_low=score, score_high=score, recall=score, specificity=score,
+        noise_variance=0.0, n_positive=0, n_negative=0, n_items=0, n_unanswered=0, explained=False, negatives="",
     )  # fmt: skip
     return pd.concat([frame, rows], ignore_index=True)
 

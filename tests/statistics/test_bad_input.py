@@ -186,3 +186,25 @@ def test_a_gate_of_one_look_and_of_five_agree_on_clear_cases() -> None:
         base, new = gate_frames(shift)
         for looks in (1, 5):
             assert gate(base, new, config=GateConfig(looks=looks, endpoints=("detection",))).decision == decision
+
+
+def test_an_intruder_that_cannot_be_judged_counts_as_one_in_five() -> None:
+    """Guessing one of five contexts is right in .2: a failed latent scores .2, and so does what ITI cannot judge."""
+    arm = Arm(name="a", n_total=100, n_eligible=40, n_sampled=10)
+    run = simulate([arm], seed=31, scorers=("detection",))
+    own = run.judgements[run.judgements["control"] == "none"].sort_values(["latent", "position"], kind="stable")
+    place = own.groupby("latent").cumcount() % 5
+    question = own.groupby("latent").cumcount() // 5
+    table = own.assign(
+        scorer="intruder", kind=np.where(place == 0, "positive", "random"), truth=place == 0, stratum=0,
+        stratum_share=1.0, answer=np.where(place == 0, "yes", "no"),
+        question_id=[f"{latent}-{q}" for latent, q in zip(own["latent"], question, strict=True)],
+    )  # fmt: skip
+    gone = run.latents[run.latents["sampled"]].iloc[0]["latent"]
+    latents = run.latents.copy()
+    latents.loc[latents["latent"] == gone, "status"] = "explanation_failed"
+    scores = latent_scores(table[table["latent"] != gone], latents)
+    assert scores.set_index("latent")["score"].to_dict()[gone] == pytest.approx(0.2)
+    judged = scores[scores["latent"] != gone]
+    assert (judged["score"] == 1).all()
+    assert estimate(judged, population="iti").value == pytest.approx(0.4 * 1 + 0.6 * 0.2)
