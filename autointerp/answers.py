@@ -10,14 +10,16 @@ from autointerp.records import Reply, TokenLogprob
 YES = frozenset({"1", "yes", "true"})
 NO = frozenset({"0", "no", "false"})
 # What may stand around an answer in the token that holds it: tokenizers glue brackets, commas and spaces to it.
-AROUND = " \t\r\n\"'`[](){},:;.*-Ġ▁"
+AROUND = " \t\r\n\"'`[](){},:;.*-ĠĊ▁"
 WORD = re.compile(r"(?<![A-Za-z0-9_.])(?:1|0|yes|no|true|false)(?![A-Za-z0-9_]|\.\d)", re.IGNORECASE)
 LIST = re.compile(r"\[[^\[\]]*\]")
 # A run such as "10110", as some models write a list.
 DIGITS = re.compile(r"[01]+")
-THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-OPENED = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
-CLOSED = re.compile(r"</(think|thinking|reasoning)>", re.IGNORECASE)
+# Marks of thoughts: <think> and its kin in any case, Mistral's [THINK] in capitals only (plays have [thinking]).
+_NAMES = "think|thinking|thought|reasoning"
+THOUGHT = re.compile(rf"(?is:<({_NAMES})>.*?</\1>)|(?s:\[THINK\].*?\[/THINK\])")
+OPENED = re.compile(rf"(?i:<(?:{_NAMES})>)|\[THINK\]")
+CLOSED = re.compile(rf"(?i:</(?:{_NAMES})>)|\[/THINK\]")
 
 
 def yes_no_schema(n: int) -> str:

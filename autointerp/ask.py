@@ -24,8 +24,8 @@ from typing import Literal
 from autointerp.attempts import AskConfig as AskConfig
 from autointerp.attempts import Pending, Read, T, put
 from autointerp.explainers.base import Explainer, UnreadableError
+from autointerp.llm._cached import Cached
 from autointerp.llm._limited import Limited
-from autointerp.llm._store import Cached, Store
 from autointerp.llm.base import LLM, Price
 from autointerp.records import (
     Explanation,
@@ -37,6 +37,7 @@ from autointerp.records import (
     Reply,
     Request,
 )  # fmt: skip
+from autointerp.responses import Store
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import digest, generator
 from autointerp.spending import FREE, Meter, Tally

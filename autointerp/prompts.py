@@ -112,8 +112,8 @@ class Prompts:
             rest = self._environment.get_template(f"{name}.jinja").render(**values, **roles)
         except jinja2.TemplateNotFound as error:
             raise TemplateError(f"prompts: no template {error}; there are: {', '.join(self.names())}") from error
-        except (jinja2.TemplateError, jinja2.exceptions.SecurityError) as error:
-            raise TemplateError(f"prompts: template {name}.jinja: {error}") from error
+        except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
+            raise TemplateError(f"prompts: template {name}.jinja: {' '.join(str(error).split())}") from error
         if rest.strip():
             raise TemplateError(
                 f"prompts: template {name}.jinja has text outside its role blocks: {rest.strip()[:60]!r}"

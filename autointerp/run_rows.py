@@ -88,10 +88,16 @@ def with_status(run: Run, asked: frozenset[LatentId] | None = None) -> pd.DataFr
     return latents.assign(status=status)
 
 
+def sampled_latents(run: Run) -> list[LatentId]:
+    """Return the latents that are explained."""
+    latents = run.read("latents", [*tables.KEY, "architecture", "sampled"])
+    wanted = latents.loc[latents["sampled"] & (latents["architecture"] != "planted"), tables.KEY]
+    return [LatentId(*row) for row in wanted.itertuples(index=False)]
+
+
 def count_latents(run: Run) -> int:
     """Count the latents that are explained."""
-    sampled = run.read("latents", ["architecture", "sampled"])
-    return int((sampled["sampled"] & (sampled["architecture"] != "planted")).sum())
+    return len(sampled_latents(run))
 
 
 def nested(counts: pd.Series) -> Counts:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autointerp import ask, config, controls, run_rows, statistics, tables
+from autointerp import ask, config, controls, dry_run, run_rows, statistics, tables
 from autointerp.console import Bar, track
 from autointerp.corpus import bos_id
 from autointerp.dictionaries.spec import Dictionary
@@ -233,7 +233,7 @@ def judge(experiment: Experiment) -> Counts:
             yield from made
 
     with (
-        Bar("judge", total=None, unit="questions") as bar,
+        Bar("judge", total=dry_run.n_questions(experiment, plan, scorers), unit="questions") as bar,
         run.writing("judgements", tables.JUDGEMENTS) as judgements,
         run.writing("questions", tables.QUESTIONS) as rows,
     ):

@@ -62,6 +62,34 @@ def test_broken_logprobs_give_none_not_numbers() -> None:
     assert answers.probabilities((TokenLogprob("1", 3.0),), 1) == [None]
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("<think>a <think>b [1]</think> c [1]</think>[0]", "[0]"), ("[0]<think>no: [1", "[0]"),
+        ("<THINK>\n[1]\n</THINK>\n[0]", "[0]"), ("[THINK][1][/THINK][0]", "[0]"), ("[THINK][1]", ""),
+        ("<thought>[1]</thought>[0]", "[0]"), ("<think></think>", ""), ("<think>[1]</think>", ""),
+        ("[1]</think>[0]", "[0]"), ("he says [thinking] and [think]", "he says [thinking] and [think]"),
+        ("<think>[1]</think><think>[1]</think>[0]", "[0]"), ("a < b > c [0]", "a < b > c [0]"),
+    ],
+)  # fmt: skip
+def test_thoughts_are_cut_however_they_are_marked(said: str, left: str) -> None:
+    assert answers.without_thoughts(said) == left
+
+
+@pytest.mark.parametrize(
+    "word", ["1", " 1", "\n1", "Ġ1", "▁1", "1,", "[1", " [1", "1]", '"1"', "Yes", " yes", "TRUE", "Ċ1"]
+)
+def test_every_way_a_token_holds_an_answer_is_summed(word: str) -> None:
+    # .5 on this way, .1 on another yes, .2 on no: .6 / .8.
+    other = "true" if word != "true" else "1"
+    top = ((word, math.log(0.5)), (other, math.log(0.1)), ("0", math.log(0.2)), ("maybe", math.log(0.2)))
+    assert answers.probabilities((TokenLogprob(word, math.log(0.5), top),), 1) == [pytest.approx(0.75)]
+
+
+def test_an_answer_split_over_tokens_has_no_probability_rather_than_a_wrong_one() -> None:
+    assert answers.probabilities((TokenLogprob("Y", -0.1), TokenLogprob("es", -0.1)), 1) == [None]
+
+
 def test_what_is_thought_is_neither_read_nor_counted() -> None:
     said = "<think>1, 1, 1</think>[0]"
     tokens = tuple(

@@ -123,10 +123,21 @@ def served(listing: Json, wanted: str, url: str) -> ServedModel:
     is_vllm = entry.get("owned_by") == "vllm"
     return ServedModel(
         name=wanted or names[0],
-        root=str(entry.get("root") or ""),
+        root=_identity(entry),
         context_length=length if isinstance(length, int) else None,
         tokenize=f"{url.removesuffix('/v1')}/tokenize" if is_vllm else "",
     )
+
+
+def _identity(entry: Json) -> str:
+    """What a server tells of the weights behind a name: vLLM and SGLang their path, llama.cpp sizes of the model."""
+    meta = entry.get("meta")
+    sizes = (
+        {name: meta[name] for name in ("n_params", "size", "n_vocab", "n_embd") if name in meta}
+        if isinstance(meta, dict)
+        else {}
+    )
+    return str(entry.get("root") or "") + (json.dumps(sizes, sort_keys=True) if sizes else "")
 
 
 def probe(structured: str) -> Request:

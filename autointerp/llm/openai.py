@@ -5,6 +5,10 @@
 The key comes from the environment variable named by `api_key_env`, never from a file. What the server can do is found
 out once, by test prompts: whether it obeys a JSON schema (a 200 alone proves nothing), whether it gives
 log-probabilities; parameters it refuses by name are left out from then on. All of it is recorded in the manifest.
+
+Stored replies belong to the server's host, the model's name, what the server tells of its weights (vLLM: their path,
+llama.cpp: their size) and `revision`. Other weights under the same name and path cannot be told from here: set
+`revision` anew, and everything is asked anew.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
-"""Export a run for others: Neuronpedia upload batches, SAEBench results, a Hugging Face dataset folder.
+"""Export a run for others: Neuronpedia upload batches, SAEBench results, a Hugging Face dataset folder, LLM replies.
 
     autointerp export RUN --to reference --out results/reference/NAME    a small copy to commit, redraw and gate against
+    autointerp export RUN --to responses --out folder     prompts and replies of its LLMs, from the response store
     autointerp export RUN --to huggingface --out folder --set license=cc-by-4.0
 
 A form is one file in autointerp/report/exports/.
@@ -16,7 +17,7 @@ from autointerp.console import note, results
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("run", type=Path, help="run directory")
-    parser.add_argument("--to", required=True, help="neuronpedia, saebench, huggingface or reference")
+    parser.add_argument("--to", required=True, help="neuronpedia, saebench, huggingface, reference or responses")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the export")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")

@@ -182,7 +182,8 @@ class Server:
         body = json.loads(raw)
         prompt = json.dumps([body["messages"], body.get("seed")])
         attempt = self._asked[prompt]
-        self._asked[prompt] += self._keep_count
+        if self._keep_count:
+            self._asked[prompt] += 1
         self.n_calls += 1
         fault = self.faults.draw(prompt, attempt) if self.faults else ""
         answer = Answer.error(503, "down") if self.down else (self._refusal(body) or self._faulty(fault, body))

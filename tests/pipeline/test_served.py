@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
-from autointerp import config, pipeline
+from autointerp import config, dry_run, pipeline
 from autointerp.__main__ import main
 from autointerp.errors import LimitError, StudyError
+from autointerp.experiment import Experiment
 from autointerp.llm import openai
 from autointerp.store import Run
 from tests.helpers.server import Faults, Model, Server, chance
@@ -102,3 +104,30 @@ def test_a_dry_run_asks_nothing_and_reckons_money(
     assert server.n_calls == 0
     assert "judge" in said.out + said.err
     assert "$" in said.out + said.err
+
+
+def own_words(body: dict[str, Any]) -> str:
+    """As `chance`, but no two latents' explanations are the same."""
+    said = chance(body)
+    return said if said.startswith("[") else f"{said} {hash(body['messages'][-1]['content'])}"
+
+
+def test_a_dry_run_reckons_what_the_run_then_takes(
+    study_of: Any, world: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a third of the latents, with controls that only some carry: calls within 5 %, prompt tokens within 10 %."""
+    monkeypatch.setattr(dry_run, "SAMPLE", 4)
+    monkeypatch.setattr(server, "answer", own_words)
+    tokenizer = str(world / "subject")
+    llm = {"use": "openai", "base_url": server.url, "model": "scripted", "tokenizer": tokenizer, "structured": "plain"}
+    few = {"n_planted": 0, "n_shuffled": 2, "n_empty": 1, "duplicate_share": 0.0}
+    study = config.load(study_of(explainer="default", explainer_llm=llm, judge_llm=llm, controls=few))
+    run = pipeline.score(study, tmp_path / "run", until="select")
+    planned = list(dry_run.plan(Experiment(study=study, run=run)))
+    assert server.n_calls == 0
+    pipeline.score(study, tmp_path / "run")
+    encode = AutoTokenizer.from_pretrained(tokenizer).encode
+    seen = sum(len(encode(message["content"])) for call in server.log for message in call.body["messages"])
+    assert sum(part.calls for part in planned) == pytest.approx(len(server.log), rel=0.05)
+    assert sum(part.tokens_in for part in planned) == pytest.approx(seen, rel=0.10)
+    assert sum(part.tokens_out for part in planned) >= sum(call.tokens_out for call in server.log)

@@ -1,17 +1,22 @@
 """What was paid for is kept: byte for byte, over kills, for several processes, and never asked twice."""
 
+import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autointerp.errors import RunDirectoryError
-from autointerp.llm._store import Cached, Store, key
+from autointerp.__main__ import main
+from autointerp.errors import EngineError, RunDirectoryError
+from autointerp.llm._cached import Cached
 from autointerp.llm.scripted import Scripted
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
+from autointerp.report.export import export
+from autointerp.responses import Paid, Store, key
 from tests.helpers import asking
 
 RICH = Reply(
@@ -115,3 +120,56 @@ def test_a_file_that_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("not a database " * 100)
     with pytest.raises(RunDirectoryError, match="response store cannot be used"):
         Store(tmp_path / "s")
+
+
+class Dying(Scripted):
+    """Has all its replies at hand, and dies with the last of them not yet taken."""
+
+    def at_hand(self) -> int:
+        return 1
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        yield from super().generate(requests)
+        raise EngineError("gone")
+
+
+def test_replies_that_wait_to_be_stored_together_survive_the_back_ends_death(tmp_path: Path) -> None:
+    cached, seen = Cached(Dying(asking.oracle), Store(tmp_path / "s")), []
+    with pytest.raises(EngineError, match="gone"):
+        seen += cached.generate(asking.requests(150))
+    assert len(Store(tmp_path / "s")) == 150
+    # An undisturbed rerun finds all of them and asks nothing.
+    assert len(list(Cached(Scripted([]), Store(tmp_path / "s")).generate(asking.requests(150)))) == 150
+
+
+def test_what_another_process_stored_first_is_what_everybody_sees(tmp_path: Path) -> None:
+    (request,) = asking.requests(1)
+    name = key("m", request)
+    first, second = Store(tmp_path / "s"), Store(tmp_path / "s")
+    early, late = replace(RICH, text="early", key="a"), replace(RICH, text="late", key="b")
+    assert first.put("m", [Paid(name, request, early)]) == [early]
+    assert second.put("m", [Paid(name, request, late)]) == [replace(early, key="b")]
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_the_export_verb_writes_each_reply_as_strict_json(tmp_path: Path, logprobs: bool) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "manifest.json").write_text("{}")
+    with pytest.raises(RunDirectoryError, match=r"no responses\.sqlite"):
+        export(run, "responses", tmp_path / "out")
+    list(Cached(Scripted(lambda _: RICH), Store(run / "responses.sqlite")).generate(asking.requests(3)))
+    assert main(["export", str(run), "--to", "responses", "--out", str(tmp_path / "out"), "--set",
+                 f"logprobs={logprobs}"]) == 0  # fmt: skip
+    text = (tmp_path / "out" / "responses.jsonl").read_text(encoding="utf-8")
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    lines = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+    assert len(lines) == 3
+    assert sorted(line["messages"][-1]["content"] for line in lines) == sorted(
+        request.messages[-1].content for request in asking.requests(3)
+    )
+    told = [["1", -0.1, [["1", -0.1], ["0", None]]]] if logprobs else []
+    assert all(line["reply"]["text"] == RICH.text and line["reply"]["logprobs"] == told for line in lines)
