@@ -5,7 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 T = TypeVar("T")
 
@@ -20,8 +31,16 @@ REDRAW_INTERVAL_S = 0.1
 
 
 def note(text: str) -> None:
-    """Print one remark; brackets in it are text, not markup."""
-    remarks.print(text, markup=False)
+    """Print one remark on one line, however long; brackets in it are text, not markup."""
+    remarks.print(text, markup=False, soft_wrap=True)
+
+
+class _Words(ProgressColumn):
+    """The words behind a bar; of all columns the one that gives way where a terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        """Write them."""
+        return Text(task.fields["words"], no_wrap=True, overflow="ellipsis")
 
 
 class Bar:
@@ -32,10 +51,14 @@ class Bar:
         self.done = 0
         self._words: str | Callable[[], str] = ""
         self._began = self._last = time.monotonic()
+
+        def whole() -> Column:
+            return Column(no_wrap=True)
+
         columns = (
-            TextColumn("{task.description:<12}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn(),
-            TextColumn(unit, markup=False), TimeElapsedColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[words]}", markup=False),
+            TextColumn("{task.description:<11}", markup=False, table_column=whole()), BarColumn(bar_width=10),
+            MofNCompleteColumn(table_column=whole()), TextColumn(unit, markup=False, table_column=whole()),
+            TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()), _Words(),
         )  # fmt: skip
         self._progress = Progress(*columns, console=remarks) if remarks.is_terminal else None
         self._task = self._progress.add_task(stage, total=total, words="") if self._progress else None

@@ -148,17 +148,14 @@ class Tally:
         }
 
     def words(self) -> str:
-        """Say in a few words how it goes: calls/s, tokens/s, failures, money."""
+        """Say in a few words how it goes, what matters most first: failures, money, calls/s, tokens/s."""
         seconds = max(time.monotonic() - self.began, 1e-3)
-        parts = [f"{self.calls / seconds:,.1f} calls/s"] if self.calls else []
-        if self.tokens_in + self.tokens_out:
-            parts.append(f"{(self.tokens_in + self.tokens_out) / seconds:,.0f} tokens/s")
-        if self.cached_calls:
-            parts.append(f"{self.cached_calls:,} from the store")
-        if failed := sum(self.failures.values()):
-            parts.append(f"{failed:,} failed")
-        if self.usd:
-            parts.append(f"${self.usd:,.2f}")
+        failed, tokens = sum(self.failures.values()), self.tokens_in + self.tokens_out
+        parts = [f"{failed:,} failed"] if failed else []
+        parts += [f"${self.usd:,.2f}"] if self.usd else []
+        parts += [f"{self.calls / seconds:,.1f} calls/s"] if self.calls else []
+        parts += [f"{tokens / seconds:,.0f} tokens/s"] if tokens else []
+        parts += [f"{self.cached_calls:,} from the store"] if self.cached_calls else []
         return ", ".join(parts)
 
 
