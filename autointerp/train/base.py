@@ -89,6 +89,7 @@ class TrainConfig(BaseModel):
     batch_seed: int = Field(default=0, description="seed of the order of contexts")
     checkpoint_s: float = Field(default=300, gt=0, description="seconds between checkpoints")
     log_steps: int = Field(default=20, ge=1, description="steps between two lines of the log")
+    tensorboard: bool = Field(default=False, description="write the log as TensorBoard events too (its own package)")
 
     @model_validator(mode="after")
     def _each_arm_once(self) -> "TrainConfig":

@@ -3,6 +3,7 @@
 Batches depend on (seed, step) alone and the state holds all else, so a run that was killed goes on bit by bit on a CPU.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -20,6 +21,7 @@ from autointerp.records import Site
 from autointerp.subject.base import Subject
 from autointerp.train.arms import Loss, Weights
 from autointerp.train.base import Arm, TrainConfig
+from autointerp.train.board import Board
 from autointerp.train.checkpoints import CONFIG, LOG, folder_of, read_state, save_dictionary, save_state
 from autointerp.train.contexts import Contexts
 from autointerp.train.optimisers import optimiser, peak_rate, rate_share
@@ -68,15 +70,22 @@ def train(
         SubjectError: an activation is NaN or infinite.
         DictionaryError: a loss is; or a module's output is not as wide as its input.
         RunDirectoryError: `out` holds a run with other settings.
+        StudyError: TensorBoard is asked for and not installed.
     """
     n_steps = contexts.n_steps(config)
     out.mkdir(parents=True, exist_ok=True)
     run = _Run(subject, reads, contexts, config, out, n_steps)
-    with Bar("train", total=n_steps, unit="steps") as bar, (out / LOG).open("a") as log:
+    board = Board(out, run.step, wanted=config.tensorboard)
+    with (
+        Bar("train", total=n_steps, unit="steps") as bar,
+        (out / LOG).open("a") as log,
+        contextlib.closing(board),
+    ):
         bar.advance(run.step)
         for lines in run.steps():
             log.write("".join(json.dumps(line) + "\n" for line in lines))
             log.flush()
+            board.write(lines)
             fvu = sum(line["fvu"] for line in lines) / len(lines)
             bar.advance(run.step - bar.done, f"mean FVU {fvu:.3f}")
     return {arm: folder_of(out, arm) for arm in config.arms()}
@@ -98,7 +107,7 @@ class _Run:
         self.out, self.n_steps = out, n_steps
         self.step, self.n_tokens, self.seconds = 0, 0, 0.0
         self.identity = {
-            **config.model_dump(mode="json", exclude={"checkpoint_s", "log_steps"}),
+            **config.model_dump(mode="json", exclude={"checkpoint_s", "log_steps", "tensorboard"}),
             "subject": subject.fingerprint,
             "text": contexts.fingerprint,
         }

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from autointerp import dictionaries
-from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, SubjectError
+from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, StudyError, SubjectError
 from autointerp.records import Site
 from autointerp.subject.model import HookedSubject
 from autointerp.train.arms import Weights
@@ -77,6 +77,8 @@ def test_checkpoints_are_read_back_as_what_was_trained(tmp_path: Path) -> None:
     for arm, folder in train(model, READS, rows, wanted, tmp_path).items():
         read = dictionaries.load(folder, name="d")
         assert (read.architecture, read.k, read.n_latents, read.seed) == (arm.architecture, 4, 32, 3)
+        assert not read.pre_bias_open
+        assert not read.remarks
         ids, text = rows.batch(wanted, 24)
         acts = model.capture(ids, None, [READS["layers.1.mlp"].site_in, READS["layers.1.mlp"].site_out])
         y = acts[READS["layers.1.mlp"].site_out][text]
@@ -248,6 +250,23 @@ def test_a_run_begun_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
     changed = config(architectures=["sae"], autocast="bfloat16")
     with pytest.raises(RunDirectoryError, match="autocast: 'auto' -> 'bfloat16'"):
         train(subject(), READS, rows, changed, tmp_path)
+
+
+@pytest.mark.filterwarnings("default")  # of TensorBoard's own dependencies
+def test_tensorboard_shows_what_the_log_tells(tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    wanted = config(architectures=["transcoder"], tensorboard=True)
+    train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard/layers.1.mlp/transcoder_m32_k4_seed0")).Reload()
+    seen = [(event.step, event.value) for event in events.Scalars("fvu")]
+    assert seen == [(line["step"], pytest.approx(line["fvu"], rel=1e-6)) for line in log(tmp_path)]
+
+
+def test_tensorboard_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    wanted = config(architectures=["sae"], tensorboard=True)
+    with pytest.raises(StudyError, match="pip install tensorboard"):
+        train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
 
 
 def test_training_in_bfloat16_follows_training_in_float32(tmp_path: Path) -> None:

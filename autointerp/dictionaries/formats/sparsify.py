@@ -3,7 +3,8 @@
 Source: github.com/EleutherAI/sparsify, `sparsify/sparse_coder.py` and `config.py`. The folder's name is the hookpoint,
 a module path below the model's trunk; an SAE reads that module's output, a transcoder its input, and both reconstruct
 its output. Until commit f02711e (2025-02-12) transcoders subtracted b_dec from their input; cfg.json does not tell, so
-a transcoder's `pre_bias` can be set in the study and the load gate looks at its FVU.
+a transcoder's `pre_bias` can be set in the study and the load gate looks at its FVU. `autointerp train` writes a key
+`pre_bias` of its own into cfg.json, which the library passes over.
 """
 
 import re
@@ -38,6 +39,7 @@ class Saved(Settings):
     transcode: bool = False
     skip_connection: bool = False
     signed: bool = False
+    pre_bias: bool | None = None  # of `autointerp train` only
     # Fork for cross-layer transcoders: anything but these values is another function.
     n_targets: int = 0
     n_sources: int = 0
@@ -67,7 +69,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     W_dec = tensors.take("W_dec", n_latents, d_in)
     W_skip = tensors.take("W_skip", d_in, d_in) if saved.skip_connection else None
     tensors.finish()
-    pre_bias = config.pre_bias if config.pre_bias is not None else not saved.transcode
+    told = config.pre_bias if config.pre_bias is not None else saved.pre_bias
+    pre_bias = told if told is not None else not saved.transcode
     if not saved.transcode and not pre_bias:
         raise DictionaryError(f"{files.source}: pre_bias: false, but sparsify's SAEs always subtract b_dec; remove it")
     hookpoint = hookpoint_of(files)
@@ -76,8 +79,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         W_skip=W_skip, activation=_activation(saved, files), pre_bias=b_dec if pre_bias else None,
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
-        seed=_seed(files), remarks=(QUIRK,) if saved.transcode and config.pre_bias is None else (),
-        pre_bias_open=saved.transcode and config.pre_bias is None,
+        seed=_seed(files), remarks=(QUIRK,) if saved.transcode and told is None else (),
+        pre_bias_open=saved.transcode and told is None,
         provenance=_common.provenance("sparsify", files, CONFIG, WEIGHTS),
     )  # fmt: skip
 

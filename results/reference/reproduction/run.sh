@@ -12,8 +12,9 @@ for seed in $seeds; do
         arm=$(basename "$(dirname "$(dirname "$folder")")")
         set -- "$@" "$arm-seed$seed=$folder"
     done
-    autointerp score "$model" "$@" --data "$out/held_out.txt" --explainer pattern --tokens 120k --latents 40 \
-        --set examples.min_windows=50 --set reconstruction.n_documents=100 --set controls.n_empty=10 \
+    autointerp score "$model" "$@" --data "$out/held_out.txt" --explainer pattern --tokens 100k --latents 60 \
+        --set examples.min_windows=50 --set reconstruction.n_documents=100 --set controls.n_empty=20 \
+        --set 'scorers=[{use: detection, n_per_question: 20}, {use: fuzzing, n_per_question: 20}]' \
         --out "$out/score-seed$seed"
     runs="${runs:-} $out/score-seed$seed"
 done
