@@ -115,7 +115,7 @@ class _Run:
         state = read_state(out, self.identity, defaults, subject.device)
         self.saved_step = state["step"] if state else None
         self.autocasts = config.autocast == "bfloat16" or (config.autocast == "auto" and subject.device.type == "cuda")
-        self.latest = self._activations(0)
+        self.latest, self.latest_step = self._activations(0), 0
         self.trainees = [self._trainee(arm, self.latest) for arm in config.arms()]
         if state:
             self._restore(state)
@@ -138,7 +138,8 @@ class _Run:
                 saved = time.monotonic()
 
     def _one(self) -> None:
-        self.latest = self._activations(self.step)
+        if self.step != self.latest_step:
+            self.latest, self.latest_step = self._activations(self.step), self.step
         share = rate_share(self.config, self.step, self.n_steps)
         for trainee in self.trainees:
             self._update(trainee, *self._scaled(trainee, self.latest), share)

@@ -60,7 +60,7 @@ def test_all_arms_learn_in_one_pass_over_the_subject(tmp_path: Path, monkeypatch
     monkeypatch.setattr(HookedSubject, "capture", lambda *args: calls.append(1) or capture(*args))
     found = train(subject(), READS, contexts(tmp_path, wanted), wanted, tmp_path)
     n_steps = 4000 // (5 * 32)
-    assert len(calls) == n_steps + 1  # the first batch also gives the mean that b_dec starts at
+    assert len(calls) == n_steps
     assert len(found) == 12
     last = {(line["architecture"], line["k"], line["seed"]): line for line in log(tmp_path)}
     assert all(line["fvu"] < 1 for line in last.values())
@@ -181,7 +181,7 @@ def test_activations_that_overflow_part_way_leave_the_last_checkpoint(
     def overflows(self: HookedSubject, *args: Any) -> dict[Site, torch.Tensor]:
         calls.append(1)
         found = dict(capture(self, *args))
-        if len(calls) == 9:  # the first call is for the mean of the first batch
+        if len(calls) == 8:
             site = READS["layers.1.mlp"].site_in
             found[site] = found[site].clone()
             found[site][0, 3, 2] = torch.inf
