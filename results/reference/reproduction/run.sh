@@ -18,7 +18,7 @@ for seed in $seeds; do
     autointerp score "$model" "$@" --data "$out/held_out.txt" --explainer pattern --tokens 100k --latents 60 \
         --set examples.min_windows=50 --set reconstruction.n_documents=100 --set controls.n_empty=20 \
         --set 'scorers=[{use: detection, n_per_question: 20}, {use: fuzzing, n_per_question: 20}]' \
-        $(sets ${SCORE:-}) --out "$out/score-seed$seed"
+        $(sets ${SCORE:-}) --out "$out/score-seed$seed" || test $? -eq 3  # a failed control: compare says so too
     runs="${runs:-} $out/score-seed$seed"
 done
 autointerp compare $runs --out "$out/compare"
