@@ -29,6 +29,8 @@ MAX_DENSITY = 0.25
 # Published dictionaries have some dead latents, broken ones have nothing else.
 MIN_ALIVE_SHARE = 0.001
 N_TOKENS = 8192
+# Another way to read a dictionary that leaves less than this of its FVU is worth a word.
+BETTER = 0.95
 # Rows encoded at once.
 BATCH = 2048
 
@@ -61,8 +63,10 @@ class Admitted:
 def rows(
     subject: Subject, documents: Sequence[NDArray[np.int64]], site_in: Site, site_out: Site, *, bos: int | None
 ) -> tuple[Tensor, Tensor]:
-    """Activations at both sites on the first tokens of documents: x [n, d_in] and y [n, d_out], without the BOS.
+    """Activations at both sites on the first tokens of documents: x [n, d_in] and y [n, d_out].
 
+    Each document's first position is left out, the BOS or, without one, the first token: models keep activations a
+    hundred times as long there, which dictionaries are trained without and which would decide the FVU alone.
     Reads documents until there are `N_TOKENS` tokens.
     """
     head = [] if bos is None else [bos]
@@ -72,8 +76,8 @@ def rows(
         ids = torch.tensor([[*head, *document.tolist()]], dtype=torch.long, device=subject.device)
         read = subject.capture(ids, None, list(parts))
         for site, kept in parts.items():
-            kept.append(read[site][0, len(head) :].clone())
-        n_tokens += len(document)
+            kept.append(read[site][0, 1:].clone())
+        n_tokens += ids.shape[1] - 1
         if n_tokens >= N_TOKENS:
             break
     return torch.cat(parts[site_in]), torch.cat(parts[site_out])
@@ -119,13 +123,12 @@ def admit(dictionary: Dictionary, x: Tensor, y: Tensor, *, accept: bool = False)
     Raises:
         DictionaryError: its vital signs are impossible and `accept` is False; the message says what may be wrong.
     """
+    was_open = dictionary.pre_bias_open
     dictionary, notes = settled(dictionary, x, y)
     vitals = measure(dictionary, x, y)
-    suspects = symptoms(vitals.fvu, vitals.l0, vitals.alive_share, dictionary)
-    found = diagnose(
-        vitals.fvu, vitals.l0, vitals.alive_share, dictionary, accept=accept,
-        tried=tried(dictionary, x, y, vitals.fvu) if suspects else (),
-    )  # fmt: skip
+    others = tried(dictionary, x, y, vitals.fvu) if symptoms(vitals, dictionary) else ()
+    found = diagnose(vitals, dictionary, accept=accept, tried=others)
+    notes = (*notes, *(() if others or was_open else _doubt(dictionary, x, y, vitals.fvu)))
     return Admitted(dictionary, vitals, (*notes, *((found,) if found else ())))
 
 
@@ -144,30 +147,24 @@ def settled(dictionary: Dictionary, x: Tensor, y: Tensor) -> tuple[Dictionary, t
     return replace(ways[best], pre_bias_open=False, remarks=()), (told,)
 
 
-def symptoms(fvu: float, l0: float, alive_share: float, dictionary: Dictionary) -> tuple[str, ...]:
+def symptoms(vitals: Vitals, dictionary: Dictionary) -> tuple[str, ...]:
     """Say which vital signs are impossible for a dictionary at its own site."""
-    found = []
-    if not fvu <= MAX_FVU:
-        found.append(f"FVU is {fvu:.3g}: the mean activation alone would do better (1.0)")
+    found, l0, n_latents = [], vitals.l0, dictionary.n_latents
+    if not vitals.fvu <= MAX_FVU:
+        found.append(f"FVU is {vitals.fvu:.3g}: the mean activation alone would do better (1.0)")
     expected = dictionary.expected_l0
     if expected and not expected / L0_FACTOR <= l0 <= expected * L0_FACTOR:
         found.append(f"L0 is {l0:.3g}, and the checkpoint stands for {expected:g}")
-    elif not expected and l0 > MAX_DENSITY * dictionary.n_latents:
-        found.append(f"L0 is {l0:.3g} of {dictionary.n_latents:,} latents: not sparse")
-    if not alive_share >= MIN_ALIVE_SHARE:
-        found.append(f"{alive_share:.2%} of its latents fire at all")
+    elif not expected and l0 > MAX_DENSITY * n_latents:
+        found.append(f"L0 is {l0:.3g} of {n_latents:,} latents: not sparse")
+    # No more latents can have fired than there were firings: few tokens show little of a million latents.
+    possible = min(1.0, l0 * vitals.n_tokens / n_latents)
+    if not vitals.alive_share or vitals.alive_share < MIN_ALIVE_SHARE * possible:
+        found.append(f"{vitals.alive_share:.2%} of its latents fire at all")
     return tuple(found)
 
 
-def diagnose(
-    fvu: float,
-    l0: float,
-    alive_share: float,
-    dictionary: Dictionary,
-    *,
-    accept: bool = False,
-    tried: Sequence[str] = (),
-) -> str | None:
+def diagnose(vitals: Vitals, dictionary: Dictionary, *, accept: bool = False, tried: Sequence[str] = ()) -> str | None:
     """Stop with a diagnosis where vital signs are impossible; None where they are not.
 
     With `accept` the diagnosis is returned as a warning. `tried` are findings of other ways to read the checkpoint.
@@ -175,7 +172,7 @@ def diagnose(
     Raises:
         DictionaryError: see above; the message ends with the one line that overrides it.
     """
-    found = symptoms(fvu, l0, alive_share, dictionary)
+    found = symptoms(vitals, dictionary)
     if not found:
         return None
     text = (
@@ -185,6 +182,18 @@ def diagnose(
     if accept:
         return f"{text} Accepted by the study."
     raise DictionaryError(f"{text} To go on all the same, write `accept: true` at this dictionary")
+
+
+def _doubt(dictionary: Dictionary, x: Tensor, y: Tensor, fvu: float) -> tuple[str, ...]:
+    """Say that the other pre-bias explains more, which it never does where a dictionary is read as it was trained."""
+    if dictionary.d_in != dictionary.d_out:
+        return ()
+    pre_bias = None if dictionary.pre_bias is not None else dictionary.b_dec
+    other = measure(replace(dictionary, pre_bias=pre_bias), x, y).fvu
+    if not other < BETTER * fvu:
+        return ()
+    way = "subtracted from" if pre_bias is not None else "left in"
+    return (f"{dictionary.name}: FVU is {fvu:.3f}, but {other:.3f} with b_dec {way} its input: is it read as trained?",)
 
 
 def tried(dictionary: Dictionary, x: Tensor, y: Tensor, fvu: float) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
         "site in": site_in,
         "site out": site_out,
         "tokens": f"{vitals.n_tokens:,} of {args.data}, BOS first and not counted" if bos is not None
-        else f"{vitals.n_tokens:,} of {args.data}, no BOS",
+        else f"{vitals.n_tokens:,} of {args.data}, no BOS, the first of each context not counted",
         "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {gate.MAX_FVU:g})",
         "L0": f"{vitals.l0:.2f}  ({expected})",
         "alive": f"{vitals.alive_share:.2%} of latents fired on this text",
@@ -134,7 +134,7 @@ def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
     })  # fmt: skip
     for sentence in admitted.notes:
         note(sentence.removesuffix(" Accepted by the study."))
-    return 2 if gate.symptoms(vitals.fvu, vitals.l0, vitals.alive_share, admitted.dictionary) else 0
+    return 2 if gate.symptoms(vitals, admitted.dictionary) else 0
 
 
 def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":

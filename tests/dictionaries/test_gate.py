@@ -9,8 +9,10 @@ import torch
 
 from autointerp import dictionaries
 from autointerp.dictionaries import gate
+from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError
+from autointerp.records import Site
 from tests.helpers.checkpoints import CASES, D
 from tests.helpers.shared import SHARED, STORIES, needs_shared
 
@@ -27,6 +29,10 @@ def opened(name: str, tmp_path: Path, **settings: object) -> Dictionary:
 
 def sample(n: int = 400, width: int = D) -> torch.Tensor:
     return torch.randn(n, width, generator=torch.Generator().manual_seed(5)) * 2 + 1
+
+
+def signs(fvu: float, l0: float, alive_share: float, n_tokens: int = 8192) -> gate.Vitals:
+    return gate.Vitals(fvu=fvu, l0=l0, alive_share=alive_share, dense_share=0.0, n_tokens=n_tokens)
 
 
 def test_vital_signs_are_those_counted_by_hand(tmp_path: Path) -> None:
@@ -63,6 +69,17 @@ def test_the_open_pre_bias_is_decided_by_fvu_and_said(tmp_path: Path) -> None:
         assert gate.admit(trained, x, trained.reconstruct(x)).notes == ()
 
 
+def test_a_pre_bias_that_the_study_set_wrongly_is_doubted(tmp_path: Path) -> None:
+    """An explicit setting is obeyed, but not in silence where the other way explains more; the right one is silent."""
+    x = sample()
+    right, wrong = (opened("sparsify:transcoder", tmp_path, pre_bias=way) for way in (False, True))
+    noise = torch.randn(len(x), D, generator=torch.Generator().manual_seed(6)) * 0.1
+    y = right.reconstruct(x) + noise
+    told = gate.admit(wrong, x, y, accept=True).notes
+    assert any("with b_dec left in its input" in words or "pre_bias: false" in words for words in told)
+    assert gate.admit(right, x, y).notes == ()
+
+
 def test_a_wrong_scale_is_found(tmp_path: Path) -> None:
     """A dictionary trained on scaled activations is told apart, with the line that mends it."""
     dictionary, x = opened("saelens:standard", tmp_path), sample() / 30
@@ -90,14 +107,45 @@ def test_each_impossible_sign_stops_with_the_way_on(
     """Every symptom is named, with the one line that overrides it; `accept` turns it into a warning."""
     dictionary = opened(name, tmp_path)
     with pytest.raises(DictionaryError, match=words) as told:
-        gate.diagnose(fvu, l0, alive, dictionary)
+        gate.diagnose(signs(fvu, l0, alive), dictionary)
     assert "accept: true" in str(told.value)
-    assert words in (gate.diagnose(fvu, l0, alive, dictionary, accept=True) or "")
+    assert words in (gate.diagnose(signs(fvu, l0, alive), dictionary, accept=True) or "")
 
 
 def test_plausible_signs_are_silent(tmp_path: Path) -> None:
-    assert gate.diagnose(0.99, 2.9, 0.5, opened("sparsify:sae", tmp_path)) is None
-    assert gate.diagnose(0.0, 2.0, 1.0, opened("saelens:standard", tmp_path)) is None
+    assert gate.diagnose(signs(0.99, 2.9, 0.5), opened("sparsify:sae", tmp_path)) is None
+    assert gate.diagnose(signs(0.0, 2.0, 1.0), opened("saelens:standard", tmp_path)) is None
+
+
+def test_few_tokens_on_a_million_latents_are_no_sign_of_death(tmp_path: Path) -> None:
+    """50 tokens of 20 latents can wake a thousandth of a million at most; one latent that fires on all is a sign."""
+    million = replace(
+        opened("sparsify:sae", tmp_path), W_enc=torch.empty(D, 1).expand(D, 10**6), l0=20.0,
+        activation=Activation(kind="jumprelu", threshold=torch.zeros(1)),
+    )  # fmt: skip
+    assert gate.diagnose(signs(0.3, 20.0, 400 / 10**6, n_tokens=50), million) is None
+    with pytest.raises(DictionaryError, match="fire at all"):
+        gate.diagnose(signs(0.3, 20.0, 20 / 10**6), million)
+    with pytest.raises(DictionaryError, match="fire at all"):
+        gate.diagnose(signs(0.3, 20.0, 0.0, n_tokens=50), million)
+
+
+def test_a_first_token_of_monstrous_length_does_not_decide(tmp_path: Path) -> None:
+    """Without a BOS, the first token carries it: an attention sink. It is not among the rows."""
+
+    class Sink:
+        device = torch.device("cpu")
+
+        def capture(self, ids: torch.Tensor, mask: None, sites: list[Site]) -> dict[Site, torch.Tensor]:
+            acts = torch.ones(1, ids.shape[1], D)
+            acts[:, 0] = 1e4
+            return dict.fromkeys(sites, acts)
+
+    site = Site("layers.1.mlp", "output")
+    for bos in (None, 0):
+        x, y = gate.rows(Sink(), [np.arange(5), np.arange(3)], site, site, bos=bos)  # type: ignore[arg-type]
+        assert x.max() == y.max() == 1
+        assert len(x) == (6 if bos is None else 8)
 
 
 def test_another_width_is_another_model(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def circuit_tracer(kind: str, skip: bool = False) -> Writer:
     return write
 
 
-def llama_scope(transcode: bool = False, unit: bool = True, act: str = "jumprelu") -> Writer:
+def llama_scope(transcode: bool = False, unit: bool = True, act: str = "jumprelu", norm_out: float = 5.0) -> Writer:
     def write(folder: Path, g: torch.Generator) -> tuple[Function, Function]:
         W, W_dec, b, b_dec = draw(g, M, D), draw(g, D, M), draw(g, M), draw(g, D)
         (folder / "checkpoints").mkdir()
@@ -246,12 +246,12 @@ def llama_scope(transcode: bool = False, unit: bool = True, act: str = "jumprelu
         settings = {
             "d_model": D, "d_sae": M, "jump_relu_threshold": 0.3, "act_fn": act, "top_k": 3,
             "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": unit,
-            "dataset_average_activation_norm": {"in": 2.0, "out": 5.0},
+            "dataset_average_activation_norm": {"in": 2.0, "out": norm_out},
             "hook_point_in": "blocks.1.mlp.hook_in" if transcode else "blocks.1.hook_mlp_out",
             "hook_point_out": "blocks.1.hook_mlp_out",
         }  # fmt: skip
         (folder / "hyperparams.json").write_text(json.dumps(settings))
-        s_in, s_out = D**0.5 / 2.0, D**0.5 / 5.0
+        s_in, s_out = D**0.5 / 2.0, D**0.5 / norm_out
 
         def raw(x: Tensor) -> Tensor:  # the normalised frame's activations, brought to the raw frame
             return ((s_in * x) @ W.T + b) / s_in
