@@ -4,6 +4,7 @@ Its loaders fetch from the hub; here they are given the files that our own cases
 `parity-saelens`, in an environment of its own; skipped elsewhere.
 """
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.helpers.checkpoints import CASES, D, M, llama_scope
 
 sae_lens = pytest.importorskip("sae_lens", reason="sae-lens is not installed in this environment")
 pytestmark = pytest.mark.filterwarnings("default")
+LOADING = "sae_lens.loading.pretrained_sae_loaders"
 BY_NAME = {case.name: case for case in CASES}
 # What a loader takes from the repository's name where the file knows better.
 SIZE = {"d_in": D, "d_sae": M, "dtype": "float32"}
@@ -24,7 +26,7 @@ SIZE = {"d_in": D, "d_sae": M, "dtype": "float32"}
 @pytest.fixture
 def loaders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """SAELens' loaders, with the hub on this disk."""
-    from sae_lens.loading import pretrained_sae_loaders as module
+    module = importlib.import_module(LOADING)
 
     def fetched(repo_id: str, filename: str, subfolder: str | None = None, **_: object) -> str:
         path = tmp_path / repo_id.rpartition("/")[2] / (subfolder or "") / filename
@@ -44,9 +46,8 @@ def loaders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def built(found: tuple[dict[str, Any], dict[str, torch.Tensor], object]) -> Any:
     """Make the SAE as `SAE.from_pretrained` does from what a loader returns."""
-    from sae_lens.loading.pretrained_sae_loaders import handle_config_defaulting
-
-    settings, state = handle_config_defaulting({**found[0], **SIZE, "device": "cpu"}), found[1]
+    defaulted = importlib.import_module(LOADING).handle_config_defaulting
+    settings, state = defaulted({**found[0], **SIZE, "device": "cpu"}), found[1]
     settings.pop("d_out", None) if "transcoder" not in settings["architecture"] else settings.update(d_out=D)
     kind = settings["architecture"]
     config = sae_lens.SAE.get_sae_config_class_for_architecture(kind).from_dict(settings)
