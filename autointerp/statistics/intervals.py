@@ -155,13 +155,13 @@ def weighted_mean_bca(
     n = len(values)
     w = weights / weights.sum()
     wx = w * values
-    sums = np.concatenate([counts @ np.stack([wx, w], axis=1) for counts in _resamples(n, n_resamples, seed)])
+    sums = np.concatenate([counts @ np.stack([wx, w], axis=1) for counts in resamples(n, n_resamples, seed)])
     left_out = (wx.sum() - wx) / (1 - w) if n > 1 else values
     return bca_limits(float(wx.sum()), sums[:, 0] / sums[:, 1], left_out, level)
 
 
 @lru_cache(maxsize=4)
-def _resamples(n: int, n_resamples: int, seed: int) -> list[NDArray[np.float32]]:
+def resamples(n: int, n_resamples: int, seed: int) -> list[NDArray[np.float32]]:
     """Draw how often each of n latents comes in each resample: [resamples, n] in pieces of at most 32 MB."""
     rng = generator(seed, "bca", n)
     chunk = max(1, min(n_resamples, 8_000_000 // n))

@@ -1,15 +1,11 @@
 """What a score means where a latent really fires, which is rarely: precision, F1, likelihood ratio, false alarms."""
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import pandas as pd
 
 from autointerp.records import Kind
-from autointerp.seeds import generator
-from autointerp.statistics._answers import KINDS, read
-from autointerp.statistics.intervals import Floats, bca_limits
+from autointerp.statistics._answers import CHOOSING, KINDS, Answers, read
+from autointerp.statistics.intervals import Floats, bca_limits, resamples
 
 NEEDED = ("firing_rate_window", "recall", "false_rate", "inclusion_probability")
 MEASURES = ("precision", "f1", "lr_plus", "false_per_true")
@@ -25,7 +21,11 @@ def silent_error(judgements: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `dictionary`, `site`, `latent`, `scorer`, `control`, `recall`, `false_rate`; without answers no row.
     """
-    answers = read(judgements)
+    return silent_error_of(read(judgements))
+
+
+def silent_error_of(answers: Answers) -> pd.DataFrame:
+    """Do what `silent_error` does from coded judgements."""
     n_units = len(answers.units)
     seen = answers.cell_answered > 0
     rate = np.divide(answers.cell_correct, answers.cell_answered, out=np.zeros(len(seen)), where=seen)
@@ -44,18 +44,23 @@ def silent_error(judgements: pd.DataFrame) -> pd.DataFrame:
     return frame.dropna(subset=["recall", "false_rate"]).reset_index(drop=True)
 
 
-def _ratios(pi: Floats, recall: Floats, false_rate: Floats, weight: Floats) -> dict[str, Floats]:
-    """Return the measures from sums over the last axis: each a ratio of sums, never a mean of ratios."""
-    hit = (weight * pi * recall).sum(-1)
-    alarm = (weight * (1 - pi) * false_rate).sum(-1)
-    active = (weight * pi).sum(-1)
+def _ratios(sums: Floats) -> dict[str, Floats]:
+    """Return the measures from sums [..., 5] of `_terms`: each a ratio of sums, never a mean of ratios."""
+    hit, alarm, active, recall, false_rate = np.moveaxis(sums, -1, 0)
     floor = np.maximum
     return {
         "precision": hit / floor(hit + alarm, SMALLEST),
         "f1": 2 * hit / floor(active + hit + alarm, SMALLEST),
-        "lr_plus": (weight * recall).sum(-1) / floor((weight * false_rate).sum(-1), SMALLEST),
+        "lr_plus": recall / floor(false_rate, SMALLEST),
         "false_per_true": alarm / floor(hit, SMALLEST),
     }
+
+
+def _terms(part: pd.DataFrame) -> Floats:
+    """Return what is summed over latents, [latents, 5], weighted by the inverse of their chance of being sampled."""
+    pi, recall, false_rate, chance = (part[column].to_numpy(float) for column in NEEDED)
+    weight = 1 / chance / (1 / chance).sum()
+    return np.stack([pi * recall, (1 - pi) * false_rate, pi, recall, false_rate], axis=1) * weight[:, None]
 
 
 def real_distribution(
@@ -77,17 +82,23 @@ def real_distribution(
     Returns:
         One row per dictionary, scorer and measure (`MEASURES`): `value`, `low`, `high`, `n_latents`.
     """
-    own = judgements[judgements["control"] == "none"]
-    rates = silent_error(own).merge(
+    own = read(judgements[judgements["control"] == "none"])
+    return real_distribution_of(own, latents, level=level, n_resamples=n_resamples, seed=seed)
+
+
+def real_distribution_of(
+    answers: Answers, latents: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Do what `real_distribution` does from coded judgements; only control none counts, and scorers with negatives."""
+    rates = silent_error_of(answers)
+    rates = rates[(rates["control"] == "none") & ~rates["scorer"].isin(CHOOSING)].merge(
         latents[["dictionary", "site", "latent", "firing_rate_window", "inclusion_probability"]],
         on=["dictionary", "site", "latent"],
     )
     rows = []
     for (name, scorer), part in rates.groupby(["dictionary", "scorer"], sort=False):
-        measures = partial(_measures, *(part[column].to_numpy(float) for column in NEEDED))
-        rng = generator(seed, "real distribution", str(name), str(scorer))
-        limits = _limits(measures, len(part), level, n_resamples, rng)
-        found = measures(np.arange(len(part)))
+        terms = _terms(part)
+        found, limits = _ratios(terms.sum(0)), _limits(terms, level, n_resamples, seed)
         rows += [
             {"dictionary": name, "scorer": scorer, "measure": measure, "value": float(found[measure]),
              "low": limits[measure][0], "high": limits[measure][1], "level": level, "n_latents": len(part)}
@@ -96,28 +107,12 @@ def real_distribution(
     return pd.DataFrame(rows)
 
 
-def _measures(pi: Floats, recall: Floats, false_rate: Floats, chance: Floats, rows: np.ndarray) -> dict[str, Floats]:
-    """Return the measures of the latents at `rows`, weighted by the inverse of their chance of being sampled."""
-    return _ratios(pi[rows], recall[rows], false_rate[rows], 1 / chance[rows])
-
-
-def _limits(
-    measures: Callable[[np.ndarray], dict[str, Floats]],
-    n: int,
-    level: float,
-    n_resamples: int,
-    rng: np.random.Generator,
-) -> dict[str, tuple[float, float]]:
+def _limits(terms: Floats, level: float, n_resamples: int, seed: int) -> dict[str, tuple[float, float]]:
     """Bootstrap all measures from the same draws; one latent gives no interval but the value's whole range."""
-    everything = np.arange(n)
+    n = len(terms)
     if n < 2:
         return {name: (0.0, 1.0 if name in ("precision", "f1") else 1 / SMALLEST) for name in MEASURES}
-    chunk = max(1, 1_000_000 // n)
-    parts = [measures(rng.integers(n, size=(min(chunk, n_resamples - at), n))) for at in range(0, n_resamples, chunk)]
-    draws = {name: np.concatenate([part[name] for part in parts]) for name in MEASURES}
-    left = [measures(np.delete(everything, i)) for i in range(n)]
-    whole = measures(everything)
-    return {
-        name: bca_limits(float(whole[name]), draws[name], np.array([part[name] for part in left], dtype=float), level)
-        for name in MEASURES
-    }
+    whole = _ratios(terms.sum(0))
+    draws = _ratios(np.concatenate([counts @ terms for counts in resamples(n, n_resamples, seed)]))
+    left = _ratios(terms.sum(0) - terms)
+    return {name: bca_limits(float(whole[name]), draws[name], left[name], level) for name in MEASURES}

@@ -15,12 +15,15 @@ from autointerp.statistics.clusters import added_variance, arm_codes, influence
 from autointerp.statistics.contrasts import WORDS, compare, verdict
 from autointerp.statistics.controls import controls, judge_accuracy, shuffled_scores, validity
 from autointerp.statistics.estimates import estimate_rows
+from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
 from autointerp.statistics.multiplicity import families
 from autointerp.statistics.populations import Bins, frequency_bins, population_weights, usable
 from autointerp.statistics.preserved import compare_reconstruction, sentences
+from autointerp.statistics.prevalence import real_distribution_of
 from autointerp.statistics.replicates import architecture_rows
 from autointerp.statistics.scores import scores_of
+from autointerp.statistics.variance import shrink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,9 @@ def summarise(
         "skipped": skipped + refused,
         "reconstruction": [] if reconstruction is None else _records(reconstruction),
         "reconstruction_headlines": sentences(kept),
+        "real_distribution": _records(real_distribution_of(answers, latents, level=config.level, seed=config.seed)),
+        "judge_corrected": corrected(scores, config.level),
+        "shares_above_threshold": shares_above(own, config.yield_threshold),
     }
     estimates = _shaped(estimates, tables.ESTIMATES, "estimates")
     comparisons = _shaped(comparisons, tables.COMPARISONS, "comparisons")
@@ -86,6 +92,37 @@ def summarise(
         scores=scores, estimates=estimates, comparisons=comparisons, controls=table, reconstruction_comparisons=kept,
         summary=summary,
     )  # fmt: skip
+
+
+def corrected(scores: pd.DataFrame, level: float) -> list[dict[str, object]]:
+    """List each dictionary's informedness as a faultless judge would have given it, by scorers with planted latents."""
+    rows: list[dict[str, object]] = []
+    planted = scores[scores["control"] == "planted"]
+    own = scores[scores["control"] == "none"]
+    for (name, scorer), part in own.groupby(["dictionary", "scorer"], sort=False, observed=True):
+        try:
+            found = judge_correct(part, planted[planted["scorer"] == scorer], level=level)
+        except TableError:  # none planted, none scored, or a judge that knows nothing: there is nothing to correct by
+            continue
+        rows.append({
+            "dictionary": str(name), "scorer": str(scorer), "informedness": found.value, "low": found.low,
+            "high": found.high, "level": level, "method": found.method,
+        })  # fmt: skip
+    return rows
+
+
+def shares_above(own: pd.DataFrame, threshold: float) -> list[dict[str, object]]:
+    """List the share of scored latents above a threshold, as observed and with judging noise taken out."""
+    rows: list[dict[str, object]] = []
+    for (name, scorer), part in shrink(own, threshold=threshold).groupby(["dictionary", "scorer"], observed=True):
+        weight = 1 / part["inclusion_probability"].to_numpy(float)
+        above = (part["score"] >= threshold).to_numpy(float)
+        rows.append({
+            "dictionary": str(name), "scorer": str(scorer), "threshold": threshold,
+            "observed": float(weight @ above / weight.sum()),
+            "without_noise": float(weight @ part["p_above"].to_numpy(float) / weight.sum()), "n_latents": len(part),
+        })  # fmt: skip
+    return rows
 
 
 def _shaped(table: pd.DataFrame, columns: dict[str, str], name: str) -> pd.DataFrame:

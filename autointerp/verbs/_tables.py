@@ -61,6 +61,25 @@ def claims_table(claims: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
+def beyond_table(summary: dict[str, Any]) -> Table:
+    """Show what scores mean at real firing rates, without the judge's own errors, and without judging noise."""
+    real = {(row["dictionary"], row["scorer"], row["measure"]): row for row in summary["real_distribution"]}
+    star = {(row["dictionary"], row["scorer"]): row for row in summary["judge_corrected"]}
+    rows = []
+    for row in summary["shares_above_threshold"]:
+        key = row["dictionary"], row["scorer"]
+        cells = [_span(real.get((*key, name))) for name in ("precision", "false_per_true")]
+        corrected = star.get(key)
+        cells.append(_span({**corrected, "value": corrected["informedness"]} if corrected else None))
+        rows.append([*key, *cells, f"{row['observed']:.2f} / {row['without_noise']:.2f}"])
+    heads = ["dictionary", "scorer", "precision at real rates", "false per true alarm", "J* (judge corrected)"]
+    return grid("Beyond the score", [*heads, "share above, observed / without noise"], rows)
+
+
+def _span(row: dict[str, Any] | None) -> str:
+    return "-" if row is None else f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+
+
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn a table into JSON-able records; an absent number is null."""
     return json.loads(table.to_json(orient="records", double_precision=15))

@@ -63,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
             )
         )
         return 0
-    _tables.show(_tables.estimates_table(found.estimates), _tables.comparisons_table(found.comparisons))
+    _tables.show(
+        _tables.estimates_table(found.estimates), _tables.comparisons_table(found.comparisons),
+        _tables.beyond_table(summary),
+    )  # fmt: skip
     if len(written.get("claims", ())):
         _tables.show(_tables.claims_table(written["claims"]))
     for line in _remarks(summary):
