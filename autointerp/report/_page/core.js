@@ -144,15 +144,16 @@ function arranged(layout, width) {
   if (n < 2) return layout;
   const each = Math.max(PANEL, (layout.height ?? 0) - 60);
   layout.height = n * each + legend + 40;
-  const step = 1 / n, full = step - 60 / (n * each);
+  const step = 1 / n, full = step - 104 / (n * each);
   const low = (place) => 1 - (place + 1) * step + (step - full) * (place < n - 1);
   const size = (place) => (place < n - 1 ? full : step);
   for (const key of Object.keys(layout)) {
     const axis = /^([xy])axis(\d*)$/.exec(key);
     if (!axis) continue;
     const place = (Number(axis[2] || 1) - 1) % n;
-    if (axis[1] === "x") layout[key].domain = [0, 1];
+    if (axis[1] === "x") Object.assign(layout[key], { domain: [0, 1], title: { ...layout[key].title, font: { size: 11 } } });
     else {
+      layout[key].tickfont = { size: 10 };
       const [from, to] = layout[key].domain ?? [0, 1];
       const strip = Number(axis[2] || 1) > n;
       Object.assign(layout[key], { domain: [low(place) + from * size(place), low(place) + to * size(place) - 0.001], showticklabels: !strip, title: layout[strip ? key : "yaxis"].title });
@@ -162,6 +163,9 @@ function arranged(layout, width) {
   return layout;
 }
 
+// Long names of rows take two lines there.
+const slim = (trace) => ({ ...trace, y: trace.y?.map((value) => (typeof value === "string" ? value.replace(", ", "<br>") : value)) });
+
 const drawn = new Map();
 async function draw(node, spec) {
   drawn.set(node, spec);
@@ -169,7 +173,8 @@ async function draw(node, spec) {
   if (!node.isConnected || drawn.get(node) !== spec) return;
   const layout = arranged(layoutOf(spec.layout), node.clientWidth);
   node.style.height = layout.height ? `${layout.height}px` : "";
-  await Plotly.react(node, coloured(spec.data), layout, { displayModeBar: false, responsive: true });
+  const data = node.clientWidth > NARROW ? spec.data : spec.data.map(slim);
+  await Plotly.react(node, coloured(data), layout, { displayModeBar: false, responsive: true });
   node.dataset.drawn = "true";
 }
 themeWatchers.push(() => drawn.forEach((spec, node) => (node.isConnected ? draw(node, spec) : drawn.delete(node))));
