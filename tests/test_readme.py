@@ -1,4 +1,4 @@
-"""README.md is true: its commands run, what cannot run here is at least understood, its table is the reference run's."""
+"""README.md is true: its commands run or are at least understood; its table is the reference run's."""
 
 import ast
 import re

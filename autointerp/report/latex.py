@@ -21,7 +21,7 @@ def escape(text: object) -> str:
     >>> print(escape("50% of \\\\input{x}_1"))
     50\\% of \\textbackslash{}input\\{x\\}\\_1
     """
-    return "".join(SPECIAL.get(char, char) for char in str(text))
+    return "".join(SPECIAL.get(char, char) for char in str(text) if char.isprintable())
 
 
 def number(value: float, low: float | None = None, high: float | None = None, digits: int = 3) -> str:
@@ -29,8 +29,14 @@ def number(value: float, low: float | None = None, high: float | None = None, di
     if value != value:
         return "--"
     if low is None or high is None:
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} {{\\footnotesize [{low:.{digits}f}, {high:.{digits}f}]}}"
+        return _signed(value, digits)
+    inner = ", ".join(_signed(bound, digits) for bound in (low, high))
+    return f"{_signed(value, digits)} {{\\footnotesize [{inner}]}}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """Write a number with a minus sign that is no hyphen."""
+    return f"{value:.{digits}f}".replace("-", "$-$")
 
 
 def _cell(row: Mapping[Hashable, Any] | None) -> str:
@@ -38,21 +44,23 @@ def _cell(row: Mapping[Hashable, Any] | None) -> str:
     return "--" if row is None else number(row["value"], row["low"], row["high"])
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Set rows that are already LaTeX in a booktabs tabular."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], mark: str = "") -> str:
+    """Set rows that are already LaTeX in a booktabs tabular, under `mark` if there is one."""
     lines = [" & ".join(head) + r" \\", r"\midrule", *(" & ".join(row) + r" \\" for row in rows)]
+    if mark:
+        lines.insert(0, f"\\multicolumn{{{len(head)}}}{{l}}{{\\textbf{{{escape(mark)}}}}} \\\\")
     body = "\n".join(lines)
     return f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
 
 
-def tables_of(run: ReportRun) -> dict[str, str]:
+def tables_of(run: ReportRun, mark: str = "") -> dict[str, str]:
     """Make the tables of a run: scores, comparisons, reconstruction; those that the run has data for."""
-    made = {"table_scores": _scores(run.estimates), "table_comparisons": _comparisons(run.comparisons),
+    made = {"table_scores": _scores(run.estimates, mark), "table_comparisons": _comparisons(run.comparisons, mark),
             "table_reconstruction": _reconstruction(run.reconstruction)}  # fmt: skip
     return {name: text for name, text in made.items() if text}
 
 
-def _scores(estimates: pd.DataFrame) -> str:
+def _scores(estimates: pd.DataFrame, mark: str) -> str:
     if estimates.empty:
         return ""
     means = estimates[(estimates["statistic"] == "score") & (estimates["architecture"] != "planted")]
@@ -61,10 +69,10 @@ def _scores(estimates: pd.DataFrame) -> str:
         cells = {row["population"]: row for row in part.to_dict("records")}
         values = [_cell(cells.get(name)) for name in POPULATIONS]
         rows.append([escape(dictionary), escape(scorer), *values, str(int(part["n_latents"].max()))])
-    return table(["dictionary", "scorer", *map(escape, POPULATIONS.values()), "$n$"], rows)
+    return table(["dictionary", "scorer", *map(escape, POPULATIONS.values()), "$n$"], rows, mark)
 
 
-def _comparisons(comparisons: pd.DataFrame) -> str:
+def _comparisons(comparisons: pd.DataFrame, mark: str) -> str:
     if comparisons.empty:
         return ""
     rows = [
@@ -79,7 +87,8 @@ def _comparisons(comparisons: pd.DataFrame) -> str:
         ]
         for row in comparisons[comparisons["population"] == "eligible"].to_dict("records")
     ]
-    return table(["contrast", "scorer", "layer", r"$\Delta$ [95\,\%]", r"$p$", r"$p_{\mathrm{TOST}}$", "verdict"], rows)
+    head = ["contrast", "scorer", "layer", r"$\Delta$ [95\,\%]", r"$p$", r"$p_{\mathrm{TOST}}$", "verdict"]
+    return table(head, rows, mark)
 
 
 def _reconstruction(found: pd.DataFrame) -> str:

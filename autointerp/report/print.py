@@ -127,7 +127,7 @@ def write_figures(
         keep(f"{name}.txt", (f"{mark}. " * bool(mark) + module.caption(table) + "\n").encode())
         keep(f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
     if names is None:
-        for name, text in latex.tables_of(run).items():
+        for name, text in latex.tables_of(run, mark).items():
             keep(f"{name}.tex", text.encode())
     return {"run": str(run.path), "style": style, "written": written, "skipped": skipped}
 

@@ -1,4 +1,4 @@
-"""README.md's table of results: written from the reference run. `python -m tests.helpers.readme` brings it up to date."""
+"""README.md's table of results, written from the reference run: `python -m tests.helpers.readme`."""
 
 import re
 from pathlib import Path

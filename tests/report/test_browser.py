@@ -42,6 +42,7 @@ def browser() -> Iterator[Any]:
     options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(120)  # CI machines are shared
     yield driver
     driver.quit()
 
@@ -58,7 +59,7 @@ def visit(browser: Any, file: Path, fragment: str = "") -> Any:
     return browser
 
 
-def until(holds: Callable[[], object], seconds: float = 20) -> None:
+def until(holds: Callable[[], object], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "the page did not get there"

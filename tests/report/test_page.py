@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.report.page import LIMIT_BYTES, write_report
+from autointerp.report.print import write_figures
 from autointerp.report.run import ReportRun
 from tests.helpers.runs import HOSTILE, RunSpec, write_run
 
@@ -36,3 +37,18 @@ def test_hostile_text_never_stands_in_the_markup(run: ReportRun) -> None:
 def test_same_run_gives_the_same_bytes(run: ReportRun, tmp_path: Path) -> None:
     pages = [write_report(ReportRun(run.path), tmp_path / f"{i}.html").read_bytes() for i in range(2)]
     assert pages[0] == pages[1]
+
+
+def test_an_invalid_run_says_so_wherever_its_numbers_stand(tmp_path: Path) -> None:
+    """A run with too many unanswered judgements: the page's head, scores, figures and latents, captions and tables."""
+    spec = RunSpec(n_sampled=4, n_latents=30, architectures=("sae", "transcoder"), unanswered=0.2, prompts=False)
+    run = ReportRun(write_run(tmp_path / "lost", spec))
+    assert run.summary["controls"]["verdict"] == "INVALID"
+    text = write_report(run).read_text(encoding="utf-8")
+    assert '<body class="INVALID">' in text
+    assert "INVALID: a control failed" in re.findall(r"<h1>.*?</h1>", text, flags=re.DOTALL)[0]
+    assert text.count("INVALID: a control of this run failed; these are not results.") == 3
+    found = write_figures(run, tmp_path / "figs", formats=())
+    for file in map(Path, found["written"]):
+        if file.suffix == ".txt" or file.name in {"table_scores.tex", "table_comparisons.tex"}:
+            assert "INVALID: a control of this run failed" in file.read_text(encoding="utf-8"), file.name

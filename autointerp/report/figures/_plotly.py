@@ -79,8 +79,8 @@ def grid_layout(
             layout[axis_name("y", at)] |= {"matches": "y", "showticklabels": False, "title": None}
         if titles and titles[at]:
             layout["annotations"].append({
-                "text": titles[at], "x": round(start + wide / 2, 4), "y": 1, "yshift": 3, "xref": "paper", "yref": "paper",
-                "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12},
+                "text": titles[at], "x": round(start + wide / 2, 4), "y": 1, "yshift": 3, "xref": "paper",
+                "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12},
             })  # fmt: skip
     return {**layout, **more}
 

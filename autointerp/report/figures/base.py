@@ -42,9 +42,9 @@ class Style:
         return self.page if size == "page" else self.column
 
 
-# Two-column journals give a column about 85 mm and a page about 175 mm; slides are 16:9.
+# A column and a page of the two-column conferences (ICML: 3.25 and 6.75 inches); slides are 16:9.
 STYLES = {
-    "paper": Style(name="paper", column=3.35, page=6.9, font=7.0, scale=1.0),
+    "paper": Style(name="paper", column=3.25, page=6.75, font=7.0, scale=1.0),
     "slides": Style(name="slides", column=8.0, page=12.0, font=16.0, scale=2.1),
 }
 
