@@ -31,7 +31,8 @@ from autointerp.records import LatentId, Site
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
 from autointerp.subject import model as subject_model
-from autointerp.subject import sites
+from autointerp.subject import sites, skeleton
+from autointerp.subject.base import SubjectConfig
 from autointerp.subject.model import HookedSubject
 
 # Documents that the load gate may read; it stops at its own number of tokens.
@@ -45,12 +46,17 @@ PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "sci
 
 @dataclass(kw_only=True)
 class Experiment:
-    """What the stages share. `batches` limits explaining and judging to some of the sampled latents, in that order."""
+    """What the stages share.
+
+    `batches` limits explaining and judging to some of the sampled latents, in that order; `only_reads` says that no
+    stage needs what the subject predicts.
+    """
 
     study: config.Study
     run: Run
     cache: bool = True
     batches: tuple[frozenset[LatentId], ...] = ()
+    only_reads: bool = False
     meter: Meter = field(init=False)
     _recalled: dict[str, str] = field(init=False, default_factory=dict)
 
@@ -71,8 +77,16 @@ class Experiment:
     @cached_property
     def subject(self) -> HookedSubject:
         """The subject model."""
-        wanted = self.study.subject
-        return subject_model.load(wanted.model_copy(update={"model": config.located(wanted.model)}))
+        wanted = self.study.subject.model_copy(update={"model": config.located(self.study.subject.model)})
+        return subject_model.load(wanted, self._n_blocks(wanted) if self.only_reads else None)
+
+    def _n_blocks(self, wanted: SubjectConfig) -> int | None:
+        """How many of the subject's blocks the dictionaries' sites need; None for all."""
+        model = skeleton.skeleton(wanted.model, wanted.revision, trust_remote_code=wanted.trust_remote_code)
+        names = [
+            (name, role) for one in self.opened for name, role in ((one.site_in, _role(one)), (one.site_out, None))
+        ]
+        return skeleton.blocks_needed(model, [sites.resolve(model, name, role) for name, role in names])
 
     @cached_property
     def opened(self) -> list[Dictionary]:
@@ -102,8 +116,7 @@ class Experiment:
         """The dictionaries with the sites they read and reconstruct, moved to the subject and past the load gate."""
         model, device = self.subject.model, str(self.subject.device)
         moved = [one.to(device) for one in self.opened]
-        roles: list[Literal["input", "output"]] = ["output" if one.architecture == "sae" else "input" for one in moved]
-        reads = [sites.resolve(model, one.site_in, role) for one, role in zip(moved, roles, strict=True)]
+        reads = [sites.resolve(model, one.site_in, _role(one)) for one in moved]
         # Before any text is read: a dictionary that does not fit its site is said at once.
         check(self.subject, [Placed(dictionary=one, site=site) for one, site in zip(moved, reads, strict=True)])
         return [self._admitted(*pair) for pair in zip(moved, reads, strict=True)]
@@ -209,6 +222,11 @@ class Experiment:
             "subject": study["subject"],
             "corpus": study["corpus"],
         }
+
+
+def _role(dictionary: Dictionary) -> Literal["input", "output"]:
+    """Which side of a bare module path a dictionary reads."""
+    return "output" if dictionary.architecture == "sae" else "input"
 
 
 def _version(package: str) -> str:

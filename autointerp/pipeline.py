@@ -50,7 +50,7 @@ def score(study: config.Study, path: Path, *, update: bool = False, cache: bool 
         StoppedError: an LLM or a limit stopped it; what is done is kept.
     """
     with claimed(path) as run:
-        experiment = Experiment(study=study, run=run, cache=cache)
+        experiment = Experiment(study=study, run=run, cache=cache, only_reads=until == "collect")
         begin(experiment, update=update)
         marks = fingerprints(experiment)
         reach(experiment, marks)

@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
 from autointerp.subject.base import Predicted, SubjectConfig
 from autointerp.subject.hooks import See, attached
+from autointerp.subject.skeleton import shorten
 
 # Weights of a local folder above this size are fingerprinted by their ends, so that a study starts at once.
 HASH_WHOLE_BYTES = 2 << 30
@@ -213,8 +214,13 @@ class HookedSubject:
         return f"modules there: {', '.join(close)} ({len(names)} in all)"
 
 
-def load(config: SubjectConfig) -> HookedSubject:
+def load(config: SubjectConfig, n_blocks: int | None = None) -> HookedSubject:
     """Load model and tokenizer from a local folder or the hub.
+
+    Args:
+        config: which model, and how it is run.
+        n_blocks: load this many of its first blocks only, for a pass that stops in them (`skeleton.blocks_needed`);
+            activations and fingerprint are those of the whole model, its predictions are not.
 
     Raises:
         SubjectError: either cannot be loaded, or the device does not exist.
@@ -226,25 +232,48 @@ def load(config: SubjectConfig) -> HookedSubject:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = config.dtype if config.dtype != "auto" or device != "cpu" else "float32"
     attention = None if config.attention == "auto" else config.attention
-    common = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    common: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     transformers.utils.logging.disable_progress_bar()
+    whole: dict[str, Any] = {}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(config.tokenizer or config.model, **common)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            config.model, dtype=dtype, attn_implementation=attention, **common
-        ).to(torch.device(device))  # pyright: ignore[reportArgumentType] (transformers' stub of `to` is wrong)
+        if n_blocks is not None:
+            settings = transformers.AutoConfig.from_pretrained(config.model, **common)
+            whole = shorten(settings, n_blocks)
+            common["config"] = settings
+        with _silence(n_blocks is not None):
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                config.model, dtype=dtype, attn_implementation=attention, **common
+            ).to(torch.device(device))  # pyright: ignore[reportArgumentType] (transformers' stub of `to` is wrong)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise SubjectError(
             f"subject {config.model!r} cannot be loaded as a causal language model on {device!r} ({reason}); "
             "give a folder with config.json, weights and tokenizer, or a hub id this machine can reach"
         ) from error
-    return HookedSubject(model, tokenizer, fingerprint=_fingerprint(config, model, tokenizer))
+    return HookedSubject(model, tokenizer, fingerprint=_fingerprint(config, model, tokenizer, whole))
 
 
-def _fingerprint(config: SubjectConfig, model: Any, tokenizer: Any) -> str:
-    """Hash what activations depend on: weights, settings of the model, dtype, attention, vocabulary."""
-    settings = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
+@contextlib.contextmanager
+def _silence(wanted: bool) -> Iterator[None]:
+    """Let transformers not warn of weights that are left aside on purpose."""
+    import transformers
+
+    before = transformers.utils.logging.get_verbosity()
+    if wanted:
+        transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(before)
+
+
+def _fingerprint(config: SubjectConfig, model: Any, tokenizer: Any, whole: Mapping[str, Any]) -> str:
+    """Hash what activations depend on: weights, settings of the model, dtype, attention, vocabulary.
+
+    `whole` are settings of the whole model that loading a part of it changed.
+    """
+    settings = {key: value for key, value in {**model.config.to_dict(), **whole}.items() if key != "_name_or_path"}
     found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     found.update(
         f"{model.dtype} {model.config._attn_implementation} {getattr(model.config, '_commit_hash', None)}".encode()

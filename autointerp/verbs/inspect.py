@@ -94,7 +94,7 @@ def facts(dictionary: "Dictionary") -> dict[str, object]:
 
 def placed(dictionary: "Dictionary", model: str) -> dict[str, object]:
     """Where its sites are in a model."""
-    from autointerp.verbs.sites import skeleton
+    from autointerp.subject.skeleton import skeleton
 
     site_in, site_out = ends(dictionary, skeleton(model, None, trust_remote_code=False))
     return {"site in": site_in, "site out": site_out}

@@ -7,12 +7,8 @@ Only the model's configuration is read, no weights.
 """
 
 import argparse
-from typing import TYPE_CHECKING
 
-from autointerp.errors import SiteError, SubjectError
-
-if TYPE_CHECKING:
-    from torch import nn
+from autointerp.errors import SiteError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one site a line: name, width, TransformerLens' name."""
     from autointerp.subject import sites
+    from autointerp.subject.skeleton import skeleton
 
     model = skeleton(args.model, args.revision, trust_remote_code=args.trust_remote_code)
     if args.modules:
@@ -45,22 +42,3 @@ def run(args: argparse.Namespace) -> int:
     for name, width, alias in rows:
         print(f"{name:<{wide}}  {width:>8}  {alias}".rstrip())
     return 0
-
-
-def skeleton(name: str, revision: str | None, *, trust_remote_code: bool) -> "nn.Module":
-    """Build the model without weights, on torch's meta device.
-
-    Raises:
-        SubjectError: there is no configuration of a causal language model there.
-    """
-    import torch
-    import transformers
-
-    try:
-        config = transformers.AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
-        with torch.device("meta"):
-            model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise SubjectError(f"subject {name!r}: no causal language model's configuration there ({reason})") from error
-    return model.eval()

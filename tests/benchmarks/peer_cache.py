@@ -187,12 +187,14 @@ def contest(arguments: argparse.Namespace) -> dict[str, Any]:
         name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in times.items()
     }
     n = tokens_of(arguments.tokens).size
+    settings = f"--tokens {arguments.tokens} --repeats {arguments.repeats} --threads {arguments.threads}"
     ratio = {
         f"peer_over_{name}_{key}": middle["peer"][key] / middle[name][key]
         for name in CONTESTANTS[1:] for key in ("seconds", "peak_mib", "above_start_mib")
     }  # fmt: skip
     return {
-        "n_tokens": n, "repeats": arguments.repeats, "hardware": collection.hardware(arguments.threads),
+        "n_tokens": n, "repeats": arguments.repeats,
+        "hardware": collection.hardware(arguments.threads) | {"arguments": settings},
         "medians": middle, "ratios": ratio, "activations_peer": len(theirs), "activations_ours": len(mine),
         "in_both": len(np.intersect1d(theirs, mine, assume_unique=True)), "load_after": os.getloadavg()[0],
     }  # fmt: skip
