@@ -83,10 +83,9 @@ class Experiment:
     def _n_blocks(self, wanted: SubjectConfig) -> int | None:
         """How many of the subject's blocks the dictionaries' sites need; None for all."""
         model = skeleton.skeleton(wanted.model, wanted.revision, trust_remote_code=wanted.trust_remote_code)
-        names = [
-            (name, role) for one in self.opened for name, role in ((one.site_in, _role(one)), (one.site_out, None))
-        ]
-        return skeleton.blocks_needed(model, [sites.resolve(model, name, role) for name, role in names])
+        reads = [sites.resolve(model, one.site_in, _role(one)) for one in self.opened]
+        writes = [sites.resolve(model, one.site_out, "output") for one in self.opened]
+        return skeleton.blocks_needed(model, [*reads, *writes])
 
     @cached_property
     def opened(self) -> list[Dictionary]:

@@ -234,12 +234,12 @@ def load(config: SubjectConfig, n_blocks: int | None = None) -> HookedSubject:
     attention = None if config.attention == "auto" else config.attention
     common: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     transformers.utils.logging.disable_progress_bar()
-    whole: dict[str, Any] = {}
+    uncut: dict[str, Any] = {}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(config.tokenizer or config.model, **common)
         if n_blocks is not None:
             settings = transformers.AutoConfig.from_pretrained(config.model, **common)
-            whole = shorten(settings, n_blocks)
+            uncut = shorten(settings, n_blocks)
             common["config"] = settings
         with _silence(n_blocks is not None):
             model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -251,7 +251,7 @@ def load(config: SubjectConfig, n_blocks: int | None = None) -> HookedSubject:
             f"subject {config.model!r} cannot be loaded as a causal language model on {device!r} ({reason}); "
             "give a folder with config.json, weights and tokenizer, or a hub id this machine can reach"
         ) from error
-    return HookedSubject(model, tokenizer, fingerprint=_fingerprint(config, model, tokenizer, whole))
+    return HookedSubject(model, tokenizer, fingerprint=_fingerprint(config, model, tokenizer, uncut))
 
 
 @contextlib.contextmanager
@@ -268,12 +268,12 @@ def _silence(wanted: bool) -> Iterator[None]:
         transformers.utils.logging.set_verbosity(before)
 
 
-def _fingerprint(config: SubjectConfig, model: Any, tokenizer: Any, whole: Mapping[str, Any]) -> str:
+def _fingerprint(config: SubjectConfig, model: Any, tokenizer: Any, uncut: Mapping[str, Any]) -> str:
     """Hash what activations depend on: weights, settings of the model, dtype, attention, vocabulary.
 
-    `whole` are settings of the whole model that loading a part of it changed.
+    `uncut` are settings of the whole model that loading a part of it changed.
     """
-    settings = {key: value for key, value in {**model.config.to_dict(), **whole}.items() if key != "_name_or_path"}
+    settings = {key: value for key, value in {**model.config.to_dict(), **uncut}.items() if key != "_name_or_path"}
     found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     found.update(
         f"{model.dtype} {model.config._attn_implementation} {getattr(model.config, '_commit_hash', None)}".encode()
