@@ -7,6 +7,7 @@ or one has failed, or the plan is spent. Replies are kept as they come, so that 
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -63,12 +64,12 @@ def score(
     return run, result
 
 
-def _protocol(study: config.Study) -> dict[str, object]:
+def _protocol(study: config.Study) -> dict[str, Any]:
     """Return what a run of this study will say of its protocol, before any LLM has been asked."""
     return {name: config.dump(study)[name] for name in stages.PROTOCOL}
 
 
-def _apart(base: dict[str, object] | None, new: dict[str, object] | None, *, allow: bool) -> list[str]:
+def _apart(base: dict[str, Any] | None, new: dict[str, Any] | None, *, allow: bool) -> list[str]:
     """Return in which of these settings candidate and baseline differ, if that is allowed."""
     sides = ({"protocol": side or {}, "protocol_hash": side or {}} for side in (base, new))
     return gate.refuse_differences(*sides, allow=allow)
