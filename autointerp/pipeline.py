@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from autointerp import __version__, config, dry_run, stages
+from autointerp import __version__, config, dry_run, selection, stages
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import Experiment
@@ -27,7 +27,7 @@ STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ..
         ("inputs",),
     ),
     "reconstruct": (stages.reconstruct, ("reconstruction",), ("collect",)),
-    "select": (stages.select_examples, ("controls",), ("collect",)),
+    "select": (selection.select_examples, ("controls",), ("collect",)),
     "describe": (stages.describe, (), ("collect",)),
     "explain": (stages.explain, ("explainer", "explainer_llm", "prompts"), ("select",)),
     "judge": (stages.judge, ("scorers", "judge_llm", "controls", "prompts"), ("explain",)),

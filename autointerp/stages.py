@@ -12,16 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autointerp import ask, config, controls, dry_run, run_rows, statistics, tables
-from autointerp.console import Bar, track
+from autointerp.console import Bar
 from autointerp.corpus import bos_id
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError
-from autointerp.examples import contrast, histograms, near, planted, select
-from autointerp.examples.rows import to_rows
+from autointerp.examples import histograms, planted
 from autointerp.experiment import Experiment
 from autointerp.reconstruction import metrics
 from autointerp.reconstruction.base import held_out_documents
-from autointerp.records import Example, Judgement, LatentExamples, LatentId, Question
+from autointerp.records import Judgement, LatentId, Question
 from autointerp.report.page import write_report
 from autointerp.run_rows import Counts
 from autointerp.scorers.base import Scorer
@@ -89,73 +88,6 @@ def reconstruct(experiment: Experiment) -> Counts:
     experiment.run.write("reconstruction", found.table, tables.RECONSTRUCTION)
     experiment.run.write("reconstruction_documents", found.documents, tables.RECONSTRUCTION_DOCUMENTS)
     return {"documents": len(documents)}
-
-
-def select_examples(experiment: Experiment) -> Counts:
-    """Choose the windows of every sampled and planted latent; later stages need no subject and no tokenizer."""
-    study, run, windows = experiment.study, experiment.run, experiment.collected.windows
-    wanted, seed = study.examples, study.seed
-    pools = {
-        split: contrast.pool(windows, held_out=split, size=wanted.pool_windows, seed=seed) for split in (True, False)
-    }
-    rules = planted.examples(
-        windows, pools[True], n_rules=study.controls.n_planted, n_positives=wanted.n_positives,
-        n_negatives=wanted.n_negatives, seed=seed,
-    )  # fmt: skip
-    latents = experiment.collected.latents.set_index(tables.KEY)
-    sampled = [LatentId(*key) for key in latents.index[latents["sampled"]]]
-    hard = _hard(experiment, sampled, pools[True]) if wanted.n_hard else None
-    n_planted = 0
-    with run.writing("examples", tables.EXAMPLES) as writer:
-        for latent in track(sampled, "select", total=len(sampled), unit="latents"):
-            examples, found = _examples(experiment, latent, pools, hard)
-            place = (latent.dictionary, latent.site, latent.index)
-            latents.loc[place, ["token_share", "peak_token"]] = [
-                found.token_share,
-                found.peak_token,
-            ]
-            for row in to_rows(examples):
-                writer.add(row)
-        for examples in rules:
-            n_planted += 1
-            for row in to_rows(examples):
-                writer.add(row)
-    run.write("latents", latents.reset_index(), tables.LATENTS)
-    run.update_manifest(context_pool_hash=fingerprint(windows.fingerprint, pools[True].tolist()))
-    return {"latents": len(sampled), "planted": n_planted, "planted_wanted": study.controls.n_planted}
-
-
-def _hard(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int64]) -> tuple[near.Words, near.Cofiring]:
-    """Prepare the search for hard negatives: the pool's words, and where each sampled latent fires in it."""
-    collected = experiment.collected
-    firings = {latent: collected.firing(latent.dictionary, latent.index) for latent in sampled}
-    return near.Words(collected.windows, pool), near.Cofiring(collected.windows, pool, firings)
-
-
-def _examples(
-    experiment: Experiment,
-    latent: LatentId,
-    pools: dict[bool, NDArray[np.int64]],
-    hard: tuple[near.Words, near.Cofiring] | None,
-) -> tuple[LatentExamples, select.Positives]:
-    wanted, collected, seed = experiment.study.examples, experiment.collected, experiment.study.seed
-    firing = collected.firing(latent.dictionary, latent.index)
-    found = select.positives(
-        collected.windows, firing, latent=latent, n_explain=wanted.n_explain, n_held_out=wanted.n_positives, seed=seed
-    )
-
-    def silent(split: bool, n: int) -> tuple[Example, ...]:
-        return contrast.negatives(
-            collected.windows, firing, pools[split], latent=latent, n=n, seed=seed,
-            n_hard=wanted.n_hard if split else 0,
-            near=(hard[0].near(found.explain), hard[1].near(latent)) if split and hard else (),
-        )  # fmt: skip
-
-    examples = LatentExamples(
-        latent=latent, explain=found.explain, explain_contrast=silent(False, wanted.n_explain_negatives),
-        held_out=found.held_out, contrast=silent(True, wanted.n_negatives),
-    )  # fmt: skip
-    return examples, found
 
 
 def describe(experiment: Experiment) -> Counts:

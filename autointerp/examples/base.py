@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,9 @@ class Tokens(Protocol):
         ...
 
 
+HardKind = Literal["words", "embedding", "cofiring", "decoder"]
+
+
 class CollectConfig(BaseModel):
     """How activations are collected. None of it but `values` changes what is collected."""
 
@@ -151,8 +154,26 @@ class ExamplesConfig(BaseModel):
         default=10_000, ge=1, description="held-out windows from which all latents' negatives are drawn"
     )
     n_hard: int = Field(
-        default=0, ge=0, description="hard negatives judged besides, of each kind: near in words, of co-firing latents"
+        default=5, ge=0, description="hard negatives judged besides, of each kind in `hard`; 0 for none"
+    )
+    hard: tuple[HardKind, ...] = Field(
+        default=("words", "cofiring"),
+        description="near in words (tf-idf); near by `embedding_model`; where co-firing latents of the sample fire; "
+        "where latents of the sample with like decoder rows fire",
+    )
+    embedding_model: str | None = Field(
+        default=None,
+        description="sentence-embedding model for hard negatives of kind embedding: a folder or a hub name",
     )
     n_explain_negatives: int = Field(
         default=0, ge=0, description="silent windows shown to a contrastive explainer, from the explain documents"
     )
+
+    @model_validator(mode="after")
+    def _embedding_has_a_model(self) -> "ExamplesConfig":
+        if self.n_hard and "embedding" in self.hard and self.embedding_model is None:
+            raise ValueError(
+                "hard: embedding needs a model: set embedding_model to a folder or a hub name, or use `words`, which "
+                "needs none"
+            )
+        return self

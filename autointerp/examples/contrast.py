@@ -4,9 +4,11 @@ The pool is drawn once, by seed, from the windows of one split; a latent's negat
 token activates it at all (checked on its activations, not assumed), without replacement, by a draw of its own. Windows
 lie on one fixed grid, so that negatives and positives have the same length and place.
 
-With hard strata the latent's silent pool is parted: stratum 1.. are the `hard` ones, stratum 0 all the rest, each with
-the share of the silent population it stands for. The shares sum to 1, so that a specificity over strata can be weighted
-to the real distribution (Horvitz-Thompson).
+With hard strata the latent's silent pool is parted: strata 1.. lie near the latent's own windows, stratum 0 is all
+the rest. `random` negatives are drawn from the whole pool, whatever stratum they fall into, so that a score by them
+means the same with and without hard ones; their `stratum_share` is the share of these draws. `hard` negatives are drawn
+from one stratum each, besides; their `stratum_share` is the share of the silent population that the stratum is. From
+both a specificity can be weighted to the real distribution (Horvitz-Thompson; `statistics.prevalence`).
 """
 
 from collections.abc import Sequence
@@ -15,16 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.examples.base import Firing, Windows
-from autointerp.records import Example, LatentId
+from autointerp.records import Example, Kind, LatentId
 from autointerp.seeds import generator
 
 
-def pool(windows: Windows, *, held_out: bool, size: int, seed: int) -> NDArray[np.int64]:
+def pool(
+    windows: Windows, *, held_out: bool, size: int, seed: int, fit: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Draw the shared pool: at most `size` windows of one split, ascending; the same for every dictionary.
+
+    Args:
+        windows: the corpus.
+        held_out: which split.
+        size: windows wanted.
+        seed: the study's.
+        fit: [n_windows] the windows that may be drawn (`repeats.fit_to_judge`); None for all of the split.
 
     Source: one pool for all halves the variance of differences (design note on crossed contexts; Cameron et al. 2011).
     """
-    candidates = np.flatnonzero(windows.held_out == held_out)
+    candidates = np.flatnonzero((windows.held_out == held_out) & (True if fit is None else fit))
     rng = generator(seed, "contrast pool", held_out)
     return np.sort(rng.permutation(candidates)[:size])
 
@@ -53,38 +64,43 @@ def negatives(
         firing: the latent's activations on it.
         pool: the shared pool of one split.
         latent: keys the draw, with the split, so that it depends on nothing else.
-        n: random negatives wanted.
+        n: random negatives wanted, from the whole silent pool.
         seed: the study's.
-        n_hard: negatives wanted from each of `near`.
+        n_hard: negatives wanted from each of `near`, besides.
         near: hard strata, most wanted first: windows of the pool that are near to the latent's own. A window in several
             belongs to the first.
 
     Returns:
-        As many as there are; a dense latent may have fewer than wanted, or none, which the caller counts.
+        As many as there are, none twice; a dense latent may have fewer than wanted, or none, which the caller counts.
     """
     quiet = silent(windows, firing, pool)
-    strata, rest = [], quiet
-    for stratum in near if n_hard else ():
-        strata.append(rest[np.isin(rest, stratum)])
-        rest = rest[~np.isin(rest, stratum)]
+    stratum = np.zeros(len(quiet), dtype=np.int64)
+    for number, members in reversed(list(enumerate(near, start=1))):
+        stratum[np.isin(quiet, members)] = number
     split = bool(windows.held_out[pool[0]]) if len(pool) else False
     rng = generator(seed, "contrast", latent, split)
-    wanted = [(rest, n), *((stratum, n_hard) for stratum in strata)]
-    return tuple(
-        _example(windows, int(window), number, len(members) / len(quiet))
-        for number, (members, count) in enumerate(wanted)
-        for window in rng.permutation(members)[:count]
-    )
+    order = rng.permutation(len(quiet))
+    drawn, left = order[:n], order[n:]
+    falls = np.bincount(stratum[drawn], minlength=len(near) + 1)
+    sizes = np.bincount(stratum, minlength=len(near) + 1)
+    chosen = [
+        _example(windows, int(quiet[i]), "random", int(stratum[i]), float(falls[stratum[i]] / len(drawn)))
+        for i in drawn
+    ]
+    for number in range(1, len(near) + 1):
+        hard = left[stratum[left] == number][:n_hard]
+        chosen += [_example(windows, int(quiet[i]), "hard", number, float(sizes[number] / len(quiet))) for i in hard]
+    return tuple(chosen)
 
 
-def _example(windows: Windows, window: int, stratum: int, share: float) -> Example:
+def _example(windows: Windows, window: int, kind: Kind, stratum: int, share: float) -> Example:
     pieces = windows.pieces(window)
     return Example(
         window=window,
         document=int(windows.documents[window]),
         pieces=pieces,
         activations=(0.0,) * len(pieces),
-        kind="hard" if stratum else "random",
+        kind=kind,
         stratum=stratum,
         stratum_share=share,
     )

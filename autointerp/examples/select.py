@@ -85,7 +85,14 @@ def strata(values: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def positives(
-    windows: Windows, firing: Firing, *, latent: LatentId, n_explain: int, n_held_out: int, seed: int
+    windows: Windows,
+    firing: Firing,
+    *,
+    latent: LatentId,
+    n_explain: int,
+    n_held_out: int,
+    seed: int,
+    fit: NDArray[np.bool_] | None = None,
 ) -> Positives:
     """Choose a latent's example windows: as evenly as possible over deciles, at random within each.
 
@@ -96,12 +103,14 @@ def positives(
         n_explain: windows wanted of the explain split; fewer are given where it has fewer.
         n_held_out: likewise of the held-out split.
         seed: the study's.
+        fit: [n_windows] the windows that may be judged on (`repeats.fit_to_judge`); None for all held-out ones.
     """
     found = peaks(windows, firing)
     held_out = windows.held_out[found.windows]
+    judged = held_out if fit is None else fit[found.windows]
     parts = {}
-    for split, wanted in ((False, n_explain), (True, n_held_out)):
-        members = np.flatnonzero(held_out == split)
+    for split, side, wanted in ((False, ~held_out, n_explain), (True, judged, n_held_out)):
+        members = np.flatnonzero(side)
         stratum = strata(found.values[members])
         rng = generator(seed, "positives", latent, split)
         chosen = _even(stratum, wanted, rng)

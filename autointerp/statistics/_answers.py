@@ -43,6 +43,7 @@ class Answers:
     truth: np.ndarray
     cell_unit: np.ndarray
     cell_kind: np.ndarray
+    cell_stratum: np.ndarray
     cell_share: np.ndarray
     cell_n: np.ndarray
     cell_answered: np.ndarray
@@ -132,7 +133,8 @@ def read(judgements: pd.DataFrame) -> Answers:
         units=units, unit=unit, kind=kind, cell=cell, answered=answered, correct=correct, truth=truth,
         document=document, n_documents=n_documents,
         probability=judgements["probability"].to_numpy(np.float64, na_value=np.nan),
-        cell_unit=unit[cell_first], cell_kind=kind[cell_first], cell_share=share[cell_first],
+        cell_unit=unit[cell_first], cell_kind=kind[cell_first], cell_stratum=stratum[cell_first],
+        cell_share=share[cell_first],
         cell_n=np.bincount(cell, minlength=n_cells), cell_answered=np.bincount(cell[answered], minlength=n_cells),
         cell_correct=np.bincount(cell[correct], minlength=n_cells),
     )  # fmt: skip

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from autointerp.records import Kind
 from autointerp.statistics._answers import CHOOSING, KINDS, Answers, read
 from autointerp.statistics.intervals import Floats, bca_limits, resamples
 
@@ -16,7 +15,9 @@ SMALLEST = 1e-9
 def silent_error(judgements: pd.DataFrame) -> pd.DataFrame:
     """Return each latent's share of silent contexts called active, weighted to the silent population.
 
-    Strata of known shares (random and hard) are weighted by them where they sum to 1; else random ones stand for all.
+    Strata that hard negatives are of weigh their known shares of the silent population, stratum 0 the rest; within
+    a stratum random and hard ones, both drawn from it at random, count alike. Without hard ones random ones stand for
+    all.
 
     Returns:
         `dictionary`, `site`, `latent`, `scorer`, `control`, `recall`, `false_rate`; without answers no row.
@@ -26,22 +27,37 @@ def silent_error(judgements: pd.DataFrame) -> pd.DataFrame:
 
 def silent_error_of(answers: Answers) -> pd.DataFrame:
     """Do what `silent_error` does from coded judgements."""
-    n_units = len(answers.units)
-    seen = answers.cell_answered > 0
-    rate = np.divide(answers.cell_correct, answers.cell_answered, out=np.zeros(len(seen)), where=seen)
-
-    def weighted(*kinds: Kind) -> tuple[Floats, Floats]:
-        use = seen & np.isin(answers.cell_kind, [KINDS.index(kind) for kind in kinds])
-        share = np.bincount(answers.cell_unit, answers.cell_share * use, minlength=n_units)
-        total = np.bincount(answers.cell_unit, answers.cell_share * use * rate, minlength=n_units)
-        return np.divide(total, share, out=np.full(n_units, np.nan), where=share > 0), share.astype(np.float64)
-
-    recall, _ = weighted("positive")
-    every, share = weighted("random", "hard")
-    plain, _ = weighted("random")
-    known = np.abs(share - 1) < 0.02
-    frame = answers.units.assign(recall=recall, false_rate=1 - np.where(known, every, plain))
+    frame = answers.units.assign(recall=_recall(answers), false_rate=1 - _stratified(answers))
     return frame.dropna(subset=["recall", "false_rate"]).reset_index(drop=True)
+
+
+def _recall(answers: Answers) -> Floats:
+    """Weigh each unit's recall over activation deciles by their shares; NaN without answered positives."""
+    use = (answers.cell_answered > 0) & (answers.cell_kind == KINDS.index("positive"))
+    share = np.bincount(answers.cell_unit[use], answers.cell_share[use], minlength=len(answers.units))
+    rate = answers.cell_correct[use] / answers.cell_answered[use]
+    total = np.bincount(answers.cell_unit[use], answers.cell_share[use] * rate, minlength=len(answers.units))
+    return np.divide(total, share, out=np.full(len(share), np.nan), where=share > 0)
+
+
+def _stratified(answers: Answers) -> Floats:
+    """Weigh each unit's specificity over negative strata by their shares of the silent population; NaN without any."""
+    random, hard = (answers.cell_kind == KINDS.index(kind) for kind in ("random", "hard"))
+    use = (random | hard) & (answers.cell_answered > 0)
+    n_units = len(answers.units)
+    names, place = np.unique(np.stack([answers.cell_unit[use], answers.cell_stratum[use]]), axis=1, return_inverse=True)
+    answered = np.bincount(place, answers.cell_answered[use], minlength=names.shape[1])
+    rate = np.bincount(place, answers.cell_correct[use], minlength=names.shape[1]) / np.maximum(answered, 1)
+    share = np.zeros(names.shape[1])
+    np.maximum.at(share, place, np.where(hard, answers.cell_share, 0.0)[use])
+    # What no hard stratum stands for is shared among the other strata as random draws fell into them.
+    unit, plain = names[0], share == 0
+    rest = np.maximum(0, 1 - np.bincount(unit, share, minlength=n_units))
+    n_plain = np.bincount(unit, answered * plain, minlength=n_units)
+    weight = np.where(plain, rest[unit] * answered / np.maximum(n_plain[unit], 1), share)
+    whole = np.bincount(unit, weight, minlength=n_units)
+    total = np.bincount(unit, weight * rate, minlength=n_units)
+    return np.divide(total, whole, out=np.full(n_units, np.nan), where=whole > 0)
 
 
 def _ratios(sums: Floats) -> dict[str, Floats]:

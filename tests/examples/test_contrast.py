@@ -55,17 +55,38 @@ def test_the_pool_is_one_for_all_and_each_latents_draw_its_own() -> None:
     assert draws[0] == draws[2] != draws[1]
 
 
-def test_strata_part_the_silent_population() -> None:
-    """Windows near the latent's own are one class, all others another, and their shares sum to one."""
+def test_hard_strata_part_the_silent_population() -> None:
+    """A window in two strata is of the first; a hard negative's share is its stratum's part of all silent windows."""
     pool = contrast.pool(corpus(), held_out=True, size=500, seed=0)
     near = [pool[:50], pool[25:100]]
     latent = firing(0.001)
     drawn = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=20, seed=0, n_hard=5, near=near)
-    shares = {example.stratum: example.stratum_share for example in drawn}
-    assert sum(shares.values()) == pytest.approx(1)
     silent = set(contrast.silent(corpus(), latent, pool).tolist())
     members = [silent - set(pool[:100].tolist()), silent & set(pool[:50].tolist()), silent & set(pool[50:100].tolist())]
-    for stratum, windows in enumerate(members):
-        assert shares[stratum] == pytest.approx(len(windows) / len(silent))
-        assert {e.window for e in drawn if e.stratum == stratum} <= windows
-    assert {example.kind for example in drawn if example.stratum} == {"hard"}
+    hard = [example for example in drawn if example.kind == "hard"]
+    assert [example.stratum for example in hard] == [1] * 5 + [2] * 5
+    for example in hard:
+        assert example.stratum_share == pytest.approx(len(members[example.stratum]) / len(silent))
+    for example in drawn:
+        assert example.window in members[example.stratum]
+    assert len({example.window for example in drawn}) == len(drawn) == 30
+
+
+def test_random_negatives_are_the_same_with_and_without_hard_ones() -> None:
+    """A score by random negatives means the same in both: they come from all silent windows, and weigh alike."""
+    pool = contrast.pool(corpus(), held_out=True, size=500, seed=0)
+    latent = firing(0.001)
+    plain = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=20, seed=0)
+    both = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=20, seed=0, n_hard=5, near=[pool[:250]])
+    random = [example for example in both if example.kind == "random"]
+    assert [example.window for example in random] == [example.window for example in plain]
+    fell = sum(example.stratum for example in random)
+    assert 0 < fell < 20
+    assert {example.stratum_share for example in random} == {fell / 20, 1 - fell / 20}
+
+
+def test_windows_not_fit_to_judge_are_not_in_the_pool() -> None:
+    """Those left out by the mask are never drawn, whatever the size."""
+    fit = corpus().held_out & (np.arange(len(corpus())) % 3 == 0)
+    pool = contrast.pool(corpus(), held_out=True, size=10**6, seed=0, fit=fit)
+    assert pool.tolist() == np.flatnonzero(fit).tolist()
