@@ -105,6 +105,13 @@ def _unique(dictionaries: tuple[DictionaryConfig, ...]) -> tuple[DictionaryConfi
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"names must differ; twice: {', '.join(twice)} (set `name:` on each)")
+    trained = [dictionary.name for dictionary in dictionaries if dictionary.control is None]
+    for dictionary in dictionaries:
+        if dictionary.control is not None and dictionary.source not in trained:
+            raise ValueError(
+                f"{dictionary.name}: a control's source names a dictionary of this study, not {dictionary.source!r}; "
+                f"there are: {', '.join(trained) or 'none'}"
+            )
     return dictionaries
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from autointerp import __version__, ask, config, corpus
 from autointerp.console import note
-from autointerp.dictionaries import gate, identity, loading
+from autointerp.dictionaries import gate, identity, loading, random
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError
@@ -28,6 +28,7 @@ from autointerp.llm.base import LLM, Price, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
 from autointerp.records import LatentId, Site
+from autointerp.seeds import generator
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
 from autointerp.subject import model as subject_model
@@ -93,8 +94,13 @@ class Experiment:
         return [self._open(one) for one in self._named()]
 
     def _named(self) -> list[DictionaryConfig]:
-        """The dictionaries as the study names them, those of the package by their path."""
-        return [one.model_copy(update={"source": config.located(one.source)}) for one in self.study.dictionaries]
+        """The dictionaries as the study names them, those of the package by their path; a control as what it is of."""
+        named = {one.name: one for one in self.study.dictionaries}
+        found = [
+            one if one.control is None else named[one.source].model_copy(update={"name": one.name})
+            for one in self.study.dictionaries
+        ]
+        return [one.model_copy(update={"source": config.located(one.source)}) for one in found]
 
     def _open(self, one: DictionaryConfig) -> Dictionary:
         """Open a dictionary, and keep its hash in the run directory.
@@ -123,10 +129,18 @@ class Experiment:
     def _admitted(self, dictionary: Dictionary, site_in: Site) -> Arm:
         """Let a dictionary pass whose vital signs on the first documents are possible; it says what it decided."""
         site_out = sites.resolve(self.subject.model, dictionary.site_out, "output")
-        accept = next(one.accept for one in self.study.dictionaries if one.name == dictionary.name)
+        wanted = next(one for one in self.study.dictionaries if one.name == dictionary.name)
         bos = corpus.bos_id(self.subject.tokenizer, self.study.windows.bos)
-        x, y = gate.rows(self.subject, self.first_documents, site_in, site_out, bos=bos)
-        admitted = gate.admit(dictionary, x, y, accept=accept)
+        read = partial(gate.rows, self.subject, self.first_documents, site_in, site_out, bos=bos)
+        if wanted.control is not None:
+            x, y = read(n_wanted=random.n_rows(dictionary))
+            made = random.arm(
+                wanted.control, gate.settled(dictionary, x, y)[0], x,
+                generator(self.study.seed, "control arm", dictionary.name),
+            )  # fmt: skip
+            return Arm(made, site_in, site_out)
+        x, y = read()
+        admitted = gate.admit(dictionary, x, y, accept=wanted.accept)
         for words in admitted.notes:
             note(words)
         return Arm(admitted.dictionary, site_in, site_out)

@@ -116,9 +116,11 @@ def _embedder(model: str | None) -> near.Embed:
 def _decoder_neighbours(experiment: Experiment, sampled: list[LatentId]) -> dict[LatentId, list[LatentId]]:
     """Return each sampled latent's nearest sampled latents of its dictionary by the cosine of decoder rows."""
     found: dict[LatentId, list[LatentId]] = {}
+    controls = {one.name for one in experiment.study.dictionaries if one.control is not None}
     for dictionary in experiment.opened:
         mine = [latent for latent in sampled if latent.dictionary == dictionary.name]
-        if not mine:
+        if not mine or dictionary.name in controls:  # a control arm has no decoder rows, hence no neighbours
+            found |= {latent: [] for latent in mine}
             continue
         rows = dictionary.W_dec[[latent.index for latent in mine]].float().cpu().numpy()
         for latent, nearest in zip(mine, near.decoder_neighbours(rows), strict=True):

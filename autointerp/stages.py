@@ -62,13 +62,16 @@ def too_small(experiment: Experiment) -> str:
 
 def dictionaries_table(experiment: Experiment) -> pd.DataFrame:
     """One row per dictionary: what it is and where it came from."""
-    named = {one.name: one.source for one in experiment.study.dictionaries}
+    named = {one.name: one for one in experiment.study.dictionaries}
+    architectures = {
+        one.name: (named[one.name].control or one.architecture).replace("_", "-") for one in experiment.opened
+    }
     rows = [
         {
-            "dictionary": one.name, "architecture": one.architecture, "site": str(arm.site_in),
+            "dictionary": one.name, "architecture": architectures[one.name], "site": str(arm.site_in),
             "site_out": str(arm.site_out), "layer": sites.layer(arm.site_in), "k": one.k,
             "n_latents": one.n_latents, "d_in": one.d_in, "d_out": one.d_out, "seed": one.seed,
-            "format": one.provenance.format, "source": named[one.name], "revision": one.provenance.revision,
+            "format": one.provenance.format, "source": named[one.name].source, "revision": one.provenance.revision,
             "sha256": one.provenance.sha256,
         }
         for arm, one in zip(experiment.arms, experiment.opened, strict=True)
@@ -84,7 +87,9 @@ def reconstruct(experiment: Experiment) -> Counts:
     windows = experiment.collected.windows
     documents = held_out_documents(windows, wanted, study.windows.context_length)
     bos = bos_id(experiment.subject.tokenizer, study.windows.bos)
-    found = metrics.evaluate_documents(experiment.subject, experiment.arms, documents, wanted, bos=bos, seed=study.seed)
+    controls_of = {one.name for one in study.dictionaries if one.control is not None}
+    arms = [arm for arm in experiment.arms if arm.dictionary.name not in controls_of]
+    found = metrics.evaluate_documents(experiment.subject, arms, documents, wanted, bos=bos, seed=study.seed)
     experiment.run.write("reconstruction", found.table, tables.RECONSTRUCTION)
     experiment.run.write("reconstruction_documents", found.documents, tables.RECONSTRUCTION_DOCUMENTS)
     return {"documents": len(documents)}
@@ -99,9 +104,13 @@ def describe(experiment: Experiment) -> Counts:
             for row in histograms.to_rows(latent, found.firing(latent.dictionary, latent.index)):
                 writer.add(row)
     left_out = {}
+    random_arms = {one.name for one in experiment.study.dictionaries if one.control is not None}
     with run.writing("logits", tables.LOGITS) as writer:
         for arm, one in zip(experiment.arms, experiment.opened, strict=True):
             mine = sampled.loc[sampled["dictionary"] == one.name, "latent"].to_numpy()
+            if one.name in random_arms:
+                left_out[one.name] = "a control arm has no decoder of its own"
+                continue
             if reason := unembedding.obstacle(experiment.subject.model, arm.site_out, one.d_out):
                 left_out[one.name] = reason
                 continue

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Architecture = Literal["sae", "transcoder", "skip-transcoder"]
+Architecture = Literal["sae", "transcoder", "skip-transcoder", "random-directions", "random-encoder"]
+Control = Literal["random_directions", "random_encoder"]
 
 
 class DictionaryConfig(BaseModel):
@@ -17,6 +18,11 @@ class DictionaryConfig(BaseModel):
 
     name: str = Field(description="its name in every table", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     source: str = Field(description="local folder or file, or hub `org/repo[@revision][:path in the repository]`")
+    control: Control | None = Field(
+        default=None,
+        description="makes it a control of the dictionary of this study that `source` names then: random_directions "
+        "with its firing rates, or its random_encoder",
+    )
     format: str = Field(
         default="auto", description="checkpoint format, one of `autointerp/dictionaries/formats/`; auto looks"
     )

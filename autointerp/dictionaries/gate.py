@@ -61,13 +61,19 @@ class Admitted:
 
 
 def rows(
-    subject: Subject, documents: Sequence[NDArray[np.int64]], site_in: Site, site_out: Site, *, bos: int | None
+    subject: Subject,
+    documents: Sequence[NDArray[np.int64]],
+    site_in: Site,
+    site_out: Site,
+    *,
+    bos: int | None,
+    n_wanted: int = N_TOKENS,
 ) -> tuple[Tensor, Tensor]:
     """Activations at both sites on the first tokens of documents: x [n, d_in] and y [n, d_out].
 
     Each document's first position is left out, the BOS or, without one, the first token: models keep activations a
     hundred times as long there, which dictionaries are trained without and which would decide the FVU alone.
-    Reads documents until there are `N_TOKENS` tokens.
+    Reads documents until there are `n_wanted` tokens.
     """
     head = [] if bos is None else [bos]
     parts: dict[Site, list[Tensor]] = {site_in: [], site_out: []}
@@ -78,7 +84,7 @@ def rows(
         for site, kept in parts.items():
             kept.append(read[site][0, 1:].clone())
         n_tokens += ids.shape[1] - 1
-        if n_tokens >= N_TOKENS:
+        if n_tokens >= n_wanted:
             break
     return torch.cat(parts[site_in]), torch.cat(parts[site_out])
 

@@ -123,7 +123,7 @@ class Dictionary:
         Works tile by tile over rows: no buffer of [n, n_latents].
         """
         assert x.shape[1:] == (self.d_in,), f"{self.name}: rows {tuple(x.shape)}, expected [n, {self.d_in}]"
-        return Codes.cat([self.activation.sparse(self._pre_activations(tile)) for tile in self._tiles(x)])
+        return Codes.cat([self.activation.sparse(self.pre_activations(tile)) for tile in self._tiles(x)])
 
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
         """Activations of rows x [n, d_in] as [n, n_latents], or [n, len(latents)] of some latents.
@@ -131,11 +131,11 @@ class Dictionary:
         Dictionaries whose latents do not compete (relu, jumprelu, gated) read the weights of `latents` only.
         """
         if latents is None:
-            return self.activation.dense(self._pre_activations(x))
+            return self.activation.dense(self.pre_activations(x))
         latents = latents.to(self.device)
         if self.activation.competes:
-            return torch.cat([self.activation.dense(self._pre_activations(t))[:, latents] for t in self._tiles(x)])
-        return self.activation.select(latents).dense(self._pre_activations(x, latents))
+            return torch.cat([self.activation.dense(self.pre_activations(t))[:, latents] for t in self._tiles(x)])
+        return self.activation.select(latents).dense(self.pre_activations(x, latents))
 
     def decode(self, codes: Codes, x: Tensor) -> Tensor:
         """Reconstruction [n, d_out] from codes; `x` [n, d_in] is what was encoded (for the skip and normalisation)."""
@@ -195,7 +195,8 @@ class Dictionary:
             x = x / scale
         return Normalised(x * self.input_scale if self.input_scale != 1 else x, mean, scale)
 
-    def _pre_activations(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
+    def pre_activations(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
+        """Return what the activation function is applied to, [n, n_latents] or [n, len(latents)], in one piece."""
         dtype = self._dtype(x)
         z = self._normalise(x.to(self.device, dtype)).rows
         if self.pre_bias is not None:

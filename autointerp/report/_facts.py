@@ -12,6 +12,7 @@ METRICS = [
     ("ce_increase", "CE increase (nats)", 3), ("fvu", "FVU", 3), ("kl", "KL (nats)", 3), ("l0", "L0", 1),
     ("dead_share", "dead", 3), ("dense_share", "dense", 3),
 ]  # fmt: skip
+CONTROL_ARMS = ["random-directions", "random-encoder"]
 CONTROLS = ["shuffled", "empty", "planted", "missing", "duplicate", "lexical"]
 # Comparisons shown as cards before the page refers to the figure.
 MAX_CARDS = 12
@@ -111,8 +112,9 @@ def _reconstruction(run: ReportRun) -> list[dict[str, Any]]:
 
 
 def _controls(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows over all dictionaries; they decide. Chance is what a share or a score is expected to be near."""
-    rows = table[table["dictionary"] == "all"].to_dict("records") if len(table) else []
+    """Rows over all dictionaries, which decide, and control arms'. Chance is what a share or score must be near."""
+    shown = (table["dictionary"] == "all") | table["control"].isin(CONTROL_ARMS)
+    rows = table[shown].to_dict("records") if len(table) else []
     rows.sort(key=lambda row: CONTROLS.index(row["control"]) if row["control"] in CONTROLS else len(CONTROLS))
     for row in rows:
         row["expected_text"] = f"{row['expected']:g}" if row["status"] != "informative" else "–"

@@ -1,6 +1,6 @@
 """What detection and fuzzing share: contexts dealt into prompts, one yes or no per context read back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from autointerp.records import (
     Item,
     Judgement,
     JudgeTask,
+    LatentExamples,
     LatentId,
     Message,
     Question,
@@ -44,6 +45,44 @@ class Entry:
 
     item: Item
     shown: ShownItem
+
+
+class YesNo:
+    """A scorer that shows contexts, dealt at random into prompts, and asks yes or no about each.
+
+    `entries` makes a latent's contexts, of both classes, with what is true of them; nothing else differs between
+    scorers of this form.
+    """
+
+    chance = 0.5
+    needs = "llm"
+
+    def __init__(
+        self,
+        name: str,
+        config: YesNoConfig,
+        prompts: Prompts,
+        entries: Callable[[LatentExamples, np.random.Generator], list[Entry]],
+    ) -> None:
+        self.name, self.config, self.prompts, self._entries = name, config, prompts, entries
+        self.templates: Sequence[str] = (f"scorers/{name}",)
+
+    def questions(
+        self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
+    ) -> list[Question]:
+        """Ask about every context once."""
+        return questions(
+            deal(self._entries(examples, rng), self.config.n_per_question, rng), latent=examples.latent,
+            scorer=self.name, control=control, explanation=explanation, prompts=self.prompts, config=self.config,
+        )  # fmt: skip
+
+    def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
+        """Ask the same with the contexts in another order."""
+        return reshuffled(question, rng, self.prompts)
+
+    def judge(self, question: Question, reply: Reply) -> list[Judgement]:
+        """Read one yes or no per context."""
+        return judge(question, reply)
 
 
 def entry(example: Example, *, truth: bool, marks: Sequence[int] = (), **changes: object) -> Entry:

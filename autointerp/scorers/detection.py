@@ -16,12 +16,10 @@ Which measure notices which wrong explanation, by a perfect judge on four plante
 Source: arXiv 2410.13928, section 3.2 ("detection").
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from autointerp.prompts import Prompts
-from autointerp.records import Control, Explanation, Judgement, LatentExamples, Question, Reply
+from autointerp.records import LatentExamples
 from autointerp.scorers import _yes_no
 
 
@@ -29,42 +27,12 @@ class Config(_yes_no.YesNoConfig):
     """Settings of detection."""
 
 
-class Detection:
-    """Shows plain held-out contexts, activating and silent ones mixed at random."""
-
-    name = "detection"
-    chance = 0.5
-    needs = "llm"
-    templates: Sequence[str] = ("scorers/detection",)
-
-    def __init__(self, config: Config, prompts: Prompts) -> None:
-        self.config, self.prompts = config, prompts
-
-    def questions(
-        self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
-    ) -> list[Question]:
-        """Ask about every held-out positive and every contrast window once."""
-        entries = [_yes_no.entry(example, truth=True) for example in examples.held_out]
-        entries += [_yes_no.entry(example, truth=False) for example in examples.contrast]
-        return _yes_no.questions(
-            _yes_no.deal(entries, self.config.n_per_question, rng),
-            latent=examples.latent,
-            scorer=self.name,
-            control=control,
-            explanation=explanation,
-            prompts=self.prompts,
-            config=self.config,
-        )
-
-    def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
-        """Ask the same with the contexts in another order."""
-        return _yes_no.reshuffled(question, rng, self.prompts)
-
-    def judge(self, question: Question, reply: Reply) -> list[Judgement]:
-        """Read one yes or no per context."""
-        return _yes_no.judge(question, reply)
+def entries(examples: LatentExamples, rng: np.random.Generator) -> list[_yes_no.Entry]:
+    """Ask about every held-out positive and every contrast window once, plain."""
+    positives = [_yes_no.entry(example, truth=True) for example in examples.held_out]
+    return positives + [_yes_no.entry(example, truth=False) for example in examples.contrast]
 
 
-def build(config: Config, prompts: Prompts) -> Detection:
+def build(config: Config, prompts: Prompts) -> _yes_no.YesNo:
     """Make the scorer."""
-    return Detection(config, prompts)
+    return _yes_no.YesNo("detection", config, prompts, entries)

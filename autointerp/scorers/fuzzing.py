@@ -11,6 +11,7 @@ Source: arXiv 2410.13928, section 3.2 ("fuzzing"); the negatives are this projec
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
 from autointerp.prompts import Prompts
-from autointerp.records import Control, Example, Explanation, Judgement, LatentExamples, Question, Reply
+from autointerp.records import Example, LatentExamples
 from autointerp.scorers import _yes_no
 
 Negative = Literal["mismarked", "random", "hard"]
@@ -35,51 +36,21 @@ class Config(_yes_no.YesNoConfig):
     )
 
 
-class Fuzzing:
-    """Shows held-out contexts with marked tokens."""
-
-    name = "fuzzing"
-    chance = 0.5
-    needs = "llm"
-    templates: Sequence[str] = ("scorers/fuzzing",)
-
-    def __init__(self, config: Config, prompts: Prompts) -> None:
-        self.config, self.prompts = config, prompts
-
-    def questions(
-        self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
-    ) -> list[Question]:
-        """Ask about every held-out positive with right marks, and about the negatives with marks like those."""
-        if not examples.held_out:
-            return []
-        marked = [active(example, self.config.mark_share) for example in examples.held_out]
-        pairs = zip(examples.held_out, marked, strict=True)
-        entries = [_yes_no.entry(example, truth=True, marks=tokens) for example, tokens in pairs]
-        if "mismarked" in self.config.negatives:
-            for example, tokens in zip(examples.held_out, mismarks(examples.held_out, marked, rng), strict=True):
-                if tokens is not None:
-                    changes = {"kind": "mismarked", "stratum": 0, "stratum_share": 1.0}
-                    entries.append(_yes_no.entry(example, truth=False, marks=tokens, **changes))
-        silent = [example for example in examples.contrast if example.kind in self.config.negatives]
-        donors = rng.permutation(np.arange(len(silent)) % len(marked)) if silent else []
-        entries += [_yes_no.entry(e, truth=False, marks=marked[d]) for e, d in zip(silent, donors, strict=True)]
-        return _yes_no.questions(
-            _yes_no.deal(entries, self.config.n_per_question, rng),
-            latent=examples.latent,
-            scorer=self.name,
-            control=control,
-            explanation=explanation,
-            prompts=self.prompts,
-            config=self.config,
-        )
-
-    def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
-        """Ask the same with the contexts in another order."""
-        return _yes_no.reshuffled(question, rng, self.prompts)
-
-    def judge(self, question: Question, reply: Reply) -> list[Judgement]:
-        """Read one yes or no per context."""
-        return _yes_no.judge(question, reply)
+def entries(config: Config, examples: LatentExamples, rng: np.random.Generator) -> list[_yes_no.Entry]:
+    """Ask about every held-out positive with right marks, and about the negatives with marks like those."""
+    if not examples.held_out:
+        return []
+    marked = [active(example, config.mark_share) for example in examples.held_out]
+    pairs = zip(examples.held_out, marked, strict=True)
+    made = [_yes_no.entry(example, truth=True, marks=tokens) for example, tokens in pairs]
+    if "mismarked" in config.negatives:
+        for example, tokens in zip(examples.held_out, mismarks(examples.held_out, marked, rng), strict=True):
+            if tokens is not None:
+                changes = {"kind": "mismarked", "stratum": 0, "stratum_share": 1.0}
+                made.append(_yes_no.entry(example, truth=False, marks=tokens, **changes))
+    silent = [example for example in examples.contrast if example.kind in config.negatives]
+    donors = rng.permutation(np.arange(len(silent)) % len(marked)) if silent else []
+    return made + [_yes_no.entry(e, truth=False, marks=marked[d]) for e, d in zip(silent, donors, strict=True)]
 
 
 def active(example: Example, share: float) -> tuple[int, ...]:
@@ -121,6 +92,6 @@ def _shifted(tokens: tuple[int, ...], silent: tuple[bool, ...], side: int) -> tu
     return None
 
 
-def build(config: Config, prompts: Prompts) -> Fuzzing:
+def build(config: Config, prompts: Prompts) -> _yes_no.YesNo:
     """Make the scorer."""
-    return Fuzzing(config, prompts)
+    return _yes_no.YesNo("fuzzing", config, prompts, partial(entries, config))

@@ -77,11 +77,15 @@ class Intruder:
             for _ in range(self.config.n_rounds)
             for group in deal(examples.held_out, self.config.n_contexts - 1, rng)
         ]
-        order = rng.permutation(len(silent))
+        # An intruder comes back in each round as its company does: a context seen again tells nothing.
+        n_intruders = min(len(silent), len(groups) // self.config.n_rounds)
+        order = rng.permutation(len(silent))[:n_intruders]
         made = []
         for number, group in enumerate(groups):
-            intruder = silent[order[number % len(silent)]]
-            donor = group[int(rng.integers(len(group)))]
+            intruder = silent[order[number % n_intruders]]
+            # Marks of a window that is not in the question: two contexts marked alike would tell the intruder.
+            others = [example for example in examples.held_out if example not in group] or group
+            donor = others[int(rng.integers(len(others)))]
             entries = [self._entry(example, example, found=False) for example in group]
             entries.append(self._entry(intruder, donor, found=True))
             shuffled = [entries[i] for i in rng.permutation(len(entries))]

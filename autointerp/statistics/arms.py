@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from autointerp.statistics.random_arms import trained
+
 # Contrasts of the field's claims, second minus first: the first claims superiority, the last equivalence.
 CLAIMS = (("sae", "transcoder"), ("sae", "skip-transcoder"), ("transcoder", "skip-transcoder"))
 
@@ -34,9 +36,10 @@ def pairs(dictionaries: pd.DataFrame, by: Sequence[str] = ("layer", "k")) -> lis
 
     Within a group that agrees in `by`: transcoder - sae, skip-transcoder - sae, skip-transcoder - transcoder, at equal
     training seed where both have it; if the group has other architectures or the same one twice, every other dictionary
-    against the first. If no group has two dictionaries, everything is compared with the very first.
+    against the first. If no group has two dictionaries, everything is compared with the very first. Control arms are
+    compared with none.
     """
-    arms = dictionaries[dictionaries["dictionary"] != "planted"]
+    arms = trained(dictionaries[dictionaries["dictionary"] != "planted"])
     found = [pair for key, group in groups(arms, by).items() for pair in _within(key, group)]
     if not found and len(arms) > 1:
         found = _against_first((), arms)

@@ -21,6 +21,7 @@ from autointerp.statistics.multiplicity import families
 from autointerp.statistics.populations import Bins, frequency_bins, population_weights, usable
 from autointerp.statistics.preserved import compare_reconstruction, sentences
 from autointerp.statistics.prevalence import real_distribution_of
+from autointerp.statistics.random_arms import arm_rows, trained
 from autointerp.statistics.replicates import architecture_rows
 from autointerp.statistics.scores import scores_of
 from autointerp.statistics.variance import shrink
@@ -65,7 +66,10 @@ def summarise(
     table = controls(scores, limits=config.limits, alpha=config.alpha)
     status, reasons = validity(table)
     own = scores[scores["control"] == "none"]
-    bins = _bins(latents, dictionaries, config)
+    beside = arm_rows(own, dictionaries, config.level)
+    table = pd.concat([table, pd.DataFrame(beside, columns=table.columns)], ignore_index=True) if beside else table
+    # Control arms have bins, for their own estimates, but no part in those that trained ones are standardised to.
+    bins = _bins(latents, dictionaries, config) | _bins(latents, trained(dictionaries), config)
     estimates, skipped = _estimates(own, dictionaries, bins, _extras(answers, own, bins), config)
     comparisons, refused = _comparisons(own, dictionaries, bins, config)
     comparisons, pooled = _pooled(comparisons, own, dictionaries, bins, config)
@@ -74,7 +78,11 @@ def summarise(
     if reconstruction is not None and len(reconstruction):
         kept = compare_reconstruction(reconstruction, dictionaries, documents, config)
     summary = {
-        "controls": {"verdict": status, "reasons": reasons},
+        "controls": {
+            "verdict": status,
+            "reasons": reasons,
+            "remarks": [row["reason"] for row in beside if row["reason"]],
+        },
         "settings": config.model_dump(mode="json"),
         "coverage": coverage(latents, own),
         "headlines": headlines(comparisons),

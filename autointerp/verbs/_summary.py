@@ -41,7 +41,7 @@ def scores_table(run: Run, summary: dict[str, Any]) -> Table:
     """One row per dictionary: mean score of its eligible latents with an interval, and what it preserves."""
     estimates = run.read("estimates")
     estimates = estimates[(estimates["population"] == "eligible") & (estimates["statistic"] == "score")]
-    kept = run.read("reconstruction") if run.has("reconstruction") else pd.DataFrame(columns=["metric"])
+    kept = run.read("reconstruction") if run.has("reconstruction") else pd.DataFrame(columns=["dictionary", "metric"])
     scorers = list(dict.fromkeys(estimates["scorer"]))
     metrics = [name for name in METRICS if name in set(kept["metric"])]
     table = _table(f"mean score [{estimates['level'].max():.0%}]", [*scorers, *map(METRICS.__getitem__, metrics)])
@@ -74,7 +74,8 @@ def comparisons(summary: dict[str, Any]) -> Iterable[str]:
 def controls(summary: dict[str, Any]) -> Iterable[str]:
     """The controls' verdict and its reasons."""
     found = summary["controls"]
-    yield f"controls: {found['verdict']}" + "".join(f"\n  {reason}" for reason in found["reasons"])
+    said = [*found["reasons"], *found.get("remarks", [])]
+    yield f"controls: {found['verdict']}" + "".join(f"\n  {reason}" for reason in said)
 
 
 def baseline(run: Run) -> Iterable[str]:

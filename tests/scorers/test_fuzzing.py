@@ -13,6 +13,7 @@ import pytest
 from autointerp.prompts import Prompts
 from autointerp.records import Example, Explanation, LatentExamples, Question, ShownItem
 from autointerp.scorers import fuzzing
+from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
 from tests.helpers.planted import latents, put, score
 
@@ -24,7 +25,7 @@ def asked() -> tuple[tuple[LatentExamples, list[Question]], ...]:
     return tuple((examples, ask(examples)) for examples in latents())
 
 
-def ask(examples: LatentExamples, scorer: fuzzing.Fuzzing = SCORER) -> list[Question]:
+def ask(examples: LatentExamples, scorer: Scorer = SCORER) -> list[Question]:
     told = Explanation(
         explanation_id="e", latent=examples.latent, text="anything", explainer="test", prompt_hash="", raw=""
     )

@@ -26,7 +26,7 @@ def rows(index: int, *, n_hard: int) -> pd.DataFrame:
     positives: tuple[Example, ...] = latents(1)[0].held_out
     examples = LatentExamples(latent=latent, explain=(), explain_contrast=(), held_out=positives, contrast=drawn)
     told = Explanation(explanation_id="e", latent=latent, text="t", explainer="t", prompt_hash="", raw="")
-    scorer = detection.build(detection.Config(), Prompts())
+    scorer = detection.build(detection.Config(n_per_question=50), Prompts())
     asked = scorer.questions(examples, told, "none", np.random.default_rng(0))
     judged = put(scorer, asked, lambda q: str([int(i.truth or i.window in FALSE) for i in q.items]))
     return pd.DataFrame([judgement_row(one) for one in judged])
@@ -34,16 +34,16 @@ def rows(index: int, *, n_hard: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("n_hard", [0, 5])
 def test_the_error_on_silence_is_unbiased(n_hard: int) -> None:
-    """Over 120 draws the mean is the share of ALL silent windows called active, within four standard errors."""
-    found = silent_error(pd.concat([rows(i, n_hard=n_hard) for i in range(120)]))
+    """Over 60 draws the mean is the share of ALL silent windows called active, within four standard errors."""
+    found = silent_error(pd.concat([rows(i, n_hard=n_hard) for i in range(60)]))
     truth = len(FALSE) / len(POOL)
     error = found["false_rate"].std() / np.sqrt(len(found))
-    assert len(found) == 120
+    assert len(found) == 60
     assert abs(found["false_rate"].mean() - truth) < 4 * error
     assert (found["recall"] == 1).all()
 
 
 def test_hard_negatives_make_the_error_more_certain() -> None:
     """The strata in which errors gather are seen for sure: the spread over draws shrinks by a third at least."""
-    spread = [silent_error(pd.concat([rows(i, n_hard=n) for i in range(60)]))["false_rate"].std() for n in (0, 5)]
+    spread = [silent_error(pd.concat([rows(i, n_hard=n) for i in range(40)]))["false_rate"].std() for n in (0, 5)]
     assert spread[1] < 2 / 3 * spread[0]

@@ -1,0 +1,98 @@
+"""Control arms: what a trained dictionary is compared with to see what its training is worth.
+
+    random_directions   as many random directions; each fires where its projection exceeds a threshold of its own, set
+                        such that it fires as often as the trained latent in its place (matched firing rates)
+    random_encoder      the trained dictionary with its encoder's directions drawn at random, everything else kept
+
+Both read what the trained dictionary reads; neither reconstructs anything, so they have no FVU.
+
+Source: arXiv 2501.17727 and 2602.14111: scores of explanations barely separate trained from random.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autointerp.dictionaries.activations import Activation
+from autointerp.dictionaries.base import Control
+from autointerp.dictionaries.spec import Dictionary
+from autointerp.errors import DictionaryError
+
+# Floats of the rows on which rates are matched (256 MB), and the most rows; latents that are sorted at once.
+MAX_FLOATS, MAX_ROWS = 2**26, 2**16
+BLOCK = 256
+
+
+def n_rows(dictionary: Dictionary) -> int:
+    """Return how many tokens rates are matched on: fewer for wide subjects, so that they fit in memory."""
+    return min(MAX_ROWS, MAX_FLOATS // dictionary.d_in)
+
+
+def arm(kind: Control, dictionary: Dictionary, x: Tensor, rng: np.random.Generator) -> Dictionary:
+    """Make a control of a trained dictionary, under its name.
+
+    Args:
+        kind: which.
+        dictionary: the trained one.
+        x: rows [n, d_in] at its site_in, the survey on which firing rates are matched.
+        rng: draws the directions.
+
+    Raises:
+        DictionaryError: a random encoder of a dictionary whose latents do not compete, which would fire at no rate in
+            particular.
+    """
+    shape = (dictionary.n_latents, dictionary.d_in)
+    drawn = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(dictionary.device)
+    directions = (drawn / drawn.norm(dim=1, keepdim=True)).T.contiguous()
+    if kind == "random_directions":
+        return matched(dictionary, x, directions)
+    if not dictionary.activation.competes:
+        raise DictionaryError(
+            f"{dictionary.name}: a random encoder needs latents that compete (topk), not {dictionary.activation.kind}; "
+            "use control: random_directions, which matches firing rates"
+        )
+    norms = dictionary.W_enc.float().norm(dim=0, keepdim=True)
+    return replace(
+        dictionary, architecture="random-encoder", W_enc=directions * norms, b_enc=torch.zeros_like(dictionary.b_enc)
+    )
+
+
+def matched(dictionary: Dictionary, x: Tensor, directions: Tensor) -> Dictionary:
+    """Return latents that read `directions` [d_in, n_latents], each firing on as many rows of x as the trained one.
+
+    A trained latent that fires on none of them has a counterpart that does not either.
+    """
+    n_fired = fired(dictionary, x)
+    random = replace(
+        dictionary, architecture="random-directions", W_enc=directions, activation=Activation(kind="relu"),
+        b_enc=torch.zeros(dictionary.n_latents, device=dictionary.device), pre_bias=None, l0=0.0,
+    )  # fmt: skip
+    thresholds = torch.empty(dictionary.n_latents, device=dictionary.device)
+    with torch.inference_mode():
+        for start in range(0, dictionary.n_latents, BLOCK):
+            these = torch.arange(start, min(start + BLOCK, dictionary.n_latents), device=dictionary.device)
+            thresholds[these] = _between(random.pre_activations(x, these), n_fired[these])
+    return replace(random, b_enc=-thresholds)
+
+
+def fired(dictionary: Dictionary, x: Tensor) -> Tensor:
+    """Count the rows of x [n, d_in] on which each latent fires: [n_latents]."""
+    counts = torch.zeros(dictionary.n_latents, dtype=torch.int64, device=dictionary.device)
+    with torch.inference_mode():
+        for part in x.split(2048):
+            codes = dictionary.encode(part)
+            counts += torch.bincount(codes.indices[codes.values > 0], minlength=len(counts))
+    return counts
+
+
+def _between(h: Tensor, counts: Tensor) -> Tensor:
+    """Return per column of h [n, m] a value that exactly `counts` [m] of its entries exceed (ties aside)."""
+    ordered = torch.sort(h, dim=0, descending=True).values
+    n = len(h)
+    above = ordered.gather(0, (counts - 1).clamp(min=0)[None])[0]
+    below = ordered.gather(0, counts.clamp(max=n - 1)[None])[0]
+    middle = (above + below) / 2
+    middle = torch.where(counts == 0, ordered[0] + (ordered[0] - ordered[-1]), middle)
+    return torch.where(counts >= n, ordered[-1] - 1, middle)
