@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autointerp import tables
 from autointerp.console import note, track
+from autointerp.errors import CorpusError
 from autointerp.examples import contrast, near, planted, repeats, select
 from autointerp.examples.base import Firing, HardKind
 from autointerp.examples.rows import to_rows
@@ -57,6 +58,12 @@ def select_examples(experiment: Experiment) -> Counts:
     run.write("latents", latents.reset_index(), tables.LATENTS)
     run.update_manifest(context_pool_hash=fingerprint(windows.fingerprint, drawing.pools[True].tolist()))
     n_left = int(latents["sampled"].sum())
+    if sampled and not n_left:
+        raise CorpusError(
+            f"none of {len(sampled):,} sampled latents has {wanted.n_positives} activating and {wanted.n_negatives} "
+            f"silent windows to be judged on; {n_repeated:,} of {int(windows.held_out.sum()):,} held-out windows repeat text "
+            "of the explain documents: read more or more varied text, or lower examples.n_positives"
+        )
     if n_repeated:
         note(f"select: {n_repeated:,} held-out windows repeat text of the explain documents and are not judged on")
     return {
