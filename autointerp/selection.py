@@ -61,8 +61,8 @@ def select_examples(experiment: Experiment) -> Counts:
     if sampled and not n_left:
         raise CorpusError(
             f"none of {len(sampled):,} sampled latents has {wanted.n_positives} activating and {wanted.n_negatives} "
-            f"silent windows to be judged on; {n_repeated:,} of {int(windows.held_out.sum()):,} held-out windows repeat text "
-            "of the explain documents: read more or more varied text, or lower examples.n_positives"
+            f"silent windows to be judged on; {n_repeated:,} of {int(windows.held_out.sum()):,} held-out windows "
+            "repeat text of the explain documents: read more or more varied text, or lower examples.n_positives"
         )
     if n_repeated:
         note(f"select: {n_repeated:,} held-out windows repeat text of the explain documents and are not judged on")
