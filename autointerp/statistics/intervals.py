@@ -157,7 +157,7 @@ def weighted_mean_bca(
     wx = w * values
     sums = np.concatenate([counts @ np.stack([wx, w], axis=1) for counts in resamples(n, n_resamples, seed)])
     left_out = (wx.sum() - wx) / (1 - w) if n > 1 else values
-    return bca_limits(float(wx.sum()), sums[:, 0] / sums[:, 1], left_out, level)
+    return bca_limits(float(wx.sum()), (sums[:, 0] / sums[:, 1]).astype(np.float64), left_out, level)
 
 
 @lru_cache(maxsize=4)

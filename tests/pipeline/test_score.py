@@ -218,9 +218,9 @@ def test_every_sampled_latent_is_described(finished: Run) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(finished.manifest["subject"]["model"])
     known = load_file(Path(config.load(finished / "study.yaml").dictionaries[0].source) / "sae.safetensors")["W_dec"]
     tokenizer = AutoTokenizer.from_pretrained(finished.manifest["subject"]["model"])
-    for (name, latent), rows in logits.groupby(["dictionary", "latent"]):
+    for (name, _), rows in logits.groupby(["dictionary", "latent"]):
         if name == "known":
-            expected = model.lm_head.weight.detach()[: len(tokenizer)] @ known[latent]
+            expected = model.lm_head.weight.detach()[: len(tokenizer)] @ known[int(rows["latent"].iloc[0])]
             top = rows[rows["side"] == "top"].sort_values("rank")
             assert top["value"].to_list() == pytest.approx(expected.topk(10).values.tolist(), rel=1e-5)
             assert top["token"].iloc[0] == tokenizer.decode([int(expected.argmax())])

@@ -180,8 +180,9 @@ def test_documents_sum_to_the_metrics() -> None:
     found = evaluate_documents(subject(), arms, documents(), CONFIG, bos=0, seed=0)
     sums = found.documents.groupby("metric")[["total", "weight"]].sum()
     whole = found.table.set_index("metric")["value"]
-    for metric, row in sums.iterrows():
-        assert row["total"] / row["weight"] == pytest.approx(whole[metric], rel=1e-9)
+    for metric in sums.index:
+        total, weight = sums.loc[metric]
+        assert total / weight == pytest.approx(whole.loc[metric], rel=1e-9)
     assert set(sums.index) == {"fvu", "ce_increase", "kl", "l0"}
 
 
