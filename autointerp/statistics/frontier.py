@@ -3,7 +3,7 @@
 Dictionaries of several k trace a curve for each architecture, layer and seed. Between their points a curve is linear in
 the logarithm of the cross-entropy increase; its height is its mean over the range of costs that all curves compared
 have in common, uniformly in that logarithm. One architecture is on the Pareto front above another where its curve is
-higher.
+higher. p values are not adjusted for the number of contrasts, layers and scorers; `compare` prints that.
 """
 
 from collections.abc import Mapping, Sequence

@@ -44,21 +44,28 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
     return grid("Differences (eligible latents)", ["contrast", "layer", "scorer", "difference [95 %]", "verdict"], rows)
 
 
-def claims_table(claims: pd.DataFrame) -> Table:
-    """Show the paper's claims with the comparison that answers each; the title names whose scores these are."""
-    rows = []
-    for row in claims.to_dict("records"):
-        interval = "-" if pd.isna(row["diff"]) else f"{row['diff']:+.4f} [{row['ci95_lo']:+.4f}, {row['ci95_hi']:+.4f}]"
-        where = "all layers" if row["over"] == "layers" else f"layer {row['layer']}"
-        where += f", k {row['k']}" if row["k"] else ""
-        scope = f" ({row['n_a']} v {row['n_b']} seeds)" if row["scope"] == "architecture" else " (these dictionaries)"
-        what = f"{row['claim']}: {row['contrast']}{scope}"
-        rows.append([what, where, row["scorer"] or row["quantity"], interval, row["verdict"], row["holds"]])
-    judge = ", ".join(sorted({str(name) for name in claims["judge"] if name}))
-    return grid(
-        f"The paper's claims (scores judged by: {judge})",
-        ["claim", "where", "by", "difference [95 %]", "verdict", "holds"], rows,
-    )  # fmt: skip
+def claims_tables(claims: pd.DataFrame) -> list[Table]:
+    """Show each of the paper's claims with the comparisons that answer it; titles name whose scores these are.
+
+    One table per claim, contrast and scope, no wider than 80 columns. Claim d's verdicts rest on unadjusted p values
+    (`frontier`), and its titles say so.
+    """
+    found = []
+    for _, part in claims.groupby(["claim", "contrast", "scope"], sort=False):
+        rows = []
+        for row in part.sort_values(["layer", "k"], kind="stable").to_dict("records"):
+            known = not pd.isna(row["diff"])
+            span = f"{row['diff']:+.4f} [{row['ci95_lo']:+.4f}, {row['ci95_hi']:+.4f}]" if known else "-"
+            where = "all" if row["over"] == "layers" else str(row["layer"])
+            where += f", {row['k']}" if row["k"] else ""
+            rows.append([where, row["scorer"] or row["quantity"], span, row["verdict"], row["holds"]])
+        one = part.iloc[0]
+        scope = f"{one['n_a']} v {one['n_b']} seeds" if one["scope"] == "architecture" else "these dictionaries"
+        title = f"Claim {one['claim']}: {one['words']}\n{one['contrast']}, {scope}"
+        title += f", scores judged by {one['judge']}" if one["judge"] else ""
+        title += "\n(not adjusted for the number of contrasts, layers and scorers)" if one["claim"] == "d" else ""
+        found.append(grid(title, ["layer, k", "by", "difference [95 %]", "verdict", "holds"], rows))
+    return found
 
 
 def beyond_table(summary: dict[str, Any]) -> Table:

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         _tables.beyond_table(summary),
     )  # fmt: skip
     if len(written.get("claims", ())):
-        _tables.show(_tables.claims_table(written["claims"]))
+        _tables.show(*_tables.claims_tables(written["claims"]))
     for line in _remarks(summary):
         print(line)
     note(f"written: {out}")

@@ -50,7 +50,10 @@ def test_compare_answers_the_claims_about_architectures(tmp_path: Path, capsys: 
     assert set(table.loc[table["claim"] != "c", "judge"]) == {"pattern"}
     assert table.loc[table["claim"] == "c", "diff"].tolist() == pytest.approx([-0.08, -0.02], abs=0.002)
     printed = capsys.readouterr().out
-    assert "The paper's claims (scores judged by: pattern)" in printed
+    answers = printed[printed.index("Claim a: transcoders score higher than SAEs") : printed.index("controls: ")]
+    assert "transcoder - sae, 3 v 3 seeds, scores judged by pattern" in answers
+    assert answers.count("not adjusted") == 2  # the two contrasts of d
+    assert max(len(line.rstrip()) for line in answers.splitlines()) <= 80
     front = pd.read_parquet(tmp_path / "frontier.parquet")
     assert list(front.columns) == list(tables.FRONTIER)
     assert set(front["contrast"]) == {"transcoder - sae", "skip-transcoder - sae", "skip-transcoder - transcoder"}
@@ -83,3 +86,18 @@ def test_only_a_verdict_decides(verdict: str, a: str, b: str) -> None:
     measured = pd.DataFrame(columns=list(tables.RECONSTRUCTION_COMPARISONS))
     found = claims(rows, measured, pd.DataFrame(columns=list(tables.FRONTIER)), ["pattern"])
     assert found.set_index("claim")["holds"].to_dict() == {"a": a, "b": b}
+
+
+def test_the_reproduction_s_page_shows_its_claims_as_they_are_filed() -> None:
+    """Every row of the committed claims.csv stands on the page with its numbers, verdict and answer."""
+    folder = Path(__file__).parents[2] / "results" / "reference" / "reproduction"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    shown = {(row[0], row[1], row[2], row[3]): row for row in lines if len(row) == 10}
+    filed = pd.read_csv(folder / "claims.csv")
+    for row in filed.to_dict("records"):
+        by = row["quantity"] if pd.isna(row["scorer"]) else row["scorer"]
+        cells = shown[row["claim"], row["contrast"], str(row["k"] or "all"), by]
+        assert cells[6:8] == [row["verdict"], row["holds"]]
+        assert cells[4] == "-" if pd.isna(row["diff"]) else cells[4].startswith(f"{row['diff']:+.4f} [")
+    assert len(shown) == len(filed) + 2  # and the heading with its rule
