@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from autointerp import __version__, ask, config, corpus
 from autointerp.console import note
-from autointerp.dictionaries import gate, identity, loading, random
+from autointerp.dictionaries import elsewhere, gate, identity, loading, random
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError
@@ -32,7 +32,7 @@ from autointerp.seeds import generator
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
 from autointerp.subject import model as subject_model
-from autointerp.subject import sites, skeleton
+from autointerp.subject import neighbours, sites, skeleton
 from autointerp.subject.base import SubjectConfig
 from autointerp.subject.model import HookedSubject
 
@@ -140,7 +140,13 @@ class Experiment:
             )  # fmt: skip
             return Arm(made, site_in, site_out)
         x, y = read()
-        admitted = gate.admit(dictionary, x, y, accept=wanted.accept)
+        place = elsewhere.Place(
+            subject=self.subject, documents=self.first_documents, bos=bos, own=(site_in, site_out),
+            others=neighbours.elsewhere(self.subject.model, site_in, site_out),
+        )  # fmt: skip
+        admitted = gate.admit(
+            dictionary, x, y, accept=wanted.accept, elsewhere=partial(elsewhere.look, dictionary, place)
+        )
         for words in admitted.notes:
             note(words)
         return Arm(admitted.dictionary, site_in, site_out)

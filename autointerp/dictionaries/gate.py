@@ -5,7 +5,7 @@ dictionary, vitals, notes = admit(dictionary, x, y)             raises with a di
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,13 +51,25 @@ class Vitals:
     n_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A sentence about a site or k that explains more; `far` where so much more that the dictionary belongs there."""
+
+    words: str
+    far: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A dictionary that may be used, with its vital signs and sentences for people."""
+    """A dictionary that may be used, with its vital signs and sentences for people.
+
+    `misplaced`: `accept` let it in although another site or k explains far more.
+    """
 
     dictionary: Dictionary
     vitals: Vitals
     notes: tuple[str, ...]
+    misplaced: bool = False
 
 
 def rows(
@@ -75,8 +87,16 @@ def rows(
     hundred times as long there, which dictionaries are trained without and which would decide the FVU alone.
     Reads documents until there are `n_wanted` tokens.
     """
+    read = captured(subject, documents, [site_in, site_out], bos=bos, n_wanted=n_wanted)
+    return read[site_in], read[site_out]
+
+
+def captured(
+    subject: Subject, documents: Sequence[NDArray[np.int64]], sites: Sequence[Site], *, bos: int | None, n_wanted: int
+) -> dict[Site, Tensor]:
+    """Activations [n, width] at several sites on the same tokens; see `rows`."""
     head = [] if bos is None else [bos]
-    parts: dict[Site, list[Tensor]] = {site_in: [], site_out: []}
+    parts: dict[Site, list[Tensor]] = {site: [] for site in sites}
     n_tokens = 0
     for document in documents:
         ids = torch.tensor([[*head, *document.tolist()]], dtype=torch.long, device=subject.device)
@@ -86,7 +106,7 @@ def rows(
         n_tokens += ids.shape[1] - 1
         if n_tokens >= n_wanted:
             break
-    return torch.cat(parts[site_in]), torch.cat(parts[site_out])
+    return {site: torch.cat(kept) for site, kept in parts.items()}
 
 
 def measure(dictionary: Dictionary, x: Tensor, y: Tensor) -> Vitals:
@@ -117,7 +137,14 @@ def measure(dictionary: Dictionary, x: Tensor, y: Tensor) -> Vitals:
     )  # fmt: skip
 
 
-def admit(dictionary: Dictionary, x: Tensor, y: Tensor, *, accept: bool = False) -> Admitted:
+def admit(
+    dictionary: Dictionary,
+    x: Tensor,
+    y: Tensor,
+    *,
+    accept: bool = False,
+    elsewhere: Callable[[float], Elsewhere | None] = lambda _: None,
+) -> Admitted:
     """Decide what the checkpoint left open, measure, and stop where the dictionary cannot be what it was trained to be.
 
     Args:
@@ -125,17 +152,23 @@ def admit(dictionary: Dictionary, x: Tensor, y: Tensor, *, accept: bool = False)
         x: rows [n, d_in] at its site_in.
         y: rows [n, d_out] at its site_out.
         accept: go on in spite of a diagnosis, which then is a note.
+        elsewhere: told its FVU, finds a site or k at which it explains more; `autointerp.dictionaries.elsewhere.look`.
 
     Raises:
-        DictionaryError: its vital signs are impossible and `accept` is False; the message says what may be wrong.
+        DictionaryError: its vital signs are impossible, or far better elsewhere, and `accept` is False; the message
+            says what may be wrong.
     """
     was_open = dictionary.pre_bias_open
     dictionary, notes = settled(dictionary, x, y)
     vitals = measure(dictionary, x, y)
+    better = elsewhere(vitals.fvu)
+    if better and better.far and not accept:
+        raise DictionaryError(f"{better.words}, or go on all the same with `accept: true` at this dictionary")
     others = tried(dictionary, x, y, vitals.fvu) if symptoms(vitals, dictionary) else ()
     found = diagnose(vitals, dictionary, accept=accept, tried=others)
     notes = (*notes, *(() if others or was_open else _doubt(dictionary, x, y, vitals.fvu)))
-    return Admitted(dictionary, vitals, (*notes, *((found,) if found else ())))
+    said = [*notes, *([found] if found else []), *([better.words] if better else [])]
+    return Admitted(dictionary, vitals, tuple(said), misplaced=better is not None and better.far)
 
 
 def settled(dictionary: Dictionary, x: Tensor, y: Tensor) -> tuple[Dictionary, tuple[str, ...]]:

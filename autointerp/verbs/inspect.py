@@ -8,6 +8,7 @@ not.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,15 +112,21 @@ def ends(dictionary: "Dictionary", model: Any) -> "tuple[Site, Site]":
 def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
     """Measure it on the subject's own activations; 2 where it does not work."""
     from autointerp.console import note
-    from autointerp.dictionaries import gate
-    from autointerp.subject import model
+    from autointerp.dictionaries import elsewhere, gate
+    from autointerp.subject import model, neighbours
     from autointerp.subject.base import SubjectConfig
 
     subject = model.load(SubjectConfig(model=args.model, device=args.device))
     site_in, site_out = ends(dictionary, subject.model)
     bos = subject.tokenizer.bos_token_id
-    x, y = gate.rows(subject, tokens(args.data, subject.tokenizer), site_in, site_out, bos=bos)
-    admitted = gate.admit(dictionary.to(subject.device), x, y, accept=True)
+    documents, dictionary = tokens(args.data, subject.tokenizer), dictionary.to(subject.device)
+    x, y = gate.rows(subject, documents, site_in, site_out, bos=bos)
+    place = elsewhere.Place(
+        subject=subject, documents=documents, bos=bos, own=(site_in, site_out),
+        others=neighbours.elsewhere(subject.model, site_in, site_out),
+    )  # fmt: skip
+    look = partial(elsewhere.look, dictionary, place, doubtful=0.0)
+    admitted = gate.admit(dictionary, x, y, accept=True, elsewhere=look)
     vitals = admitted.vitals
     expected = f"the checkpoint stands for {dictionary.expected_l0:g}" if dictionary.expected_l0 else "not told"
     show({
@@ -134,7 +141,7 @@ def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
     })  # fmt: skip
     for sentence in admitted.notes:
         note(sentence.removesuffix(" Accepted by the study."))
-    return 2 if gate.symptoms(vitals, admitted.dictionary) else 0
+    return 2 if admitted.misplaced or gate.symptoms(vitals, admitted.dictionary) else 0
 
 
 def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":

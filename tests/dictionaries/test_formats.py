@@ -1,5 +1,6 @@
 """Every format computes the formula its layout stands for, and names its sites."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from autointerp import dictionaries, plugins
 from autointerp.dictionaries.files import find
 from autointerp.dictionaries.loading import recognise
 from autointerp.dictionaries.spec import Dictionary
+from autointerp.errors import DictionaryError
 from tests.helpers.checkpoints import CASES, Case, D, Function, M
 
 
@@ -66,3 +68,15 @@ def test_some_latents_are_those_of_all(case: Case, tmp_path: Path) -> None:
 def test_every_format_has_a_case() -> None:
     """A new format file is tested the day it appears."""
     assert {case.format for case in CASES} == set(plugins.names("dictionaries.formats"))
+
+
+def test_true_is_no_count(tmp_path: Path) -> None:
+    """JSON's true would be read as k = 1."""
+    case = next(case for case in CASES if case.name == "sparsify:sae")
+    folder = tmp_path / case.folder
+    folder.mkdir()
+    case.write(folder, torch.Generator().manual_seed(0))
+    settings = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps({**settings, "k": True}))
+    with pytest.raises(DictionaryError, match=r"k: .*truth value"):
+        dictionaries.load(folder)

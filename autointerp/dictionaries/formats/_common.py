@@ -4,7 +4,7 @@ import re
 import reprlib
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from autointerp.dictionaries.files import Files, read_config, sha256
 from autointerp.dictionaries.spec import Provenance
@@ -12,7 +12,16 @@ from autointerp.errors import DictionaryError
 
 # More than any width, k or number of latents.
 MOST = 2**40
-Count = Annotated[int, Field(gt=0, le=MOST)]
+
+
+def _no_truth_value(value: object) -> object:
+    """Refuse JSON's true where a number is wanted: it would be read as 1."""
+    if isinstance(value, bool):
+        raise ValueError("is a truth value, not a number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_truth_value), Field(gt=0, le=MOST)]
 # Values in messages: a hostile file can hold one of any size and depth.
 SHORT = reprlib.Repr()
 SHORT.maxlevel, SHORT.maxdict, SHORT.maxlist = 2, 3, 3
