@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autointerp.corpus._tokens import TokenStore, bos_id, mended, token_ids
-from autointerp.corpus.base import Document, WindowsConfig
+from autointerp.corpus._tokens import TokenStore, bos_id, token_ids
+from autointerp.corpus.base import Document, WindowsConfig, mended
 
 __all__ = ["bos_id", "mended", "read", "token_ids"]
 

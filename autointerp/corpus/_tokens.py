@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
-from autointerp.corpus.base import Document, WindowsConfig
+from autointerp.corpus.base import Document, WindowsConfig, mended
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.examples.base import ShardTokens, Windows
 from autointerp.seeds import generator
@@ -253,19 +253,6 @@ def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     return tokenizer(
         texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
     )["input_ids"]
-
-
-def mended(text: str) -> str:
-    """Put the replacement character for halves of UTF-16 pairs, which JSON can hold and no tokenizer reads.
-
-    >>> mended("a\\ud83d"), mended("a\\ud83d\\ude00")
-    ('a\ufffd', 'a😀')
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _of(digest: str, lengths: list[int]) -> str:

@@ -18,6 +18,19 @@ class Document:
     text: str
 
 
+def mended(text: str) -> str:
+    """Put the replacement character for halves of UTF-16 pairs, which JSON can hold and no tokenizer reads.
+
+    >>> mended("a\\ud83d"), mended("a\\ud83d\\ude00")
+    ('a\ufffd', 'a😀')
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class WindowsConfig(BaseModel):
     """How documents become contexts of the model and windows of the judge."""
 

@@ -163,6 +163,7 @@ class _Parts:
         self._scores = _by_latent(
             own, ["scorer", "control", "score", "recall", "specificity", "auroc", "n_items", "n_unanswered"]
         )
+        self._without_logits = run.without_logits
         self._logits = _by_latent(run.logits, ["side", "rank", "token", "value"])
         self._histograms = _histograms(run.histograms)
 
@@ -193,6 +194,7 @@ class _Parts:
             "omitted": {reason: n for reason, n in omitted.items() if n},
             "scores": [dict(zip(score, map(_short, row), strict=True)) for row in self._scores.get(key, [])],
             "logits": self._logits_of(key), "histogram": self._histograms.get(key),
+            "without_logits": self._without_logits.get(key[0]),
         }  # fmt: skip
         return found, omitted
 

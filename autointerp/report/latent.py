@@ -19,6 +19,7 @@ from autointerp.report.plain import plain
 SHADES = ("on #e3eefb", "on #bcd9f5", "on #8fc0ee", "on #5aa3e4")
 # Terminal control characters and marks that reorder text are shown as signs, never sent.
 SIGNS = {"\n": "↵", "\r": "␍", "\t": "→", "\u2028": "␤", "\u2029": "␤", "\u007f": "␡"}
+BARS = "▁▂▃▄▅▆▇█"
 BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f"}
 
 
@@ -34,6 +35,8 @@ class LatentView:
     judgements: pd.DataFrame
     questions: pd.DataFrame
     logits: pd.DataFrame
+    histogram: pd.DataFrame
+    without_logits: str | None
 
     @property
     def explanation(self) -> str | None:
@@ -105,6 +108,7 @@ def latent_page(view: LatentView, *, n_examples: int = 5, prompts: bool = False)
     parts: list[RenderableType] = [Text(view.name, "bold"), Text(words, "italic"), Text(facts, "dim"), Text("")]
     if len(view.scores):
         parts += [_score_table(view.scores), Text("")]
+    parts += _activations(view) + _promoted(view)
     positive = view.examples[view.examples["kind"] == "positive"]
     if len(positive):
         tops = positive["activations"].map(top)
@@ -140,6 +144,31 @@ def _score_table(scores: pd.DataFrame) -> Table:
             str(row["n_unanswered"]),
         )
     return table
+
+
+def _activations(view: LatentView) -> list[RenderableType]:
+    """All its activations as one line of bars, weak to strong; heights are logarithms of counts, none is a space."""
+    bins = view.histogram.sort_values("low")
+    if bins.empty:
+        return []
+    heights = np.log1p(bins["n_tokens"].to_numpy(np.float64))
+    marks = [" " if h == 0 else BARS[int(h / heights.max() * (len(BARS) - 1))] for h in heights]
+    words = f"{bins['n_tokens'].sum():,} activations, 0 to {bins['high'].iloc[-1]:.3g} (log counts)"
+    return [Text(words, "bold"), Text("".join(marks)), Text("")]
+
+
+def _promoted(view: LatentView) -> list[RenderableType]:
+    """The tokens that its decoder row promotes and suppresses, strongest first; or why they are not known."""
+    if view.logits.empty:
+        return [Text(f"no logits: {visible(view.without_logits)}", "dim"), Text("")] if view.without_logits else []
+    parts: list[RenderableType] = []
+    for side, title in (("top", "promotes"), ("bottom", "suppresses")):
+        rows = view.logits[view.logits["side"] == side].sort_values("rank")
+        told = [
+            f"{visible(str(token))!r} {value:+.2f}" for token, value in zip(rows["token"], rows["value"], strict=True)
+        ]
+        parts += [Text.assemble((f"{title} ", "bold"), ", ".join(told))]
+    return [*parts, Text("")]
 
 
 def _mistakes(view: LatentView, n: int) -> list[RenderableType]:
@@ -207,6 +236,9 @@ def latent_record(view: LatentView) -> dict[str, Any]:
             **view.row,
             "explanation": view.explanation,
             "explanations": view.explanations.to_dict("records"),
+            "logits": view.logits.to_dict("records"),
+            "without_logits": view.without_logits,
+            "histogram": view.histogram.to_dict("records"),
             "scores": view.scores.to_dict("records"),
             "examples": view.examples.to_dict("records"),
             "judgements": view.judgements.to_dict("records"),

@@ -95,6 +95,12 @@ class ReportRun:
         return self.table("logits")
 
     @cached_property
+    def without_logits(self) -> dict[str, str]:
+        """Why a dictionary's latents have no logits, as the run said, by dictionary."""
+        told = self.files.stages().get("describe") or self.manifest.get("stages", {}).get("describe", {})
+        return {str(name): str(why) for name, why in told.get("counts", {}).get("without_logits", {}).items()}
+
+    @cached_property
     def histograms(self) -> pd.DataFrame:
         """All positive activations of each sampled latent, in bins; empty where they were not counted."""
         return self.table("histograms")
@@ -193,7 +199,7 @@ class ReportRun:
         return LatentView(
             name=f"{dictionary}/{index}", row=row, scores=of(self.scores), explanations=of(self.explanations),
             examples=of(self.examples), judgements=of(self.judgements), questions=of(self.questions),
-            logits=of(self.logits),
+            logits=of(self.logits), histogram=of(self.histograms), without_logits=self.without_logits.get(dictionary),
         )  # fmt: skip
 
     def _named(self, name: str, index: int | None) -> tuple[str, int]:

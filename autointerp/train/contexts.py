@@ -1,7 +1,8 @@
 """Text as token contexts on disk: documents packed into rows of equal length, read in a seeded order."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from autointerp.corpus.base import mended
 from autointerp.errors import CorpusError
 from autointerp.seeds import generator
 from autointerp.train.base import TrainConfig
@@ -22,11 +24,13 @@ class Contexts:
     """Rows of token ids [n, context_length], memory-mapped, with a hash of their content; `special` ids carry no text.
 
     Every row begins with the tokenizer's BOS where it has one, and BOS stands between two documents in a row.
+    `n_mended` texts had halves of UTF-16 pairs, which no tokenizer reads, and got the replacement character there.
     """
 
     rows: NDArray[np.uint32]
     special: frozenset[int]
     fingerprint: str
+    n_mended: int = 0
 
     def n_steps(self, config: TrainConfig) -> int:
         """Number of batches that the token budget makes.
@@ -70,9 +74,10 @@ def write_contexts(
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     length, content = config.context_length, config.context_length - len(bos)
     wanted = max(1, config.n_tokens // (config.contexts_per_step * length)) * config.contexts_per_step
-    digest, n_rows, rest = hashlib.sha256(), 0, []
+    digest, n_rows, n_mended, rest = hashlib.sha256(), 0, 0, []
     with path.open("wb") as file:
-        for ids in _tokens(texts, tokenizer):
+        for ids, was_mended in _tokens(texts, tokenizer):
+            n_mended += was_mended
             rest += (bos if rest else []) + ids
             while len(rest) >= content and n_rows < wanted:
                 row = np.array(bos + rest[:content], dtype=np.uint32).tobytes()
@@ -85,15 +90,13 @@ def write_contexts(
     if not n_rows:
         raise CorpusError(f"the text has {len(rest)} tokens, less than one context of {length}: give more text")
     rows = np.memmap(path, dtype=np.uint32, mode="r", shape=(n_rows, length))
-    return Contexts(rows, frozenset(tokenizer.all_special_ids), digest.hexdigest()[:32])
+    return Contexts(rows, frozenset(tokenizer.all_special_ids), digest.hexdigest()[:32], n_mended)
 
 
-def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterable[list[int]]:
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == BATCH:
-            yield from tokenizer(batch, add_special_tokens=False)["input_ids"]
-            batch = []
-    if batch:
-        yield from tokenizer(batch, add_special_tokens=False)["input_ids"]
+def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], bool]]:
+    """Yield each text's ids, and whether it had to be mended."""
+    rest = iter(texts)
+    while batch := list(itertools.islice(rest, BATCH)):
+        readable = [mended(text) for text in batch]
+        ids = tokenizer(readable, add_special_tokens=False)["input_ids"]
+        yield from zip(ids, (text is not new for text, new in zip(batch, readable, strict=True)), strict=True)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from autointerp.console import Bar, note
+from autointerp.corpus.base import mended
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
 from autointerp.train.base import SubjectRecipe
@@ -122,6 +123,14 @@ def held_out_loss(model: Any, stream: NDArray[np.uint16], recipe: SubjectRecipe,
     return sum(losses) / n_rows
 
 
+def _readable(texts: list[str]) -> list[str]:
+    """Mend texts that no tokenizer reads, and say how many there were."""
+    found = [mended(text) for text in texts]
+    if n_mended := sum(text is not new for text, new in zip(texts, found, strict=True)):
+        note(f"subject: {n_mended:,} of {len(texts):,} texts had halves of UTF-16 pairs, now replacement characters")
+    return found
+
+
 def train_subject(recipe: SubjectRecipe, texts: list[str], held_out: list[str], out: Path) -> Path:
     """Train tokenizer and model into the folder `out`; a run that was stopped goes on from its last checkpoint.
 
@@ -133,6 +142,7 @@ def train_subject(recipe: SubjectRecipe, texts: list[str], held_out: list[str], 
         RunDirectoryError: `out` holds a run with other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
+    texts, held_out = _readable(texts), _readable(held_out)
     tokenizer = _tokenizer(recipe, texts, out)
     stream = _cached(out / "train.npy", lambda: token_stream(tokenizer, texts, recipe.seed))
     checked = _cached(out / "held_out.npy", lambda: token_stream(tokenizer, held_out, recipe.seed))

@@ -68,7 +68,7 @@ def _subject(study: _training.TrainStudy, out: Path) -> Path:
 
 def _dictionaries(study: _training.TrainStudy, settings: "SubjectConfig", out: Path) -> "dict[Arm, Path]":
     from autointerp import config
-    from autointerp.console import Bar
+    from autointerp.console import Bar, note
     from autointerp.subject import model, sites
     from autointerp.train.contexts import write_contexts
     from autointerp.train.run import Reads, train
@@ -84,4 +84,6 @@ def _dictionaries(study: _training.TrainStudy, settings: "SubjectConfig", out: P
     with Bar("tokenise", total=wanted.n_tokens, unit="tokens") as bar:
         texts = _training.texts(study.corpus, without)
         contexts = write_contexts(texts, subject.tokenizer, wanted, out / "contexts.bin", bar.advance)
+    if contexts.n_mended:
+        note(f"train: {contexts.n_mended:,} texts had halves of UTF-16 pairs, now replacement characters")
     return train(subject, reads, contexts, wanted, out)

@@ -19,6 +19,7 @@ from autointerp.__main__ import main
 from autointerp.dictionaries import identity, loading
 from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, SiteError
 from autointerp.report._payload import LEVELS, _Parts
+from autointerp.report.latent import visible
 from autointerp.store import Run, read_json
 
 TABLES = (
@@ -226,11 +227,18 @@ def test_every_sampled_latent_is_described(finished: Run) -> None:
             assert top["token"].iloc[0] == tokenizer.decode([int(expected.argmax())])
 
 
-def test_a_page_has_the_run_s_histograms_and_logits(finished: Run) -> None:
-    """What the stage wrote reaches the latent browser: counts of all activations, ten tokens a side."""
+def test_a_page_and_show_have_the_run_s_histograms_and_logits(
+    finished: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the stage wrote reaches the browser and the terminal: counts of all activations, ten tokens a side."""
     opened = open_run(finished.path)
     for row in opened.latents[opened.latents["sampled"]].head(2).to_dict("records"):
         key = (row["dictionary"], row["site"], row["latent"])
         detail, _ = _Parts(opened, {}).detail(key, LEVELS[0])
         assert len(detail["histogram"]["edges"]) == len(detail["histogram"]["counts"]) + 1
         assert len(detail["logits"]["top"]) == len(detail["logits"]["bottom"]) == 10
+        assert main(["show", str(finished.path), f"{row['dictionary']}/{row['latent']}"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        token, value = detail["logits"]["top"][0]
+        assert f"promotes {visible(token)!r} {value:+.2f}" in shown
+        assert f"{sum(detail['histogram']['counts']):,} activations, 0 to" in shown

@@ -4,12 +4,15 @@ import io
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
 import autointerp
+from autointerp import tables
 from autointerp.__main__ import main
 from autointerp.errors import TableError
+from autointerp.report._payload import LEVELS, _Parts
 from autointerp.report.latent import latent_page, visible
 from autointerp.report.run import ReportRun
 from autointerp.report.terminal import latents_table, rows_of
@@ -34,6 +37,40 @@ def test_tables_and_latents_fit_80_columns_without_escapes(run: ReportRun) -> No
         text = printed(what, colour=False)
         assert max(map(len, text.splitlines())) <= 80
         assert "\x1b" not in text
+
+
+def with_logits(folder: Path, reason: str) -> ReportRun:
+    """A run in which one dictionary's latents have logits and histograms, the others a reason why not."""
+    path = write_run(folder, RunSpec(n_sampled=2))
+    found = ReportRun(path)
+    names = list(found.dictionaries["dictionary"])
+    key = found.latents.loc[found.latents["sampled"] & (found.latents["dictionary"] == names[0]), tables.KEY].iloc[0]
+    sides = [("top", 1, "<b>", 0.25), ("top", 0, "\x1b[31m", 0.5), ("bottom", 0, "cat", -0.125)]
+    rows = [{**key, "side": side, "rank": rank, "token": token, "value": v} for side, rank, token, v in sides]
+    found.files.write("logits", pd.DataFrame(rows), tables.LOGITS)
+    bins = [{**key, "low": 2.0 * n, "high": 2.0 * n + 2, "n_tokens": many} for n, many in enumerate((1000, 0, 1))]
+    found.files.write("histograms", pd.DataFrame(bins), tables.HISTOGRAMS)
+    counts: dict[str, object] = {"without_logits": dict.fromkeys(names[1:], reason)}
+    found.files.finish("describe", "f", seconds=0.0, counts=counts)
+    return ReportRun(path)
+
+
+def test_a_latent_shows_its_activations_and_tokens_or_why_it_has_none(tmp_path: Path) -> None:
+    """Bars are logarithms, an empty bin is a gap; tokens come by rank; a dictionary without them says the reason."""
+    run = with_logits(tmp_path / "run", "its site is not added to the residual stream")
+    first, rows = run.logits.iloc[0], rows_of(run)
+    others = [row for _, row in rows[rows["dictionary"] != first["dictionary"]].iterrows()]
+    text = printed(latent_page(run.latent(first["dictionary"], first["latent"])), colour=False)
+    # log(1 + 1000) is the highest of 8 bars; log 2 / log 1001 = .10 of it is the lowest.
+    assert "1,001 activations, 0 to 6 (log counts)\n█ ▁\n" in text
+    assert "promotes '␛[31m' +0.50, '<b>' +0.25\nsuppresses 'cat' -0.12" in text
+    assert "no logits" not in text
+    assert others
+    for row in others:
+        text = printed(latent_page(run.latent(row["dictionary"], row["latent"])), colour=False)
+        assert "no logits: its site is not added to the residual stream\n" in text
+        detail, _ = _Parts(run, {}).detail((row["dictionary"], row["site"], row["latent"]), LEVELS[0])
+        assert (detail["logits"], detail["without_logits"]) == (None, "its site is not added to the residual stream")
 
 
 def test_control_characters_of_the_corpus_never_reach_the_terminal() -> None:

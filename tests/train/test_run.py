@@ -162,6 +162,22 @@ def test_too_little_text_says_what_would_do(tmp_path: Path) -> None:
         write_contexts(["cat"], tiny.tokenizer(), wanted, tmp_path / "none.bin", lambda _: None)
 
 
+def test_halves_of_utf16_pairs_are_mended_and_counted(tmp_path: Path) -> None:
+    """Text with a lone surrogate makes the rows of the same text with the replacement character; nothing else moves."""
+    wanted, tokenizer = config(n_tokens=640), tiny.tokenizer()
+    broken = [*TEXTS[:5], "a cat \ud83d sat", "a \ud83d\ude00 sat", *TEXTS[5:]]
+    whole = [*TEXTS[:5], "a cat \ufffd sat", "a \U0001f600 sat", *TEXTS[5:]]
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        tokenizer(broken[5:6])
+    found, expected = (
+        write_contexts(texts, tokenizer, wanted, tmp_path / f"{n}.bin", lambda _: None)
+        for n, texts in enumerate((broken, whole))
+    )
+    assert found.rows.tolist() == expected.rows.tolist()
+    assert found.fingerprint == expected.fingerprint
+    assert (found.n_mended, expected.n_mended) == (2, 0)
+
+
 def test_nan_activations_stop_it_and_say_where(tmp_path: Path) -> None:
     broken = subject()
     with torch.no_grad():

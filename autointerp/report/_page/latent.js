@@ -66,7 +66,8 @@ function histogram(data) {
 }
 
 function logitsOf(data) {
-  if (!data.logits) return el("div", {}, el("h4", {}, "Logits"), el("p", { class: "note" }, "This run did not compute which tokens the latent promotes."));
+  const why = data.without_logits ? `Which tokens it promotes is not known: ${visible(data.without_logits)}.` : "This run did not compute which tokens the latent promotes.";
+  if (!data.logits) return el("div", {}, el("h4", {}, "Logits"), el("p", { class: "note" }, why));
   const list = (side) => el("ul", { class: "logits" }, data.logits[side].map(([token, value]) => el("li", { title: fixed(value) }, visible(token), " ", el("span", { class: "ci" }, fixed(value, 2)))));
   return el("div", {}, el("h4", {}, "Promotes"), list("top"), el("h4", {}, "Suppresses"), list("bottom"));
 }
