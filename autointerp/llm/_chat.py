@@ -98,7 +98,7 @@ class Form:
         # Some servers part thoughts from the answer: put back as models write them, they are raw text that none reads.
         thoughts = message.get("reasoning_content") or message.get("reasoning")
         if thoughts and isinstance(thoughts, str):
-            text = f"<think>{thoughts}</think>{text}"
+            text = f"<think>{_encodable(thoughts)}</think>{text}"
         return Reply(
             key=key, text=text, finish_reason=finish, logprobs=_logprobs(choice),
             usage=_usage(value.get("usage"), n_calls, latency_s),
@@ -243,11 +243,16 @@ def _unwrapped(text: str) -> str:
 def _text(content: object) -> str | None:
     """The text of a message: words, nothing, or a list of parts; None for what is none of these."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return _encodable(content or "")
     if isinstance(content, list):
         told = [part.get("text") if isinstance(part, dict) else part for part in content]
-        return "".join(part for part in told if isinstance(part, str))
+        return _encodable("".join(part for part in told if isinstance(part, str)))
     return None
+
+
+def _encodable(text: str) -> str:
+    """The text; half a character (a lone surrogate), which no file can hold, as U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _logprobs(choice: Json) -> tuple[TokenLogprob, ...]:

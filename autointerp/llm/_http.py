@@ -8,13 +8,12 @@ import json
 import math
 import re
 import time
-import urllib.request
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from autointerp.llm._session import Session
+from autointerp.llm._session import Session, proxy_for
 from autointerp.llm._wire import Answer, DroppedError, UnreachableError, Wire
 
 Json = dict[str, Any]
@@ -95,21 +94,24 @@ class Http:
         try:
             # Where the key was said, its pieces stand among the log-probabilities too.
             value = json.loads(text, object_hook=None if text == said else _without_logprobs)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
+        fine = 200 <= status < 300
         if 300 <= status < 400:  # not followed: the key is for this server only
-            return Outcome("redirected", {}, f"redirects to {self._clean(answer.headers.get('location', '?'))}", status)
+            return Outcome(
+                "redirected", {}, f"redirects to {self._clean(answer.headers.get('location', '?'))[:300]}", status
+            )
         if not isinstance(value, dict):
-            kind = "bad_response" if status == 200 else _kind(status, text)
+            kind = "bad_response" if fine else _kind(status, text)
             return Outcome(kind, {}, " ".join(text[:600].split())[:300], status, wait)
         error = value.get("error")
-        if status == 200 and not error:
+        if fine and not error:
             if self._repeated(value, hash(text)):
                 return Outcome("bad_response", {}, "the same response twice", status, wait)
             return Outcome("ok", value, "", status, wait)
         code = error.get("code") if isinstance(error, dict) else None
-        if status == 200:  # some gateways put the status into the body
-            status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 500
+        if fine:  # some gateways put the status into the body
+            status = int(str(code)) if re.fullmatch(r"[1-5]\d\d", str(code), re.ASCII) else 500
         detail = _detail(value)
         return Outcome(_kind(status, detail), value, detail, status, wait)
 
@@ -141,8 +143,7 @@ def _without_logprobs(value: Json) -> Json:
 def is_plain(address: str, *, direct: bool) -> bool:
     """Whether neither TLS nor a proxy is on the way to this address."""
     parts = urlsplit(address)
-    proxied = "http" in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname or "")
-    return parts.scheme == "http" and (direct or not proxied)
+    return parts.scheme == "http" and (direct or proxy_for(address) is None)
 
 
 def retry_after(milliseconds: str | None, seconds: str | None, now: float | None = None) -> float:
@@ -162,7 +163,7 @@ def retry_after(milliseconds: str | None, seconds: str | None, now: float | None
             return max(0.0, wait)
     try:
         date = email.utils.parsedate_to_datetime(seconds or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
     return max(0.0, date.timestamp() - (time.time() if now is None else now))
 

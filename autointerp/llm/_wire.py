@@ -1,5 +1,13 @@
 """Plain HTTP/1.1 to one server over connections that stay open: what carries the calls to a server of one's own.
 
+From the outside in: `openai` decides what to ask and what to do about trouble; `_chat` writes the JSON that is sent and
+reads the JSON that comes; `_http` says what an HTTP response means (a reply, a reason to try again, the end); this file
+and `_session` carry the bytes. `_pump` runs all of it, many calls at once, behind a plain iterator.
+
+Nothing is sent twice in here. A connection that the server closed while idle is not used; should it close in the very
+moment of a request, nobody can know whether that was read: it is a `DroppedError`, which `openai` repeats and counts as
+a call, as a proxy between the two would.
+
 Replies are parsed by httptools (llhttp, the parser of Node.js and uvicorn). A call takes far less CPU time than one by
 aiohttp (`python -m tests.benchmarks.llm_client` measures both); TLS and proxies are left to aiohttp (`_session`), since
 servers behind them are far slower than any client.
@@ -14,6 +22,10 @@ import httptools
 
 # Bytes of a reply beyond which it is no reply; the largest seen, with log-probabilities, have some 100 kB.
 MOST_BYTES = 64 << 20
+# Bytes in which the headers of a reply must end.
+MOST_HEAD = 1 << 20
+# Seconds after which an unused connection is not trusted: gateways forget idle ones without a word.
+IDLE_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 # How often calls are looked through for those out of time, in seconds.
 SWEEP_S = 0.25
@@ -48,12 +60,12 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
-        self.deadline = 0.0
+        self.deadline = self.used_at = 0.0
         self._waiter: asyncio.Future[Answer] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer = Answer()
         self._parts: list[bytes] = []
-        self._size = 0
+        self._size = self._received = 0
 
     @property
     def usable(self) -> bool:
@@ -64,7 +76,7 @@ class Connection(asyncio.Protocol):
         """Send one request; its response comes until `deadline` (the loop's time), or an error does."""
         assert self.transport is not None
         assert self._waiter is None, "a connection carries one call at a time"
-        self._answer = Answer()
+        self._answer, self._received = Answer(), 0
         self._waiter = waiter = asyncio.get_running_loop().create_future()
         self.deadline = deadline
         self.transport.write(raw)
@@ -91,14 +103,21 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.fail(DroppedError("the server changes to another protocol, unasked"))
         except httptools.HttpParserError as error:
             self.fail(DroppedError(f"what came is no HTTP ({error})"))
+        if self._received > MOST_HEAD and not self._answer.status and self._waiter is not None:
+            self.fail(DroppedError(f"headers of more than {MOST_HEAD >> 20} MiB"))
+        elif self._received > 2 * MOST_BYTES:  # pieces of a byte, or headers behind the body, without end
+            self.fail(DroppedError(f"a reply of more than {2 * MOST_BYTES >> 20} MiB"))
 
     def eof_received(self) -> None:
         """A reply without a stated length ends with the connection."""
-        if self._answer.status and not {"content-length", "transfer-encoding"} & set(self._answer.headers):
+        if self._answer.status >= 200 and not {"content-length", "transfer-encoding"} & set(self._answer.headers):
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -114,12 +133,16 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
+        """Keep a header; those behind the body (trailers) say nothing about the reply."""
+        if self._answer.status:
+            return
         self._answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """Keep the status."""
         self._answer.status = self._parser.get_status_code()
+        if self._answer.status < 100:
+            self.fail(DroppedError(f"what came is no HTTP (status {self._answer.status})"))
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
@@ -149,7 +172,7 @@ class Wire:
 
     def __init__(self, host: str, port: int, headers: dict[str, str], *, timeout_s: float) -> None:
         self._host, self._port, self._timeout_s = host, port, timeout_s
-        address = f"[{host}]" if ":" in host else host
+        address = f"[{host}]" if ":" in host else host.encode("idna").decode()
         lines = [f"Host: {address}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
         self._head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode("latin-1")
         self._loop = asyncio.get_running_loop()
@@ -176,6 +199,7 @@ class Wire:
         finally:
             self._busy.discard(connection)
         if connection.usable:
+            connection.used_at = self._loop.time()
             self._free.append(connection)
         return answer, connection.drop
 
@@ -189,8 +213,9 @@ class Wire:
     async def _connection(self) -> Connection:
         while self._free:
             connection = self._free.pop()
-            if connection.usable:
+            if connection.usable and self._loop.time() - connection.used_at < IDLE_S:
                 return connection
+            connection.drop()
         made = self._loop.create_connection(Connection, self._host, self._port)
         try:
             _, connection = await asyncio.wait_for(made, CONNECT_TIMEOUT_S)

@@ -74,7 +74,9 @@ class Config(BaseModel):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("base_url must be an http:// or https:// address, such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
+        if parts.port == 0 or re.search(r"[^!-~]", parts.path + parts.netloc.partition(":")[2]):
+            raise ValueError("base_url must hold a port from 1 to 65535, if any, and no spaces or accents in its path")
+        if "@" in parts.netloc or "?" in url or "#" in url:
             raise ValueError("base_url must hold no user, password or ?query: put the key into the environment")
         return url.rstrip("/")
 

@@ -182,7 +182,9 @@ def test_prompts_beyond_the_context_lose_whole_examples(url: str) -> None:
         told = list(
             ask.explanations(explainer, llm, [replace(few, explain=many)], config=ask.AskConfig(), seed=0, tally=tally)
         )
-    assert told[0].explanation.status == "ok"
-    assert told[0].explanation.text == "words for parts of the day"
+    # So far into a prompt the tiny model may forget to stop; that a reply came is what counts here.
+    assert told[0].explanation.status in {"ok", "truncated"}
+    assert told[0].row.reply
     assert told[0].row.n_left_out > 0
     assert tally.shortened == 1
+    assert 2048 < tally.tokens_in < 4096
