@@ -1,8 +1,10 @@
-"""Hard negatives are near in words or by co-firing, by independent dense computations."""
+"""Hard negatives are near in words, in meaning, by co-firing or by decoder rows, by independent dense computations."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from autointerp.examples import contrast, near, planted
 from autointerp.examples.bank import RULES
@@ -50,6 +52,51 @@ def test_cofiring_neighbours_are_those_of_the_dense_matrix() -> None:
         ]
         nearest = sorted(same, key=lambda j: (-cosine[j], j))[: near.N_NEIGHBOURS]
         assert set(cofiring.near(latent).tolist()) == set(POOL[dense[nearest].any(axis=0)].tolist())
+
+
+def test_near_in_meaning_is_the_plain_ranking_of_cosines() -> None:
+    """Whatever the model: the share of the pool with the greatest cosine to the mean vector of the positives' texts."""
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        letters = np.array([[text.lower().count(letter) for letter in "etaoinshrdlu"] for text in texts], dtype=float)
+        return letters / np.linalg.norm(letters, axis=1, keepdims=True).clip(1e-9)
+
+    explain = latents(3)[0].explain
+    found = near.Meanings(corpus(), POOL, embed).near(explain)
+    mean = sum(embed([example.text])[0] for example in explain)
+    likeness = {int(window): float(embed(["".join(corpus().pieces(int(window)))])[0] @ mean) for window in POOL}
+    best = sorted(likeness.values(), reverse=True)[: round(near.NEAR_SHARE * len(POOL))]
+    assert sorted((likeness[int(window)] for window in found), reverse=True) == pytest.approx(best)
+    assert len(near.Meanings(corpus(), POOL, embed).near(())) == 0
+    assert len(near.Meanings(corpus(), POOL[:0], embed).near(explain)) == 0
+
+
+@pytest.mark.parametrize("block", [2, 1024])
+def test_decoder_neighbours_are_those_of_the_dense_matrix(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks of any size: nearest first by cosine, whatever the rows' norms, never the row itself."""
+    monkeypatch.setattr(near, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(9, 4)) * rng.uniform(0.1, 10, size=(9, 1))
+    found = near.decoder_neighbours(rows)
+    assert found.shape == (9, near.N_NEIGHBOURS)
+    for i, row in enumerate(rows):
+        cosine = {
+            j: row @ other / np.linalg.norm(row) / np.linalg.norm(other) for j, other in enumerate(rows) if j != i
+        }
+        assert found[i].tolist() == sorted(cosine, key=lambda j: -cosine[j])[: near.N_NEIGHBOURS]
+    assert near.decoder_neighbours(rows[:2]).tolist() == [[1], [0]]
+    assert near.decoder_neighbours(rows[:1]).shape == (1, 0)
+    assert near.decoder_neighbours(np.zeros((5, 4))).shape == (5, near.N_NEIGHBOURS)
+
+
+def test_windows_of_given_neighbours_are_those_in_which_any_fires() -> None:
+    """What decoder neighbours are looked up by."""
+    firings = {LatentId("a", "s", i): planted.firing(rule, corpus(), POOL) for i, rule in enumerate(RULES[:4])}
+    cofiring = near.Cofiring(corpus(), POOL, firings)
+    some = [*firings][1:3]
+    expected = {int(window) for one in some for window in corpus().of(np.asarray(firings[one].positions))}
+    assert set(cofiring.of(some).tolist()) == expected
+    assert len(cofiring.of([])) == 0
 
 
 def test_a_latent_without_neighbours_has_none() -> None:
