@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.runs import RunTables, differences, read_tables
-from autointerp.statistics import GateConfig, controls, latent_scores, validity
+from autointerp.runs import RunTables, differences, read_tables, same_judge
+from autointerp.statistics import GateConfig, controls, latent_scores, planted_moved, validity
 from autointerp.statistics.gating import COLUMNS, Decision, GateResult, gate, with_lost, worst
 from autointerp.store import write_atomically, write_json
 
@@ -35,11 +35,29 @@ def gate_runs(candidate: Path | str, baseline: Path | str, *, config: GateConfig
     base, new = matched(base, new)
     tables = [latent_scores(run.judgements, run.latents, control=None) for run in (base, new)]
     own = [table[table["control"] == "none"].reset_index(drop=True) for table in tables]
-    status, reasons = validity(controls(tables[1], limits=config.limits))
+    status, reasons = judged(base, new, tables[1], config)
     calls = calls_per_latent(base)
     found = gate(own[0], with_lost(own[0], own[1], new.latents), config=config, calls_per_latent=calls)
     notes = [*found.reasons, *(f"allowed: {difference}" for difference in apart)]
     return combined(replace(found, reasons=tuple(notes)), limit_rows(base, new, config), status, reasons)
+
+
+def judged(base: RunTables, new: RunTables, scores: pd.DataFrame, config: GateConfig) -> tuple[str, list[str]]:
+    """Judge the controls of the candidate, and whether its judge still is the baseline's.
+
+    Args:
+        base: the baseline's tables.
+        new: the candidate's, of which only the manifest is read.
+        scores: the candidate's `latent_scores(..., control=None)`.
+        config: its limits are held.
+    """
+    found = controls(scores, limits=config.limits)
+    known = base.judgements[base.judgements["control"] == "planted"]
+    if len(known) and same_judge(base.manifests[0], new.manifests[0]):
+        before = latent_scores(known, base.latents, control=None)
+        moved = planted_moved(scores, before, limits=config.limits, against="the baseline")
+        found = pd.concat([found, moved], ignore_index=True) if len(moved) else found
+    return validity(found)
 
 
 def refuse_differences(base: dict[str, Any], new: dict[str, Any], *, allow: bool) -> list[str]:

@@ -17,7 +17,7 @@ from autointerp.errors import StudyError, TableError
 from autointerp.experiment import Experiment
 from autointerp.records import LatentId
 from autointerp.runs import RunTables, read_judgements, read_tables
-from autointerp.statistics import GateConfig, controls, latent_scores, validity
+from autointerp.statistics import GateConfig, latent_scores
 from autointerp.statistics.gating import GateResult, GateState, gate_start, gate_step, shortage, with_lost
 from autointerp.store import Run, claimed, fingerprint
 
@@ -104,7 +104,7 @@ def _decided(
         state = _look(experiment, state, new, marks)
         if state.look <= 1:
             apart += _apart(base.manifests[0].get("llms"), experiment.run.manifest.get("llms"), allow=allow)
-    while (controlled := _validity(experiment, settings))[0] == "undecided" and state.decision == "PASS":
+    while (controlled := _validity(experiment, base, new, settings))[0] == "undecided" and state.decision == "PASS":
         if state.look + 1 >= len(state.design.fractions):
             break
         state = _controlled(experiment, state, new, marks)
@@ -114,10 +114,13 @@ def _decided(
     return gate.combined(found, limits, *controlled)
 
 
-def _validity(experiment: Experiment, settings: GateConfig) -> tuple[str, list[str]]:
+def _validity(
+    experiment: Experiment, base: RunTables, new: RunTables, settings: GateConfig
+) -> tuple[str, list[str]]:  # fmt: skip
     """Judge the controls of what has been asked so far."""
     latents = run_rows.with_status(experiment.run, experiment.asked)
-    return validity(controls(latent_scores(_judgements(experiment.run), latents, control=None), limits=settings.limits))
+    asked = replace(new, manifests=(experiment.run.manifest,))
+    return gate.judged(base, asked, latent_scores(_judgements(experiment.run), latents, control=None), settings)
 
 
 def _controlled(experiment: Experiment, state: GateState, new: RunTables, marks: dict[str, str]) -> GateState:

@@ -1,6 +1,6 @@
 """Finished runs as the statistics need them: their tables, compact, and whether they may be compared at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTables:
-    """The tables of one or several runs. `allowed` names the differences that a person chose to overlook."""
+    """The tables of one or several runs. `allowed` names the differences that a person chose to overlook.
+
+    `references` maps the planted latents of a run to those of the first run that the same judge answered.
+    """
 
     names: tuple[str, ...]
     judgements: pd.DataFrame
@@ -31,6 +34,7 @@ class RunTables:
     documents: pd.DataFrame | None = None
     manifests: tuple[dict[str, Any], ...] = ()
     allowed: tuple[str, ...] = field(default=())
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
@@ -51,7 +55,8 @@ def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
         names=(run.path.name,), judgements=read_judgements(run / "judgements.parquet", questions=questions),
         latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
         dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
-        reconstruction=run.read("reconstruction") if run.has("reconstruction") else None,
+        reconstruction=tables.check(run.read("reconstruction"), tables.RECONSTRUCTION, "reconstruction")
+        if run.has("reconstruction") else None,
         documents=run.read("reconstruction_documents") if run.has("reconstruction_documents") else None,
         manifests=(run.manifest,),
     )  # fmt: skip
@@ -125,6 +130,23 @@ def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def same_judge(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell from two manifests whether one judge, with the same prompts, answered both runs: its answers must agree."""
+    told = [((manifest.get("llms") or {}).get("judge"), manifest.get("prompts")) for manifest in (one, other)]
+    hashes = [manifest.get("protocol_hash") for manifest in (one, other)]  # a run under way has none yet
+    return told[0] == told[1] and (hashes[0] == hashes[1] or None in hashes)
+
+
+def _references(manifests: Sequence[dict[str, Any]], labels: Sequence[str]) -> dict[str, str]:
+    """Map each run's planted latents to those of the first run that the same judge answered."""
+    found = {}
+    for place, manifest in enumerate(manifests):
+        first = next(i for i in range(place + 1) if same_judge(manifests[i], manifest))
+        if first < place:
+            found[f"{labels[place]}:{PLANTED}"] = f"{labels[first]}:{PLANTED}"
+    return found
+
+
 def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
     """Read several runs into one set of tables; dictionaries whose names clash get their run's name in front.
 
@@ -161,6 +183,7 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
         reconstruction=pd.concat(measured, ignore_index=True) if measured else None,
         documents=pd.concat(documents, ignore_index=True) if documents else None,
         manifests=tuple(run.manifests[0] for run in runs), allowed=tuple(apart),
+        references=_references([run.manifests[0] for run in runs], labels),
     )  # fmt: skip
 
 

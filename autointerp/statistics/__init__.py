@@ -4,7 +4,7 @@ from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits
 from autointerp.statistics.claims import claims
 from autointerp.statistics.composition import decompose
 from autointerp.statistics.contrasts import WORDS, compare, verdict
-from autointerp.statistics.controls import controls, validity
+from autointerp.statistics.controls import controls, planted_moved, validity
 from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
 from autointerp.statistics.frontier import frontier
@@ -53,6 +53,7 @@ __all__ = [
     "latent_scores",
     "layers",
     "plan",
+    "planted_moved",
     "real_distribution",
     "shrink",
     "summarise",

@@ -38,6 +38,9 @@ class Limits(BaseModel):
     planted: float = Field(
         default=0.6, ge=0, le=1, description="least sensitivity + specificity - 1 on planted latents"
     )
+    planted_moved: float = Field(
+        default=0.05, ge=0, le=1, description="largest change of that from a reference run of the same judge"
+    )
     dead_share: float = Field(default=0.02, ge=0, le=1, description="gate: largest rise of the share of dead latents")
     ce_increase: float = Field(
         default=0.005, ge=0, description="gate: largest rise of the cross-entropy increase, in nats"

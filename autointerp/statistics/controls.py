@@ -34,6 +34,7 @@ def controls(scores: pd.DataFrame, *, limits: Limits | None = None, alpha: float
       It has failed when the 99 % interval excludes .5 as well; in between it is undecided: too few latents to tell.
     * `planted`: the judge's sensitivity + specificity - 1 on latents whose true explanation is known must reach
       `limits.planted`.
+    * `planted`, moved (`planted_moved`): the same, by how much it differs from a reference run of the same judge.
     * `missing`: the share of unanswered judgements, and its largest difference between dictionaries.
     * `lexical`: what the latent's modal tokens alone score; informative, never failing.
 
@@ -80,11 +81,12 @@ def _chance_row(
     wide = inner.interval(FAILURE_LEVEL)
     inside = CHANCE - margin < low and high < CHANCE + margin
     status: Status = "passed" if inside else "undecided" if wide[0] <= CHANCE <= wide[1] else "failed"
+    article = "an" if control == "empty" else "a"
     reason = {
         "passed": "",
-        "failed": f"{scorer} with a {control} explanation scores {inner.value:.3f}, not .5: "
+        "failed": f"{scorer} with {article} {control} explanation scores {inner.value:.3f}, not .5: "
         "something else gives the truth away",
-        "undecided": f"{scorer} with a {control} explanation scores {inner.value:.3f} [{low:.3f}, {high:.3f}]: "
+        "undecided": f"{scorer} with {article} {control} explanation scores {inner.value:.3f} [{low:.3f}, {high:.3f}]: "
         f"too few latents ({inner.n}) to show that it is within {margin:g} of .5",
     }[status]
     return _row(control, scorer, name, "score", inner.value, low, high, CHANCE, inner.n, status, reason)
@@ -105,6 +107,46 @@ def _planted_row(scorer: str, part: pd.DataFrame, least: float) -> dict[str, obj
     return _row(
         "planted", scorer, "all", "sensitivity + specificity - 1", inner.value, low, high, 1.0, inner.n, status, reason
     )
+
+
+def planted_moved(
+    scores: pd.DataFrame, reference: pd.DataFrame, *, limits: Limits | None = None, against: str = "the reference"
+) -> pd.DataFrame:
+    """Tell whether the judge knows planted latents as it did before: an LLM behind an unchanged name may have changed.
+
+    Args:
+        scores: `latent_scores(..., control=None)` of a run; only control `planted` is read.
+        reference: of another run, by the same judge with the same prompts.
+        limits: `planted_moved` is the largest change of sensitivity + specificity - 1, up or down, that is let pass.
+        against: what the reason calls the reference.
+
+    Returns:
+        One row per scorer that both runs asked about planted latents, of `controls`' columns; value: the change.
+    """
+    limits = Limits() if limits is None else limits
+    now, before = (_planted_means(table) for table in (scores, reference))
+    rows: list[dict[str, object]] = []
+    for scorer in now.keys() & before.keys():
+        (value, n), (old, _) = now[scorer], before[scorer]
+        moved = value - old
+        bad = abs(moved) > limits.planted_moved
+        reason = (
+            f"{scorer}: the judge's sensitivity + specificity - 1 on planted latents moved by {moved:+.3f} from "
+            f"{against} ({old:.3f} -> {value:.3f}), more than {limits.planted_moved:g}: "
+            "it is not the same judge any more"
+        )
+        status: Status = "failed" if bad else "passed"
+        rows.append(_row("planted", scorer, "all", "moved", moved, moved, moved, 0.0, n, status, reason * bad))
+    return pd.DataFrame(sorted(rows, key=lambda row: str(row["scorer"])), columns=COLUMNS)
+
+
+def _planted_means(scores: pd.DataFrame) -> dict[str, tuple[float, int]]:
+    """Map scorer -> mean informedness on planted latents, and of how many, where any was answered."""
+    kept = scores[(scores["control"] == "planted") & scores["score"].notna()]
+    return {
+        str(scorer): (float(informedness(part).mean()), len(part))
+        for scorer, part in kept.groupby("scorer", sort=False, observed=True)
+    }
 
 
 def informedness(scores: pd.DataFrame) -> np.ndarray:
@@ -130,10 +172,10 @@ def _missing_rows(scorer: str, part: pd.DataFrame, limits: Limits) -> list[dict[
     shares = (counts["n_unanswered"] / counts["n_items"]).to_numpy(float)
     gap = float(np.ptp(shares))
     n = int((part["n_items"] > 0).sum())
-    reason = f"{scorer}: {share:.1%} of judgements are unanswered, more than {limits.missing:.1%}"
+    reason = f"{scorer}: {share:.2%} of judgements are unanswered, more than {limits.missing:.2%}"
     gap_reason = (
-        f"{scorer}: the share of unanswered judgements differs by {gap:.1%} between dictionaries, "
-        f"more than {limits.missing_gap:.1%}"
+        f"{scorer}: the share of unanswered judgements differs by {gap:.2%} between dictionaries, "
+        f"more than {limits.missing_gap:.2%}"
     )
     bad, apart = share > limits.missing, gap > limits.missing_gap
     return [
@@ -173,5 +215,5 @@ def shuffled_scores(scores: pd.DataFrame) -> Mapping[tuple[str, str], float]:
 
 def judge_accuracy(table: pd.DataFrame) -> Mapping[str, float]:
     """Map scorer -> the judge's sensitivity + specificity - 1 on planted latents."""
-    kept = table[table["control"] == "planted"]
+    kept = table[(table["control"] == "planted") & (table["measure"] != "moved")]
     return dict(zip(kept["scorer"].astype(str), kept["value"].astype(float), strict=True))

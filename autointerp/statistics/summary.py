@@ -13,7 +13,7 @@ from autointerp.statistics.arms import Pair, groups, pairs
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
 from autointerp.statistics.clusters import added_variance, arm_codes, influence
 from autointerp.statistics.contrasts import WORDS, compare, verdict
-from autointerp.statistics.controls import controls, judge_accuracy, shuffled_scores, validity
+from autointerp.statistics.controls import controls, judge_accuracy, planted_moved, shuffled_scores, validity
 from autointerp.statistics.estimates import estimate_rows
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
@@ -46,6 +46,7 @@ def summarise(
     reconstruction: pd.DataFrame | None = None,
     config: StatisticsConfig | None = None,
     documents: pd.DataFrame | None = None,
+    references: Mapping[str, str] | None = None,
 ) -> Summary:
     """Compute every estimate, comparison and control of a run from its tables.
 
@@ -56,6 +57,7 @@ def summarise(
         reconstruction: `tables.RECONSTRUCTION`, if it was measured.
         config: settings; the defaults if None.
         documents: `tables.RECONSTRUCTION_DOCUMENTS`, if it was kept: pairs dictionaries document by document.
+        references: planted dictionary of a run -> that of a run by the same judge, with which it must agree.
 
     Raises:
         TableError: a table breaks a law that the statistics rely on.
@@ -64,6 +66,7 @@ def summarise(
     answers = read(judgements)
     scores = _with_skill(scores_of(answers, latents, failed=config.failed))
     table = controls(scores, limits=config.limits, alpha=config.alpha)
+    table = pd.concat([table, *_moved(scores, references or {}, config)], ignore_index=True)
     status, reasons = validity(table)
     own = scores[scores["control"] == "none"]
     beside = arm_rows(own, dictionaries, config.level)
@@ -100,6 +103,16 @@ def summarise(
         scores=scores, estimates=estimates, comparisons=comparisons, controls=table, reconstruction_comparisons=kept,
         summary=summary,
     )  # fmt: skip
+
+
+def _moved(scores: pd.DataFrame, references: Mapping[str, str], config: StatisticsConfig) -> list[pd.DataFrame]:
+    """Compare planted latents of several runs by one judge, where any were asked."""
+    planted = scores[scores["control"] == "planted"]
+    parts = {str(name): part for name, part in planted.groupby("dictionary", sort=False, observed=True)}
+    return [
+        planted_moved(parts[name], parts[first], limits=config.limits, against=first.rpartition(":")[0] or first)
+        for name, first in references.items() if name in parts and first in parts
+    ]  # fmt: skip
 
 
 def corrected(scores: pd.DataFrame, level: float) -> list[dict[str, object]]:

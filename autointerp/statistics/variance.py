@@ -112,7 +112,7 @@ def shrink(scores: pd.DataFrame, *, threshold: float = 0.75, level: float = 0.95
     return (
         pd.concat(parts, ignore_index=True)
         if parts
-        else scores.assign(shrunk=[], shrunk_lo=[], shrunk_hi=[], p_above=[])
+        else scores.iloc[:0].assign(shrunk=[], shrunk_lo=[], shrunk_hi=[], p_above=[])
     )
 
 

@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         raise StudyError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; you gave {first['input']!r}") from error
     tables = read_runs(args.runs, allow=args.allow)
     found = summarise(
-        tables.judgements, tables.latents, tables.dictionaries, tables.reconstruction, config, tables.documents
-    )
+        tables.judgements, tables.latents, tables.dictionaries, tables.reconstruction, config, tables.documents,
+        tables.references,
+    )  # fmt: skip
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
     written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
                "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip

@@ -99,9 +99,9 @@ def _components(args: argparse.Namespace) -> dict[str, float]:
     if args.pilot:
         pilot = read_tables(args.pilot)
         table = varcomp(latent_scores(pilot.judgements, pilot.latents))
-        rows = table[table["scorer"] == args.scorer]
+        rows = table[table["scorer"] == args.scorer] if len(table) else table
         if rows.empty:
-            there = ", ".join(table["scorer"].unique())
+            there = ", ".join(table["scorer"].unique()) if len(table) else "none with answers"
             raise StudyError(f"--scorer {args.scorer} was not scored in {args.pilot}; there are: {there}")
         found["tau"] = float((rows["tau"] ** 2).mean() ** 0.5)
         found["recall"], found["specificity"] = float(rows["recall"].mean()), float(rows["specificity"].mean())

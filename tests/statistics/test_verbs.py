@@ -76,7 +76,7 @@ def test_a_failed_control_makes_the_gate_invalid(base: Path, tmp_path: Path) -> 
 
 def test_too_few_latents_are_inconclusive(base: Path, tmp_path: Path) -> None:
     noisy = write_run(worse(simulate(ARMS, seed=1), 0.02), tmp_path / "noisy")
-    assert main(["gate", str(noisy), "--baseline", str(base), "--margin", "0.015"]) == 2
+    assert main(["gate", str(noisy), "--baseline", str(base), "--margin", "0.015", "--looks", "1"]) == 2
 
 
 def test_gate_writes_junit_and_step_summary(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,3 +101,34 @@ def test_a_wrong_setting_is_one_line_and_code_2(base: Path, capsys: pytest.Captu
     assert main(["compare", str(base), "--margin", "0.7"]) == 2
     assert "margin" in capsys.readouterr().err
     assert main(["plan", "--rho", "3"]) == 2
+
+
+def drifted(run: Run, share: float) -> Run:
+    """The same run by a judge that has lost a share of its right answers on planted latents."""
+    table = run.judgements.copy()
+    right = (table["control"] == "planted") & (table["truth"] == (table["answer"] == "yes"))
+    turned = table[right].sample(frac=share, random_state=0).index
+    table.loc[turned, "answer"] = table.loc[turned, "answer"].map({"yes": "no", "no": "yes"})
+    return Run(judgements=table, latents=run.latents, dictionaries=run.dictionaries, reconstruction=run.reconstruction)
+
+
+# sensitivity + specificity - 1 is .9; turning a share q of the .95 right answers takes 2 x .95 q: .038 and .114.
+@pytest.mark.parametrize(("share", "code"), [(0.02, 0), (0.06, 3)])
+def test_a_judge_that_knows_planted_latents_less_than_in_the_baseline_makes_gate_and_compare_invalid(
+    base: Path, tmp_path: Path, share: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It still knows them well enough (.6), but it is not the judge it was."""
+    later = write_run(drifted(simulate(ARMS, seed=1), share), tmp_path / "later")
+    assert main(["gate", str(later), "--baseline", str(base)]) == code
+    assert ("not the same judge any more" in capsys.readouterr().out) is bool(code)
+    assert main(["compare", str(base), str(later), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["summary"]["controls"]
+    assert (found["verdict"] == "INVALID") is bool(code)
+    assert any("from base" in reason for reason in found["reasons"]) is bool(code)
+
+
+def test_another_judge_is_not_held_to_the_baselines_planted_latents(base: Path, tmp_path: Path) -> None:
+    """Only one judge's answers must agree with its own earlier ones."""
+    llms = {"judge": {"use": "other"}}
+    other = write_run(drifted(simulate(ARMS, seed=1), 0.06), tmp_path / "other", llms=llms)
+    assert main(["gate", str(other), "--baseline", str(base)]) == 0
