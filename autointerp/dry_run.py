@@ -37,7 +37,7 @@ def plan(experiment: Experiment) -> Iterator[spending.Planned]:
     explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
     requests = [explainer.request(one, generator(study.seed, "plan", one.latent)) for one in sample]
     yield _planned(experiment, "explainer", [(requests, len(latents))])
-    scorers = {member.use: member.module.build(member.settings, experiment.prompts) for member in study.scorers}
+    scorers = experiment.scorers
     judged = {name: scorer for name, scorer in scorers.items() if scorer.needs == "llm"}
     told = [*map(_typical, latents), *map(planted.explanation, run_rows.planted_latents(run))]
     drawn = controls.plan(told, study.controls, study.seed)

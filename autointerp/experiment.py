@@ -21,13 +21,14 @@ from autointerp.console import note
 from autointerp.dictionaries import elsewhere, gate, identity, loading, random
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
-from autointerp.errors import CorpusError, DictionaryError
+from autointerp.errors import CorpusError, DictionaryError, StudyError
 from autointerp.examples.collect import Collection, collect
 from autointerp.examples.collect_device import Placed, check
 from autointerp.llm.base import LLM, Price, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
 from autointerp.records import LatentId, Site
+from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
@@ -74,6 +75,21 @@ class Experiment:
     def prompts(self) -> Prompts:
         """The templates: the user's folder first, then the shipped ones."""
         return Prompts(Path(self.study.prompts) if self.study.prompts else None)
+
+    @cached_property
+    def scorers(self) -> dict[str, Scorer]:
+        """The scorers by the names that their judgements carry.
+
+        Raises:
+            StudyError: two have the same name, so that nobody could tell their judgements apart.
+        """
+        built = [member.module.build(member.settings, self.prompts) for member in self.study.scorers]
+        names = [scorer.name for scorer in built]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise StudyError(
+                f"scorers: names must differ; twice: {', '.join(twice)} (score other settings in another run directory)"
+            )
+        return dict(zip(names, built, strict=True))
 
     @cached_property
     def subject(self) -> HookedSubject:
@@ -206,8 +222,11 @@ class Experiment:
 
     def templates(self, stage: str) -> dict[str, str]:
         """Return the hashes of the templates that a stage renders."""
-        members = {"explain": [self.study.explainer], "judge": self.study.scorers}.get(stage, [])
-        built = [member.module.build(member.settings, self.prompts) for member in members]
+        built = []
+        if stage == "explain":
+            built = [self.study.explainer.module.build(self.study.explainer.settings, self.prompts)]
+        elif stage == "judge":
+            built = self.scorers.values()
         return {name: self.prompts.hash(name) for one in built for name in one.templates}
 
     def inputs(self) -> list[object]:

@@ -160,7 +160,7 @@ def explain(experiment: Experiment) -> Counts:
 def judge(experiment: Experiment) -> Counts:
     """Have every explanation judged on held-out windows, with all controls; an unread reply is a counted row."""
     study, run = experiment.study, experiment.run
-    scorers = {member.use: member.module.build(member.settings, experiment.prompts) for member in study.scorers}
+    scorers = experiment.scorers
     known = itertools.chain(run_rows.read_explanations(run), map(planted.explanation, run_rows.planted_latents(run)))
     plan = controls.plan(known, study.controls, study.seed, experiment.batches)
     asked = run.read("questions")

@@ -20,7 +20,7 @@ from autointerp.subject.base import Subject
 # right site gave .16 to .25, the mildest wrong one .30.
 DOUBTFUL = 0.30
 # What leaves less than this of the FVU is worth a word, and what leaves less than that, and is no poor dictionary
-# itself, is where it belongs. At a right site, the best other way to read those six left .93 of the FVU.
+# itself, is where it belongs. At a right site no other way to read those looked at left less than .9 of the FVU.
 BETTER, FAR_BETTER, GOOD = 0.75, 0.5, 0.5
 # Tokens tried, and pairs of sites captured at once: a fraction of the gate's own cost each.
 N_TOKENS, AT_ONCE = 512, 8
