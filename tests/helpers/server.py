@@ -163,6 +163,10 @@ class Server:
         try:
             self._loop.run_forever()
         finally:
+            # A connection just accepted has no transport yet: accept no more, let it have one, then cut all.
+            for sock in listening.sockets:
+                self._loop.remove_reader(sock.fileno())
+            self._loop.run_until_complete(asyncio.sleep(0.02))
             listening.close()
             for transport in tuple(self._open):
                 transport.abort()

@@ -221,7 +221,10 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_a_dead_server_stops_the_run_with_what_came_before() -> None:
-    with Server() as server, client(server, patience_s=0.5, structured="json_schema", concurrency=2) as llm:
+    with (
+        Server() as server,
+        client(server, timeout_s=10, patience_s=0.5, structured="json_schema", concurrency=2) as llm,
+    ):
         questions = (asking.question(number) for number in range(100))
         told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=ask.AskConfig())
         assert next(told).judgements
