@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autointerp.corpus._tokens import TokenStore, bos_id, token_ids
-from autointerp.corpus.base import Document, WindowsConfig, mended
+from autointerp.corpus._tokens import TokenStore, bos_id
+from autointerp.corpus.base import Document, WindowsConfig, mended, token_ids
 
 __all__ = ["bos_id", "mended", "read", "token_ids"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
-from autointerp.corpus.base import Document, WindowsConfig, mended
+from autointerp.corpus.base import Document, WindowsConfig, mended, token_ids
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.examples.base import ShardTokens, Windows
 from autointerp.seeds import generator
@@ -246,13 +246,6 @@ class TokenStore:
             while chunk := file.read(1 << 20):
                 seen.update(chunk)
         return _of(seen.hexdigest(), lengths)
-
-
-def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Tokenise texts without special tokens; text that looks like one stays text."""
-    return tokenizer(
-        texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
-    )["input_ids"]
 
 
 def _of(digest: str, lengths: list[int]) -> str:

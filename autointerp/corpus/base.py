@@ -5,7 +5,7 @@ A member file `autointerp/corpus/<name>.py` defines a frozen pydantic `Config` a
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,6 +29,13 @@ def mended(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Tokenise texts without special tokens; text that looks like one stays text."""
+    return tokenizer(
+        texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
+    )["input_ids"]
 
 
 class WindowsConfig(BaseModel):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autointerp.corpus.base import mended
+from autointerp.corpus.base import mended, token_ids
 from autointerp.errors import CorpusError
 from autointerp.seeds import generator
 from autointerp.train.base import TrainConfig
@@ -98,5 +98,5 @@ def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], b
     rest = iter(texts)
     while batch := list(itertools.islice(rest, BATCH)):
         readable = [mended(text) for text in batch]
-        ids = tokenizer(readable, add_special_tokens=False)["input_ids"]
+        ids = token_ids(tokenizer, readable)
         yield from zip(ids, (text is not new for text, new in zip(batch, readable, strict=True)), strict=True)

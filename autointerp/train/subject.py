@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from autointerp.console import Bar, note
-from autointerp.corpus.base import mended
+from autointerp.corpus.base import mended, token_ids
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
 from autointerp.train.base import SubjectRecipe
@@ -37,7 +37,7 @@ class Progress:
     seconds: float
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path) -> object:
+def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path) -> Any:
     """Train a byte-level BPE tokenizer with BOS before every text and save it in Hugging Face layout."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -58,13 +58,13 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path) -> object:
     return tokenizer
 
 
-def token_stream(tokenizer: object, texts: list[str], seed: int) -> NDArray[np.uint16]:
+def token_stream(tokenizer: Any, texts: list[str], seed: int) -> NDArray[np.uint16]:
     """Tokenise texts in a seeded order into one stream, BOS before each; [n]."""
     order = generator(seed, "order of texts").permutation(len(texts))
     parts: list[NDArray[np.uint16]] = []
     for start in range(0, len(order), 1000):
-        batch = tokenizer([texts[i] for i in order[start : start + 1000]])["input_ids"]  # type: ignore[operator]
-        parts.append(np.fromiter((token for ids in batch for token in ids), dtype=np.uint16))
+        batch = token_ids(tokenizer, [texts[i] for i in order[start : start + 1000]])
+        parts.append(np.fromiter((token for ids in batch for token in [tokenizer.bos_token_id, *ids]), dtype=np.uint16))
     return np.concatenate(parts) if parts else np.zeros(0, np.uint16)
 
 
@@ -233,7 +233,7 @@ class _Run:
         self.step, self.seconds = state["step"], state["seconds"]
 
 
-def _tokenizer(recipe: SubjectRecipe, texts: list[str], out: Path) -> object:
+def _tokenizer(recipe: SubjectRecipe, texts: list[str], out: Path) -> Any:
     from transformers import AutoTokenizer
 
     if (out / "model" / "tokenizer.json").exists():

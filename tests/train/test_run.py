@@ -21,6 +21,7 @@ from autointerp.train.arms import Weights
 from autointerp.train.base import TrainConfig
 from autointerp.train.contexts import Contexts, write_contexts
 from autointerp.train.run import Reads, train
+from autointerp.train.subject import token_stream
 from tests.helpers import tiny
 
 READS = {"layers.1.mlp": Reads(Site("model.layers.1.mlp", "input"), Site("model.layers.1.mlp", "output"))}
@@ -322,3 +323,16 @@ def test_every_row_is_bos_and_text_and_no_row_repeats_in_an_epoch(tmp_path: Path
         seen += [tuple(row.tolist()) for row in ids]
     assert len(seen) == 125
     assert len(set(seen)) > 120
+
+
+def test_text_that_looks_like_a_special_token_stays_text(tmp_path: Path) -> None:
+    """A corpus that speaks of the end of a text does not end it: only the BOS between documents is special."""
+    tokenizer = tiny.tokenizer()
+    forged = f"cat {tokenizer.bos_token} sat"
+    wanted = config(n_tokens=640)
+    found = write_contexts([forged] * 400, tokenizer, wanted, tmp_path / "rows.bin", lambda _: None)
+    ids = tokenizer(forged, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert tokenizer.bos_token_id not in ids
+    stream = [token for row in found.rows for token in row[1:]]
+    assert stream[: 2 * len(ids) + 1] == [*ids, tokenizer.bos_token_id, *ids]
+    assert token_stream(tokenizer, [forged], 0).tolist() == [tokenizer.bos_token_id, *ids]
