@@ -2,12 +2,15 @@
 
     autointerp inspect ./layers.5.mlp
     autointerp inspect org/repo:layers.5.mlp EleutherAI/pythia-160m --data stories.txt
+    autointerp inspect ./layers.5.mlp --json
 
 With text: FVU, L0 and alive share on its first documents, against what is plausible, and exit code 2 where they are
 not.
 """
 
 import argparse
+import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from autointerp.dictionaries.gate import Admitted
     from autointerp.dictionaries.spec import Dictionary
     from autointerp.records import Site
 
@@ -38,10 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--k", type=int, help="latents per token, where the checkpoint does not say")
     parser.add_argument("--input-scale", type=float, help="factor on activations before encoding")
     parser.add_argument("--device", default="auto", help="where the subject runs (default: a GPU if there is one)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, numbers as numbers")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print facts as `name: value` lines; with data, vital signs and what is implausible about them."""
+    """Print facts as `name: value` lines or JSON; with data, vital signs and what is implausible about them."""
     from autointerp import dictionaries
 
     if args.data and not args.model:
@@ -51,10 +56,25 @@ def run(args: argparse.Namespace) -> int:
         args.dictionary, format=args.format, site_in=args.site_in, site_out=args.site_out, pre_bias=pre_bias, k=args.k,
         input_scale=args.input_scale,
     )  # fmt: skip
-    show(facts(dictionary))
-    if args.model and not args.data:
-        show(placed(dictionary, args.model))
-    return examine(dictionary, args) if args.data else 0
+    told = record(dictionary)
+    if not args.json:
+        show(facts(dictionary))
+    placed = where(dictionary, args.model) if args.model and not args.data else None
+    admitted = None
+    if args.data:
+        placed, admitted = examine(dictionary, args)
+        told |= {"vitals": asdict(admitted.vitals), "notes": notes(admitted), "plausible": plausible(admitted)}
+    if args.json:
+        print(json.dumps(told | _sites(placed, "site_in", "site_out"), allow_nan=False))
+    else:
+        show(_sites(placed, "site in", "site out"))
+        if admitted:
+            report(admitted, args.data)
+    return 0 if admitted is None or plausible(admitted) else 2
+
+
+def _sites(placed: "tuple[Site, Site] | None", *names: str) -> dict[str, object]:
+    return dict(zip(names, map(str, placed), strict=True)) if placed else {}
 
 
 def show(lines: dict[str, object]) -> None:
@@ -93,12 +113,27 @@ def facts(dictionary: "Dictionary") -> dict[str, object]:
     return lines | {f"remark {number}": remark for number, remark in enumerate(dictionary.remarks)}
 
 
-def placed(dictionary: "Dictionary", model: str) -> dict[str, object]:
-    """Where its sites are in a model."""
+def record(dictionary: "Dictionary") -> dict[str, object]:
+    """What the checkpoint says, for machines; `seed` is null where it is not told."""
+    activation, source = dictionary.activation, dictionary.provenance
+    return {
+        "format": source.format, "source": source.source, "revision": source.revision,
+        "architecture": dictionary.architecture, "reads": dictionary.site_in, "predicts": dictionary.site_out,
+        "d_in": dictionary.d_in, "n_latents": dictionary.n_latents, "d_out": dictionary.d_out,
+        "activation": activation.kind, "k": activation.k or None,
+        "pre_bias": None if dictionary.pre_bias_open else dictionary.pre_bias is not None,
+        "input_norm": dictionary.input_norm, "input_scale": dictionary.input_scale,
+        "skip": dictionary.W_skip is not None, "dtype": str(dictionary.W_enc.dtype).removeprefix("torch."),
+        "seed": dictionary.seed if dictionary.seed >= 0 else None, "prepend_bos": dictionary.prepend_bos,
+        "sha256": dict(source.files), "remarks": list(dictionary.remarks),
+    }  # fmt: skip
+
+
+def where(dictionary: "Dictionary", model: str) -> "tuple[Site, Site]":
+    """Where its sites are in a model, of which no weights are read."""
     from autointerp.subject.skeleton import skeleton
 
-    site_in, site_out = ends(dictionary, skeleton(model, None, trust_remote_code=False))
-    return {"site in": site_in, "site out": site_out}
+    return ends(dictionary, skeleton(model, None, trust_remote_code=False))
 
 
 def ends(dictionary: "Dictionary", model: Any) -> "tuple[Site, Site]":
@@ -109,9 +144,8 @@ def ends(dictionary: "Dictionary", model: Any) -> "tuple[Site, Site]":
     return sites.resolve(model, dictionary.site_in, role), sites.resolve(model, dictionary.site_out, "output")
 
 
-def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
-    """Measure it on the subject's own activations; 2 where it does not work."""
-    from autointerp.console import note
+def examine(dictionary: "Dictionary", args: argparse.Namespace) -> "tuple[tuple[Site, Site], Admitted]":
+    """Measure it on the subject's own activations, at its sites and at others."""
     from autointerp.dictionaries import elsewhere, gate
     from autointerp.subject import model, neighbours
     from autointerp.subject.base import SubjectConfig
@@ -126,22 +160,37 @@ def examine(dictionary: "Dictionary", args: argparse.Namespace) -> int:
         others=neighbours.elsewhere(subject.model, site_in, site_out),
     )  # fmt: skip
     look = partial(elsewhere.look, dictionary, place, doubtful=0.0)
-    admitted = gate.admit(dictionary, x, y, accept=True, elsewhere=look)
-    vitals = admitted.vitals
-    expected = f"the checkpoint stands for {dictionary.expected_l0:g}" if dictionary.expected_l0 else "not told"
+    return (site_in, site_out), gate.admit(dictionary, x, y, accept=True, elsewhere=look)
+
+
+def report(admitted: "Admitted", data: str) -> None:
+    """Print the vital signs, and what is to be said of them."""
+    from autointerp.console import note
+    from autointerp.dictionaries import gate
+
+    vitals, expected = admitted.vitals, admitted.dictionary.expected_l0
+    told = f"the checkpoint stands for {expected:g}" if expected else "not told"
     show({
-        "site in": site_in,
-        "site out": site_out,
-        "tokens": f"{vitals.n_tokens:,} of {args.data}, BOS first and not counted" if bos is not None
-        else f"{vitals.n_tokens:,} of {args.data}, no BOS, the first of each context not counted",
+        "tokens": f"{vitals.n_tokens:,} of {data}; BOS, or the first of each context, not counted",
         "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {gate.MAX_FVU:g})",
-        "L0": f"{vitals.l0:.2f}  ({expected})",
+        "L0": f"{vitals.l0:.2f}  ({told})",
         "alive": f"{vitals.alive_share:.2%} of latents fired on this text",
         "dense": f"{vitals.dense_share:.2%} of latents fire on more than 10 % of tokens",
     })  # fmt: skip
-    for sentence in admitted.notes:
-        note(sentence.removesuffix(" Accepted by the study."))
-    return 2 if admitted.misplaced or gate.symptoms(vitals, admitted.dictionary) else 0
+    for sentence in notes(admitted):
+        note(sentence)
+
+
+def notes(admitted: "Admitted") -> list[str]:
+    """Sentences of the gate, without what only a study does."""
+    return [sentence.removesuffix(" Accepted by the study.") for sentence in admitted.notes]
+
+
+def plausible(admitted: "Admitted") -> bool:
+    """Whether it works where it was put."""
+    from autointerp.dictionaries import gate
+
+    return not (admitted.misplaced or gate.symptoms(admitted.vitals, admitted.dictionary))
 
 
 def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":

@@ -7,6 +7,7 @@ Only the model's configuration is read, no weights.
 """
 
 import argparse
+import json
 
 from autointerp.errors import SiteError
 
@@ -18,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", type=int, help="of this block only")
     parser.add_argument("--modules", action="store_true", help="list every module path instead")
     parser.add_argument("--trust-remote-code", action="store_true", help="run the checkpoint's own model code")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,13 +34,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         listed = sites.list_sites(model, widths=True)
         rows = [
-            (str(entry.site), f"{entry.width:,}", entry.alias)
+            (str(entry.site), entry.width, entry.alias)
             for entry in listed
             if args.layer is None or sites.layer(entry.site) == args.layer
         ]
     if not rows:
         raise SiteError(f"{args.model}: no block {args.layer}; its blocks are 0..{sites.block_list(model)[1] - 1}")
+    if args.json:
+        names = ("module", "type") if args.modules else ("site", "width", "transformer_lens")
+        for row in rows:
+            print(json.dumps(dict(zip(names, row, strict=False))))
+        return 0
     wide = max(len(row[0]) for row in rows)
     for name, width, alias in rows:
-        print(f"{name:<{wide}}  {width:>8}  {alias}".rstrip())
+        print(f"{name:<{wide}}  {width if args.modules else f'{width:,}':>8}  {alias}".rstrip())
     return 0

@@ -1,5 +1,6 @@
 """`autointerp sites` and `autointerp inspect`, as a person runs them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,22 @@ def test_sites_lists_names_widths_and_aliases(model: str, capsys: pytest.Capture
 def test_sites_lists_modules_of_any_architecture(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sites", model, "--modules"]) == 0
     assert "model.layers.0.mlp " in capsys.readouterr().out
+
+
+def test_sites_and_inspect_for_machines(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sites", model, "--layer", "1", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    hook = {"site": "model.layers.1.mlp.down_proj.input", "width": 32, "transformer_lens": "blocks.1.mlp.hook_post"}
+    assert hook in rows
+    assert main(["sites", model, "--modules", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]).keys() == {"module", "type"}
+    case = next(case for case in CASES if case.name == "sparsify:transcoder")
+    folder = tmp_path / case.folder
+    folder.mkdir()
+    case.write(folder, torch.Generator().manual_seed(0))
+    assert main(["inspect", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["d_in"], told["n_latents"], told["k"], told["pre_bias"]) == (6, 12, 3, None)
 
 
 def test_sites_refuses_in_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +89,11 @@ def test_inspect_tries_a_dictionary_on_text(capsys: pytest.CaptureFixture[str]) 
     fvu = float(next(line for line in printed.out.splitlines() if line.startswith("FVU")).split()[1])
     assert fvu == pytest.approx(0.228, abs=0.03)
     assert "read as `pre_bias: false`" in " ".join(printed.err.split())
+    assert main(["inspect", DICTIONARY, str(STORIES), "--data", TEXT, "--device", "cpu", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["vitals"]["fvu"] == pytest.approx(fvu, abs=1e-4)
+    assert told["plausible"] is True
+    assert told["site_out"] == "model.layers.2.mlp.output"
     wrong = ["--site-in", "layers.0.mlp.input", "--site-out", "layers.4.mlp.output"]
     assert main(["inspect", DICTIONARY, str(STORIES), "--data", TEXT, "--device", "cpu", *wrong]) == 2
     assert "does not work as a dictionary here" in " ".join(capsys.readouterr().err.split())
