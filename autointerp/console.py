@@ -44,10 +44,13 @@ class _Words(ProgressColumn):
 
 
 class Bar:
-    """Progress of one stage: `with Bar("collect", total=n, unit="tokens") as bar: bar.advance(k, "extra words")`."""
+    """Progress of one stage: `with Bar("collect", total=n, unit="tokens") as bar: bar.advance(k, "extra words")`.
 
-    def __init__(self, stage: str, *, total: int | None, unit: str) -> None:
-        self.stage, self.total, self.unit = stage, total, unit
+    `estimated`: the total was reckoned, not counted; it is said to be, and gives way to what was done in the end.
+    """
+
+    def __init__(self, stage: str, *, total: int | None, unit: str, estimated: bool = False) -> None:
+        self.stage, self.total, self.unit, self.estimated = stage, total, unit, estimated
         self.done = 0
         self._words: str | Callable[[], str] = ""
         self._began = self._last = time.monotonic()
@@ -82,12 +85,14 @@ class Bar:
     def _show(self) -> None:
         words = self._words if isinstance(self._words, str) else self._words()
         if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=self.done, words=words)
+            self._progress.update(self._task, completed=self.done, total=self.total, words=words)
         else:
             self._line(words)
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Leave the finished bar, or one line, behind."""
+        if self.estimated and kind is None:
+            self.total = self.done
         if self._progress:
             self._show()
             self._progress.stop()
@@ -96,7 +101,8 @@ class Bar:
             self._line(f"done {words}".rstrip())
 
     def _line(self, words: str) -> None:
-        of = f" of {self.total:,}" if self.total else ""
+        about = "about " if self.estimated and self.done != self.total else ""
+        of = f" of {about}{self.total:,}" if self.total else ""
         note(f"{self.stage}: {self.done:,}{of} {self.unit}, {time.monotonic() - self._began:.0f} s {words}".rstrip())
 
 

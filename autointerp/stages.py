@@ -174,7 +174,7 @@ def judge(experiment: Experiment) -> Counts:
             yield from made
 
     with (
-        Bar("judge", total=dry_run.n_questions(experiment, plan, scorers), unit="questions") as bar,
+        Bar("judge", total=dry_run.n_questions(experiment, plan, scorers), unit="questions", estimated=True) as bar,
         run.writing("judgements", tables.JUDGEMENTS) as judgements,
         run.writing("questions", tables.QUESTIONS) as rows,
     ):
