@@ -15,7 +15,7 @@ from autointerp.errors import EngineError, RunDirectoryError
 from autointerp.llm._cached import Cached
 from autointerp.llm.scripted import Scripted
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
-from autointerp.report.export import export
+from autointerp.report.exports import export
 from autointerp.responses import Paid, Store, key
 from tests.helpers import asking
 

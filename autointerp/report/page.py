@@ -18,8 +18,8 @@ from markupsafe import Markup
 from autointerp import __version__
 from autointerp.report._facts import facts
 from autointerp.report._payload import Payload, packed, payload
+from autointerp.report.drawing import page_figures
 from autointerp.report.plain import plain
-from autointerp.report.print import page_figures
 from autointerp.report.run import ReportRun
 from autointerp.store import write_atomically
 

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the export; say what was left out and why."""
-    from autointerp.report.export import export
+    from autointerp.report.exports import export
 
     found = export(args.run, args.to, args.out, args.set)
     if args.json:

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the figures; say which ones a run has no data for."""
-    from autointerp.report.print import write_figures
+    from autointerp.report.drawing import write_figures
 
     formats = tuple(name.strip() for name in args.format.split(",") if name.strip())
     names = None if args.only is None else [name.strip() for name in args.only.split(",") if name.strip()]

@@ -25,8 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     from autointerp import open_run
+    from autointerp.report.listing import latents_table, rows_of
     from autointerp.report.plain import plain
-    from autointerp.report.terminal import latents_table, rows_of
 
     opened = open_run(args.run)
     rows = rows_of(opened, args.sort, args.filter)

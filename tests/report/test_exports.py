@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from autointerp.__main__ import main
 from autointerp.errors import StudyError
 from autointerp.report import markdown
-from autointerp.report.export import export
-from autointerp.report.exports import neuronpedia
-from autointerp.report.print import members
+from autointerp.report.drawing import members
+from autointerp.report.exports import export, neuronpedia
 from autointerp.report.run import ReportRun
 from tests.helpers.runs import RunSpec, write_run
 

@@ -12,8 +12,8 @@ import pytest
 from autointerp import plugins
 from autointerp.errors import StudyError
 from autointerp.report import latex
+from autointerp.report.drawing import members, page_figures, picture, write_figures
 from autointerp.report.figures.base import STYLES
-from autointerp.report.print import members, page_figures, picture, write_figures
 from autointerp.report.run import ReportRun
 from tests.helpers.runs import RunSpec, write_run
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from autointerp.report.drawing import write_figures
 from autointerp.report.page import LIMIT_BYTES, write_report
-from autointerp.report.print import write_figures
 from autointerp.report.run import ReportRun
 from tests.helpers.runs import HOSTILE, RunSpec, write_run
 

@@ -14,8 +14,8 @@ from autointerp.__main__ import main
 from autointerp.errors import TableError
 from autointerp.report._payload import LEVELS, _Parts
 from autointerp.report.latent import latent_page, visible
+from autointerp.report.listing import latents_table, rows_of
 from autointerp.report.run import ReportRun
-from autointerp.report.terminal import latents_table, rows_of
 from tests.helpers.runs import HOSTILE, RunSpec, write_run
 
 
