@@ -16,7 +16,9 @@ import pandas as pd
 from autointerp.errors import TableError
 from autointerp.runs import RunTables, differences, read_tables, same_judge
 from autointerp.statistics import GateConfig, controls, latent_scores, planted_moved, validity
-from autointerp.statistics.gating import COLUMNS, Decision, GateResult, gate, with_lost, worst
+from autointerp.statistics.gating import gate
+from autointerp.statistics.pairing import with_lost
+from autointerp.statistics.verdicts import COLUMNS, Decision, GateResult, worst
 from autointerp.store import write_atomically, write_json
 
 

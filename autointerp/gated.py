@@ -18,7 +18,9 @@ from autointerp.experiment import Experiment
 from autointerp.records import LatentId
 from autointerp.runs import RunTables, read_judgements, read_tables
 from autointerp.statistics import GateConfig, latent_scores
-from autointerp.statistics.gating import GateResult, GateState, gate_start, gate_step, shortage, with_lost
+from autointerp.statistics.gating import GateState, gate_start, gate_step, shortage
+from autointerp.statistics.pairing import with_lost
+from autointerp.statistics.verdicts import GateResult
 from autointerp.store import Run, claimed, fingerprint
 
 # What a gate does before it asks anything.
@@ -144,7 +146,7 @@ def _asked(experiment: Experiment, state: GateState, new: RunTables, marks: dict
     run, before = experiment.run, experiment.asked or frozenset()
     experiment.batches = (*experiment.batches, _next(state, new) - before)
     wanted = experiment.asked or frozenset()
-    note(f"gate: look {state.look + 1} of {state.config.looks}, {len(wanted):,} latents in all")
+    note(f"gate: look {state.look + 1} of {len(state.design.fractions)}, {len(wanted):,} latents in all")
     for name in ("explain", "judge"):
         pipeline.do(experiment, name, _mark(marks[name], experiment), pipeline.STAGES[name][0])
     latents = run_rows.with_status(run, experiment.asked)
@@ -190,8 +192,9 @@ def _account(state: GateState) -> str:
     """Say what was asked and what stopping saved."""
     asked = ", ".join(f"{name} {n:,}" for name, n in state.n_asked.items())
     return (
-        f"stopped at look {state.look + 1} of {state.config.looks}; latents asked: {asked} of {state.n_planned:,} "
-        f"each; {state.calls_saved:,} LLM calls saved against the whole plan ({state.calls_per_latent:.1f} per latent)"
+        f"stopped at look {state.look + 1} of {len(state.design.fractions)}; latents asked: {asked} of "
+        f"{state.n_planned:,} each; {state.calls_saved:,} LLM calls saved against the whole plan "
+        f"({state.calls_per_latent:.1f} per latent)"
     )
 
 

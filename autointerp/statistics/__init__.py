@@ -8,7 +8,7 @@ from autointerp.statistics.controls import controls, planted_moved, validity
 from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
 from autointerp.statistics.frontier import frontier
-from autointerp.statistics.gating import GateResult, GateState, gate, gate_start, gate_step
+from autointerp.statistics.gating import GateState, gate, gate_start, gate_step
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
 from autointerp.statistics.monitor import confidence_sequence
@@ -19,6 +19,7 @@ from autointerp.statistics.prevalence import real_distribution
 from autointerp.statistics.scores import latent_scores
 from autointerp.statistics.summary import Summary, coverage, headlines, summarise
 from autointerp.statistics.variance import shrink, varcomp
+from autointerp.statistics.verdicts import GateResult
 
 __all__ = [
     "POPULATIONS",

@@ -2,57 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Literal
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from autointerp.errors import TableError
-from autointerp.statistics.base import CHANCE, GateConfig
-from autointerp.statistics.intervals import Difference, mean, unpaired
-from autointerp.statistics.pairing import join_pairs, same_latents
+from autointerp.statistics.base import GateConfig
+from autointerp.statistics.intervals import mean
+from autointerp.statistics.pairing import Contrast, difference_of
 from autointerp.statistics.planning import z_sum
 from autointerp.statistics.populations import usable
 from autointerp.statistics.sequential import GroupDesign, gs_design, hsd, median_unbiased, stagewise_p
+from autointerp.statistics.verdicts import COLUMNS, Decision, GateResult, explain, worst
 
-Decision = Literal["PASS", "FAIL_inferior", "FAIL_futility", "INCONCLUSIVE", "INVALID"]
-EXIT_CODES: Mapping[Decision, int] = {
-    "PASS": 0,
-    "FAIL_inferior": 1,
-    "FAIL_futility": 1,
-    "INCONCLUSIVE": 2,
-    "INVALID": 3,
-}
-# The worst decision of several endpoints is the gate's.
-ORDER: tuple[Decision, ...] = ("INVALID", "FAIL_inferior", "FAIL_futility", "INCONCLUSIVE", "PASS")
-COLUMNS = [
-    "dictionary", "endpoint", "look", "n", "n_planned", "info_frac", "design", "diff", "diff_unbiased", "se", "df", "z",
-    "z_upper", "z_lower", "p_adj", "lcb", "margin", "rho", "llm_calls", "llm_calls_saved", "decision", "reason",
-]  # fmt: skip
 # Correlation of a latent's scores at two checkpoints that a plan assumes before it is measured; .50 was observed on 237
 # latents that were explained and judged twice.
 ASSUMED_RHO = 0.5
-# So many pairs without any difference are a replay of the same judgements, not a sample that happens not to vary.
-LEAST_REPLAY = 10
-REPLAY_SE = 1e-6
+# Fewer latents are no look of their own, and never enough to call more of them futile: how many would be needed is read
+# from their own spread. The last look may hold fewer; its t quantiles keep the error rate (`test_gate_errors`).
+LEAST_LATENTS = 20
 # Z of a p value that underflows.
 LARGEST_Z = 37.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateResult:
-    """The decision with its endpoints, one row per endpoint and look, and what speaks for it."""
-
-    decision: Decision
-    endpoints: pd.DataFrame
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """PASS 0, FAIL 1, INCONCLUSIVE 2, INVALID 3."""
-        return EXIT_CODES[self.decision]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +52,7 @@ class GateState:
         """Latents per dictionary that the next look needs."""
         if self.decision is not None:
             return 0
-        return int(np.ceil(self.design.fractions[self.look] * self.n_planned))
+        return _n_at(self.design.fractions[self.look], self.n_planned)
 
     @property
     def undecided(self) -> tuple[str, ...]:
@@ -135,18 +107,36 @@ def gate_start(
         TableError: an endpoint was not scored in the baseline.
     """
     config = GateConfig() if config is None else config
-    design = gs_design(
-        config.looks, alpha=config.alpha, power=config.power,
-        efficacy=hsd(config.alpha, config.efficacy_gamma), futility=hsd(1 - config.power, config.futility_gamma),
-    )  # fmt: skip
-    needed = n_planned or _planned(base, config, design, rho)
+    needed = n_planned or _planned(base, config, _design(config, None), rho)
     planned = needed if n_available is None else max(1, min(needed, n_available))
+    design = _design(config, planned)
     if planned < needed:
         design = replace(design, lower=(*([-LARGEST_Z] * (len(design.lower) - 1)), design.lower[-1]))
     return GateState(
         config=config, design=design, base=base, candidate=base.iloc[:0], n_planned=planned, n_needed=needed,
         calls_per_latent=calls_per_latent,
     )  # fmt: skip
+
+
+def _design(config: GateConfig, n_planned: int | None) -> GroupDesign:
+    """Space the looks evenly, without those that would hold fewer than `LEAST_LATENTS` of the planned latents."""
+    times = [(k + 1) / config.looks for k in range(config.looks)]
+    if n_planned is not None:
+        times = [t for t in times[:-1] if _n_at(t, n_planned) >= LEAST_LATENTS] + times[-1:]
+    return _bounds(tuple(times), config.alpha, config.power, config.efficacy_gamma, config.futility_gamma)
+
+
+@lru_cache(maxsize=64)
+def _bounds(times: tuple[float, ...], alpha: float, power: float, efficacy: float, futility: float) -> GroupDesign:
+    return gs_design(
+        len(times), alpha=alpha, power=power, efficacy=hsd(alpha, efficacy), futility=hsd(1 - power, futility),
+        fractions=times,
+    )  # fmt: skip
+
+
+def _n_at(fraction: float, n_planned: int) -> int:
+    """Latents at an information fraction; a sum of fractions that is a hair above a whole number is that number."""
+    return int(np.ceil(fraction * n_planned - 1e-9))
 
 
 def _planned(base: pd.DataFrame, config: GateConfig, design: GroupDesign, rho: float) -> int:
@@ -158,7 +148,7 @@ def _planned(base: pd.DataFrame, config: GateConfig, design: GroupDesign, rho: f
             raise TableError(f"gate: the baseline has no {endpoint} scores; it has: {there or 'none'}")
         largest = max(largest, *(mean(part["score"].to_numpy(float)).sd ** 2 for _, part in rows.groupby("dictionary")))
     n = 2 * largest * (1 - rho) * z_sum("ni", config.alpha, config.power) ** 2 / config.margin**2
-    return max(config.looks * 2, int(np.ceil(n * design.inflation)))
+    return max(LEAST_LATENTS, int(np.ceil(n * design.inflation)))
 
 
 def gate_step(state: GateState, new_scores: pd.DataFrame, *, complete: bool = False) -> GateState:
@@ -215,36 +205,47 @@ def _look(state: GateState) -> GateState:
     )
 
 
-def worst(decisions: Sequence[Decision]) -> Decision:
-    """Return the decision that settles several endpoints, all of which must pass."""
-    return min(set(decisions), key=ORDER.index) if decisions else "INVALID"
-
-
 def _endpoint(state: GateState, name: str, endpoint: str) -> dict[str, object]:
     """Test one endpoint at the current look."""
-    n_wanted, k = state.wanted, state.look
+    k, margin = state.look, state.config.margin
     sides = [_arm(side, name, endpoint) for side in (state.base, state.candidate)]
-    difference, n, rho, design = difference_of(sides[0], sides[1], n_wanted)
-    p = difference.p_not_inferior(state.config.margin)
-    z = float(np.clip(stats.norm.isf(p), -LARGEST_Z, LARGEST_Z))
+    found = difference_of(sides[0], sides[1], state.wanted)
+    difference, n = found.difference, found.n
+    z = _z(difference.p_not_inferior(margin))
     upper, lower = state.design.upper[k], state.design.lower[k]
-    decision: Decision = "PASS" if z >= upper else "INCONCLUSIVE"
-    last = k + 1 >= len(state.design.fractions)
-    if decision != "PASS" and (z <= lower or last):
-        decision = "INCONCLUSIVE" if state.n_planned < state.n_needed else "FAIL_futility"
-    if decision != "PASS" and (difference.value + state.config.margin) / difference.se < -upper:
-        decision = "FAIL_inferior"
+    decision = _decide(state, found, z)
     reach = float(stats.t.isf(stats.norm.sf(upper), difference.df)) * difference.se
     root = float(np.sqrt(state.design.fractions[k]))
-    unbiased = median_unbiased(state.design, k, float(np.clip(z, -8, 8))) * difference.se * root - state.config.margin
+    unbiased = median_unbiased(state.design, k, float(np.clip(z, -8, 8))) * difference.se * root - margin
     calls = round(n * state.calls_per_latent)
     values = (
-        name, endpoint, k + 1, n, state.n_planned, state.design.fractions[k], design, difference.value, unbiased,
+        name, endpoint, k + 1, n, state.n_planned, state.design.fractions[k], found.design, difference.value, unbiased,
         difference.se, difference.df, z, upper, lower, stagewise_p(state.design, k, z), difference.value - reach,
-        state.config.margin, rho, calls, max(0, round((state.n_planned - n) * state.calls_per_latent)), decision,
-        explain(decision, endpoint, difference, state.config.margin),
+        margin, found.rho, calls, max(0, round((state.n_planned - n) * state.calls_per_latent)), decision,
+        explain(decision, endpoint, difference, margin, replay=found.replay),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _z(p: float) -> float:
+    """Put a p value of Student's t on the scale of the bounds."""
+    return float(np.clip(stats.norm.isf(p), -LARGEST_Z, LARGEST_Z))
+
+
+def _decide(state: GateState, found: Contrast, z: float) -> Decision:
+    """Hold Z against the bounds of the current look.
+
+    Futility says that the plan's latents would hardly pass it; that needs a spread to plan by, enough latents to know
+    it, and a plan of the wished power.
+    """
+    upper, lower = state.design.upper[state.look], state.design.lower[state.look]
+    if z >= upper:
+        return "PASS"
+    if z <= -upper:
+        return "FAIL_inferior"
+    stopped = z <= lower or state.look + 1 >= len(state.design.fractions)
+    known = found.n >= LEAST_LATENTS and not found.constant and state.n_planned >= state.n_needed
+    return "FAIL_futility" if stopped and known else "INCONCLUSIVE"
 
 
 def _arm(side: pd.DataFrame, name: str, endpoint: str) -> pd.DataFrame:
@@ -253,67 +254,6 @@ def _arm(side: pd.DataFrame, name: str, endpoint: str) -> pd.DataFrame:
         there = ", ".join(map(str, pd.unique(side["dictionary"])))
         raise TableError(f"gate: {name} has no {endpoint} scores; dictionaries with scores: {there or 'none'}")
     return rows
-
-
-def explain(decision: Decision, endpoint: str, difference: Difference, margin: float, *, last: bool = True) -> str:
-    """Say in words what a decision about one score means."""
-    words: dict[Decision, str] = {
-        "PASS": "not worse by the margin",
-        "FAIL_inferior": "worse than the margin allows",
-        "FAIL_futility": "not shown to be within the margin, and more latents would hardly show it",
-        "INCONCLUSIVE": "the data cannot tell: judge more latents" if last else "undecided so far",
-        "INVALID": "not to be read",
-    }
-    return f"{endpoint} {difference.value:+.3f} (margin -{margin:g}): {words[decision]}"
-
-
-def difference_of(
-    base: pd.DataFrame, candidate: pd.DataFrame, n: int | None = None
-) -> tuple[Difference, int, float, Literal["paired", "unpaired"]]:
-    """Return candidate minus baseline over eligible latents, the number of latents, the correlation and the design.
-
-    Paired on the latent's index where both dictionaries are of one training run (equal architecture and site) and share
-    their sampled latents, in the baseline's look order; otherwise Welch's difference of independent samples.
-    """
-    both = join_pairs(base, candidate)
-    if both is not None:
-        kept = both.sort_values("look_order_a").head(n) if n else both
-        d = (kept["score_b"] - kept["score_a"]).to_numpy(float)
-        if len(d) >= LEAST_REPLAY and not d.any():
-            return Difference(value=0.0, se=REPLAY_SE, df=float(len(d) - 1)), len(d), 1.0, "paired"
-        inner = mean(d, 1 / kept["inclusion_probability_a"].to_numpy(float))
-        varies = kept["score_a"].nunique() > 1 and kept["score_b"].nunique() > 1
-        rho = float(np.corrcoef(kept["score_a"], kept["score_b"])[0, 1]) if varies and len(kept) > 2 else 0.0
-        return Difference(value=inner.value, se=inner.se, df=inner.df), len(kept), rho, "paired"
-    sides = [side.sort_values("look_order").head(n) if n else side for side in (base, candidate)]
-    means = [mean(side["score"].to_numpy(float), 1 / side["inclusion_probability"].to_numpy(float)) for side in sides]
-    return unpaired(means[0], means[1]), min(len(side) for side in sides), 0.0, "unpaired"
-
-
-def with_lost(base: pd.DataFrame, candidate: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
-    """Add baseline latents that are no longer eligible in the candidate, scored chance: dying must not hide a loss.
-
-    Only where the two are checkpoints of one training run, as the firing rates of their latents tell.
-
-    Args:
-        base: baseline's scores.
-        candidate: candidate's scores.
-        latents: the candidate's latents table.
-    """
-    rates = base.merge(latents, on=["dictionary", "latent"], suffixes=("_a", "_b"))
-    key = ["dictionary", "latent", "scorer", "control"]
-    related = [
-        name for name, part in rates.groupby("dictionary", sort=False, observed=True)
-        if same_latents(part["firing_rate_token_a"], part["firing_rate_token_b"])
-    ]  # fmt: skip
-    gone = latents.loc[
-        ~latents["eligible"].to_numpy(bool) & latents["dictionary"].isin(related), ["dictionary", "latent"]
-    ]
-    lost = base.merge(gone, on=["dictionary", "latent"])
-    lost = lost[~pd.MultiIndex.from_frame(lost[key]).isin(pd.MultiIndex.from_frame(candidate[key]))]
-    chance = lost.get("chance", CHANCE)
-    lost = lost.assign(score=chance, score_low=chance, score_high=chance, noise_variance=0.0, n_items=0, n_unanswered=0)
-    return pd.concat([candidate, lost[candidate.columns.intersection(lost.columns)]], ignore_index=True)
 
 
 def gate(
@@ -370,7 +310,7 @@ def _rho(base: pd.DataFrame, candidate: pd.DataFrame) -> float:
     for key, mine in base.groupby(["dictionary", "scorer"], sort=False, observed=True):
         theirs = candidate[(candidate["dictionary"] == key[0]) & (candidate["scorer"] == key[1])]  # type: ignore[index]
         if not theirs.empty and not usable(mine).empty and not usable(theirs).empty:
-            found.append(difference_of(usable(mine), usable(theirs))[2])
+            found.append(difference_of(usable(mine), usable(theirs)).rho)
     return min(max(0.0, min(found, default=0.0)), 0.999)
 
 
@@ -380,17 +320,18 @@ def _fixed(base: pd.DataFrame, candidate: pd.DataFrame, config: GateConfig, call
     for name in pd.unique(base["dictionary"]):
         for endpoint in config.endpoints:
             first, second = (_arm(side, str(name), endpoint) for side in (base, candidate))
-            difference, n, rho, design = difference_of(first, second)
+            found = difference_of(first, second)
+            difference, n = found.difference, found.n
             p = difference.p_not_inferior(config.margin)
-            z = float(np.clip(stats.norm.isf(p), -LARGEST_Z, LARGEST_Z))
             decision: Decision = (
                 "PASS" if p < config.alpha else "FAIL_inferior" if p > 1 - config.alpha else "INCONCLUSIVE"
             )
             reach = float(stats.t.isf(config.alpha, difference.df)) * difference.se
             values = (
-                str(name), endpoint, 1, n, n, 1.0, design, difference.value, difference.value, difference.se,
-                difference.df, z, critical, -critical, p, difference.value - reach, config.margin, rho,
-                round(n * calls_per_latent), 0, decision, explain(decision, endpoint, difference, config.margin),
+                str(name), endpoint, 1, n, n, 1.0, found.design, difference.value, difference.value, difference.se,
+                difference.df, _z(p), critical, -critical, p, difference.value - reach, config.margin, found.rho,
+                round(n * calls_per_latent), 0, decision,
+                explain(decision, endpoint, difference, config.margin, replay=found.replay),
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return GateResult(decision=worst([row["decision"] for row in rows]), endpoints=pd.DataFrame(rows, columns=COLUMNS))
