@@ -60,6 +60,10 @@ class Member(BaseModel):
         if set(value) == {"use", "settings"} and isinstance(value["settings"], BaseModel):
             return value
         module = plugins.load(cls.family, str(value["use"]))
+        if not hasattr(module, "Config"):
+            raise ValueError(
+                f"{value['use']} defines no `Config`: see `autointerp/{cls.family}/base.py` for what it needs"
+            )
         rest = {key: item for key, item in value.items() if key != "use"}
         try:
             return {"use": value["use"], "settings": module.Config.model_validate(rest)}

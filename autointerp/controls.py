@@ -122,6 +122,16 @@ def _again(made: list[Question], scorer: Scorer, share: float, seed: int) -> Ite
             yield again
 
 
+def not_asked(examples: LatentExamples, questions: Iterable[Question]) -> Counter[str]:
+    """Count by scorer the latent's activating held-out windows that none of its own questions asks about."""
+    asked: dict[str, set[int]] = {}
+    for question in questions:
+        if question.control in ("none", "planted"):
+            asked.setdefault(question.scorer, set()).update(item.window for item in question.items)
+    windows = {example.window for example in examples.held_out}
+    return Counter({scorer: len(windows - seen) for scorer, seen in asked.items() if windows - seen})
+
+
 def lexical(examples: LatentExamples, questions: Iterable[Question]) -> Iterator[Judgement]:
     """Answer a latent's own yes/no questions by its most common peak token alone: is it there, is it marked?
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp import __version__, ask, config, corpus
+from autointerp import __version__, ask, config, corpus, plugins
 from autointerp.console import note
 from autointerp.dictionaries import elsewhere, gate, identity, loading, random
 from autointerp.dictionaries.base import DictionaryConfig
@@ -221,13 +221,18 @@ class Experiment:
             )
 
     def templates(self, stage: str) -> dict[str, str]:
-        """Return the hashes of the templates that a stage renders."""
-        built = []
+        """Return the hashes of the templates that a stage renders, and of the user's own code that renders them."""
+        built, code = [], {}
         if stage == "explain":
             built = [self.study.explainer.module.build(self.study.explainer.settings, self.prompts)]
+            code = plugins.outside("explainers", self.study.explainer.use)
         elif stage == "judge":
             built = self.scorers.values()
-        return {name: self.prompts.hash(name) for one in built for name in one.templates}
+            for family, uses in (
+                ("scorers", [member.use for member in self.study.scorers]), ("llm", [one.needs for one in built]),
+            ):  # fmt: skip
+                code |= {name: mark for use in uses for name, mark in plugins.outside(family, use).items()}
+        return {name: self.prompts.hash(name) for one in built for name in one.templates} | code
 
     def inputs(self) -> list[object]:
         """Return what tells whether the files the study names are still those that were read."""

@@ -5,6 +5,7 @@ directory between stages is here; how the work is done is in the stages' folders
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -165,10 +166,12 @@ def judge(experiment: Experiment) -> Counts:
     plan = controls.plan(known, study.controls, study.seed, experiment.batches)
     asked = run.read("questions")
     baseline: list[Judgement] = []
+    not_asked: Counter[str] = Counter()
 
     def questions(some: Mapping[str, Scorer]) -> Iterator[Question]:
         for latent in run_rows.read_examples(run):
             made = list(controls.questions(latent, plan, some, study.seed))
+            not_asked.update(controls.not_asked(latent, made))
             if study.controls.lexical:
                 baseline.extend(controls.lexical(latent, made))
             yield from made
@@ -192,7 +195,8 @@ def judge(experiment: Experiment) -> Counts:
                     baseline.clear()
     for table in ("judgements", "questions"):
         run.sort(table, ORDER[table])
-    return run_rows.nested(run.read("judgements", ["control", "answer"]).groupby("control")["answer"].value_counts())
+    answers = run.read("judgements", ["control", "answer"]).groupby("control")["answer"].value_counts()
+    return {**run_rows.nested(answers), "activating_windows_not_asked": dict(not_asked)}
 
 
 def _by_back_end(scorers: Mapping[str, Scorer]) -> Iterator[tuple[config.LLMMember | None, Mapping[str, Scorer]]]:

@@ -133,6 +133,16 @@ def test_the_lexical_baseline_says_whether_the_token_is_there() -> None:
                 assert (answer.answer == "yes") == (token in active)
 
 
+def test_windows_that_nobody_is_asked_about_are_counted() -> None:
+    """Of twenty activating windows one is active on every token: only fuzzing cannot ask about it."""
+    one = own(latents(1)[0])
+    busy = replace(one.held_out[0], activations=(1.0,) * len(one.held_out[0].pieces))
+    one = replace(one, held_out=(busy, *one.held_out[1:]))
+    plan = controls.plan([replace(told("sae", one.latent.index), latent=one.latent)], CONFIG, seed=0)
+    made = list(controls.questions(one, plan, scorers(), seed=0))
+    assert controls.not_asked(one, made) == {"fuzzing": 1}
+
+
 def test_a_single_token_latent_is_known_by_its_token() -> None:
     """For a planted word the baseline is nearly perfect; that is what makes such a latent trivial."""
     word = next(own(one) for one in latents() if planted.rule(one.latent).name == "word: with")

@@ -4,8 +4,9 @@ Score: balanced accuracy over rightly and wrongly marked contexts, in [0, 1]; ch
 `mismarked`: the very windows of the positives, marked at the positions of ANOTHER positive's marks where the latent is
 silent. So contexts, their lengths, the number of marks and their positions are the same in both classes, and a judge
 that sees only those scores .5. (Contexts on which the latent is silent would be told apart by the context alone:
-they can be added by setting, and are reported apart by kind.) Degenerate: a latent so dense that no silent tokens are
-left to mark has fewer or no negatives; those missing are not made up.
+they can be added by setting, and are reported apart by kind.) Degenerate: a window so full of activity that no set of
+marks can be put wrongly into it is not asked about at all, since it would be known by being only ever right; a latent
+with no others has no fuzzing score.
 
 Source: arXiv 2410.13928, section 3.2 ("fuzzing"); the negatives are this project's.
 """
@@ -40,17 +41,24 @@ def entries(config: Config, examples: LatentExamples, rng: np.random.Generator) 
     """Ask about every held-out positive with right marks, and about the negatives with marks like those."""
     if not examples.held_out:
         return []
-    marked = [active(example, config.mark_share) for example in examples.held_out]
-    pairs = zip(examples.held_out, marked, strict=True)
-    made = [_yes_no.entry(example, truth=True, marks=tokens) for example, tokens in pairs]
+    shown = examples.held_out
+    marked = [active(example, config.mark_share) for example in shown]
+    made: list[_yes_no.Entry] = []
     if "mismarked" in config.negatives:
-        for example, tokens in zip(examples.held_out, mismarks(examples.held_out, marked, rng), strict=True):
-            if tokens is not None:
-                changes = {"kind": "mismarked", "stratum": 0, "stratum_share": 1.0}
-                made.append(_yes_no.entry(example, truth=False, marks=tokens, **changes))
-    silent = [example for example in examples.contrast if example.kind in config.negatives]
-    donors = rng.permutation(np.arange(len(silent)) % len(marked)) if silent else []
-    return made + [_yes_no.entry(e, truth=False, marks=marked[d]) for e, d in zip(silent, donors, strict=True)]
+        wrong = mismarks(shown, marked, rng)
+        kept = [i for i, tokens in enumerate(wrong) if tokens is not None]
+        for i in kept:
+            changes = {"kind": "mismarked", "stratum": 0, "stratum_share": 1.0}
+            made.append(_yes_no.entry(shown[i], truth=False, marks=wrong[i] or (), **changes))
+        shown, marked = [shown[i] for i in kept], [marked[i] for i in kept]
+    made = [_yes_no.entry(e, truth=True, marks=tokens) for e, tokens in zip(shown, marked, strict=True)] + made
+    for kind in config.negatives:
+        silent = [example for example in examples.contrast if example.kind == kind] if marked else []
+        # Each set of marks as often as any other, give or take one; which, by chance.
+        rounds = [rng.permutation(len(marked)) for _ in range(-(-len(silent) // max(1, len(marked))))]
+        donors = np.concatenate([*rounds, np.empty(0, int)])[: len(silent)]
+        made += [_yes_no.entry(e, truth=False, marks=marked[d]) for e, d in zip(silent, donors, strict=True)]
+    return made
 
 
 def active(example: Example, share: float) -> tuple[int, ...]:
@@ -65,18 +73,38 @@ def mismarks(
     """Give each window the mark positions of another one, at tokens on which the latent is silent.
 
     Each set of positions is given away once, matched so that as few as possible meet active tokens; a set that still
-    does is shifted by as little as possible.
+    does is shifted by as little as possible. Where no shift helps, the busier of the two windows is left out, with its
+    own set, until those left can exchange theirs: so these show the same sets rightly and wrongly.
 
     Returns:
-        For each window the tokens to mark; None where no shift of its set is free of active tokens.
+        For each window the tokens to mark; None for those left out.
     """
+    found: list[tuple[int, ...] | None] = [None] * len(windows)
+    left = list(range(len(windows)))
+    while left:
+        donors, shifted = _exchanged([windows[i] for i in left], [marked[i] for i in left], rng)
+        stuck = [place for place, tokens in enumerate(shifted) if tokens is None]
+        if not stuck:
+            for i, tokens in zip(left, shifted, strict=True):
+                found[i] = tokens
+            break
+        pair = (left[stuck[0]], left[donors[stuck[0]]])
+        left.remove(max(pair, key=lambda i: sum(value > 0 for value in windows[i].activations)))
+    return found
+
+
+def _exchanged(
+    windows: Sequence[Example], marked: Sequence[tuple[int, ...]], rng: np.random.Generator
+) -> tuple[list[int], list[tuple[int, ...] | None]]:
+    """Return for each window whose set it gets, and that set shifted; None where no shift is free of active tokens."""
     silent = [tuple(value == 0 for value in window.activations) for window in windows]
     hits = np.array([[_hits(tokens, quiet) for tokens in marked] for quiet in silent], dtype=float)
     # Ties are broken at random: less than half a hit in all.
     donors = linear_sum_assignment(hits + rng.random(hits.shape) / (2 * len(windows)))[1].tolist()
     # A set that must move goes left or right by a coin: always the same way would tell rightly from wrongly marked.
     sides = rng.choice([-1, 1], size=len(windows)).tolist()
-    return [_shifted(marked[donor], quiet, side) for donor, quiet, side in zip(donors, silent, sides, strict=True)]
+    sets = [_shifted(marked[donor], quiet, side) for donor, quiet, side in zip(donors, silent, sides, strict=True)]
+    return donors, sets
 
 
 def _hits(tokens: tuple[int, ...], silent: tuple[bool, ...]) -> int:

@@ -129,14 +129,47 @@ def window(activations: list[float], number: int) -> Example:
     )  # fmt: skip
 
 
-def test_a_dense_latent_has_fewer_negatives_and_no_made_up_ones() -> None:
-    """Two windows with all tokens active cannot be mismarked; the third one can. Worked by hand."""
+def test_a_dense_window_is_asked_about_in_neither_role() -> None:
+    """Two windows with all tokens active cannot be mismarked, the third one can, by its own mark shifted. By hand."""
     windows = [window([1, 1, 1], 0), window([1, 1, 1], 1), window([0, 1, 0], 2)]
     marked = [fuzzing.active(example, 0.3) for example in windows]
-    assert [tokens is None for tokens in fuzzing.mismarks(windows, marked, np.random.default_rng(0))].count(True) >= 2
-    dense = replace(latents(1)[0], held_out=tuple(windows[:2]), contrast=())
-    items = [item for question in ask(dense) for item in question.items]
-    assert [item.kind for item in items] == ["positive", "positive"]
+    wrong = fuzzing.mismarks(windows, marked, np.random.default_rng(0))
+    assert wrong[:2] == [None, None]
+    assert wrong[2] in [(0,), (2,)]
+    half = replace(latents(1)[0], held_out=tuple(windows), contrast=())
+    items = [item for question in ask(half) for item in question.items]
+    assert sorted((item.window, item.kind) for item in items) == [(2, "mismarked"), (2, "positive")]
+    assert ask(replace(half, held_out=tuple(windows[:2]))) == []
+
+
+def test_busy_windows_leave_numbers_of_marks_balanced() -> None:
+    """Windows with one to all of eight tokens active: whatever is left out, the sets of marks shown rightly and wrongly
+    are as many and as large, and each window left is shown in both roles."""
+    rng = np.random.default_rng(1)
+    for trial in range(30):
+        rates = rng.uniform(0.05, 1, size=12)
+        windows = [window((rng.random(8) < rate).astype(float).tolist(), i) for i, rate in enumerate(rates)]
+        windows = [one for one in windows if max(one.activations) > 0]
+        busy = replace(latents(1)[0], held_out=tuple(windows), contrast=())
+        pairs = [pair for q in ask(busy) for pair in zip(q.items, q.task.items, strict=True)]
+        seen = {truth: [(item, shown) for item, shown in pairs if item.truth == truth] for truth in (True, False)}
+        tokens = [
+            Counter(sum(shown.text[slice(*mark)].count("w") for mark in shown.marks) for _, shown in seen[truth])
+            for truth in (True, False)
+        ]
+        assert tokens[0] == tokens[1], trial
+        assert Counter(i.window for i, _ in seen[True]) == Counter(i.window for i, _ in seen[False])
+
+
+def test_silent_contexts_bear_each_set_of_marks_as_often() -> None:
+    """Five silent contexts and two positives: one set of marks is on three, the other on two, of either kind."""
+    windows = [window([0, 1, 0, 0], 0), window([0, 1, 1, 0], 1)]
+    silent = [replace(window([0, 0, 0, 0], i), kind="random") for i in range(2, 7)]
+    both = fuzzing.build(fuzzing.Config(negatives=("mismarked", "random")), Prompts())
+    few = replace(latents(1)[0], held_out=tuple(windows), contrast=tuple(silent))
+    pairs = [pair for q in ask(few, both) for pair in zip(q.items, q.task.items, strict=True)]
+    counts = Counter(len(shown.text[slice(*shown.marks[0])]) for item, shown in pairs if item.kind == "random")
+    assert sorted(counts.values()) == [2, 3]
 
 
 def test_a_set_that_meets_active_tokens_is_shifted_as_little_as_possible() -> None:
