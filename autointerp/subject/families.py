@@ -64,12 +64,25 @@ BLOOM = Family(
     mlp_post="mlp.dense_4h_to_h.input", mlp_raw="mlp.dense_4h_to_h.output", mlp_out="mlp.dense_4h_to_h.output",
     resid_mid="post_attention_layernorm.input", ln1="input_layernorm", ln2="post_attention_layernorm",
 )  # fmt: skip
+# Attention and MLP read the same norm's output and are added together: nothing lies between them.
+SIDE_BY_SIDE = replace(LLAMA, resid_mid="", ln2="")
+PHI = replace(
+    SIDE_BY_SIDE, z="self_attn.dense.input", mlp_pre="mlp.fc1.output", mlp_post="mlp.fc2.input",
+)  # fmt: skip
+GPTJ = replace(
+    GPT2, z="attn.out_proj.input", mlp_pre="mlp.fc_in.output", mlp_post="mlp.fc_out.input", resid_mid="", ln2="",
+)  # fmt: skip
+# Gate and up projection in one matrix: no module gives the pre-activation alone.
+PHI3 = replace(LLAMA, mlp_pre="")
+GLM4 = replace(PHI3, attn_out="post_self_attn_layernorm.output", mlp_out="post_mlp_layernorm.output")
+STARCODER2 = replace(LLAMA, mlp_pre="mlp.c_fc.output", mlp_post="mlp.c_proj.input")
 # By transformers' model_type.
 FAMILIES = {
     "gpt2": GPT2, "gpt_neo": replace(GPT2, z="attn.attention.out_proj.input"), "gpt_neox": NEOX,
     "llama": LLAMA, "mistral": LLAMA, "qwen2": LLAMA, "qwen3": LLAMA, "gemma": LLAMA, "olmo": LLAMA,
     "gemma2": GEMMA, "gemma3": GEMMA, "gemma3_text": GEMMA, "olmo2": OLMO2, "olmo3": OLMO2,
-    "opt": OPT, "bloom": BLOOM,
+    "opt": OPT, "bloom": BLOOM, "gptj": GPTJ, "phi": PHI, "phi3": PHI3, "stablelm": LLAMA, "starcoder2": STARCODER2,
+    "smollm3": LLAMA, "ministral": LLAMA, "cohere": SIDE_BY_SIDE, "cohere2": SIDE_BY_SIDE, "glm4": GLM4,
 }  # fmt: skip
 # Where a trunk keeps its blocks, tried in this order below the model and below its trunk.
 BLOCK_LISTS = ("layers", "h", "decoder.layers", "language_model.layers", "text_model.layers")
@@ -92,8 +105,11 @@ def family_of(model: nn.Module) -> Family:
         raise SiteError("this OPT normalises after adding (do_layer_norm_before false): name sites by module path")
     if kind == "bloom" and getattr(config, "apply_residual_connection_post_layernorm", False):
         raise SiteError("this BLOOM takes its residual after the norm: name sites by module path")
-    parallel = kind == "gpt_neox" and getattr(config, "use_parallel_residual", True)
-    return replace(FAMILIES[kind], resid_mid="") if parallel else FAMILIES[kind]
+    if kind == "gpt_neox" and getattr(config, "use_parallel_residual", True):
+        return replace(NEOX, resid_mid="")
+    if kind == "stablelm" and getattr(config, "use_parallel_residual", False):
+        return SIDE_BY_SIDE
+    return FAMILIES[kind]
 
 
 def block_list(model: nn.Module) -> tuple[str, int]:

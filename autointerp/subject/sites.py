@@ -153,6 +153,8 @@ def pre_gain(norm: nn.Module, x: Tensor) -> Tensor:
         # OLMo's LayerNorm has neither gain nor an epsilon attribute; it uses PyTorch's default.
         return nn.functional.layer_norm(x, shape, eps=float(getattr(norm, "eps", 1e-5)))
     eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
+    if type(norm).__name__ in ("CohereLayerNorm", "Cohere2LayerNorm") and isinstance(eps, float):
+        return nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
     if "RMSNorm" not in type(norm).__name__ or not isinstance(eps, float):
         raise SiteError(f"{type(norm).__name__} is no LayerNorm or RMSNorm: `pre_gain` has no meaning there")
     wide = x.float()

@@ -22,6 +22,10 @@ OTHER_NAMES = {
         "attention_types": [[["global"], 2]], "bos_token_id": 0, "eos_token_id": 1,
     },
     "bloom": {"vocab_size": 50, "hidden_size": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 1},
+    "gptj": {
+        "vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "rotary_dim": 4,
+        "bos_token_id": 0, "eos_token_id": 1,
+    },
     "opt": {
         "vocab_size": 50, "hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
         "max_position_embeddings": 32, "word_embed_proj_dim": 16, "pad_token_id": 2, "bos_token_id": 0,
@@ -29,8 +33,11 @@ OTHER_NAMES = {
 }  # fmt: skip
 FAMILIES = [
     "gpt2", "gpt_neo", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo",
-    "olmo2", "olmo3", "opt", "bloom",
+    "olmo2", "olmo3", "opt", "bloom", "gptj", "phi", "phi3", "stablelm", "starcoder2", "smollm3", "ministral", "cohere",
+    "cohere2", "glm4",
 ]  # fmt: skip
+# Attention and MLP side by side: nothing lies between them.
+PARALLEL = ("gpt_neox", "gptj", "phi", "cohere", "cohere2")
 
 
 def tiny(kind: str, **changes: object) -> nn.Module:
@@ -73,7 +80,7 @@ def test_contributions_add_up_to_the_residual(kind: str) -> None:
     torch.testing.assert_close(seen[pre] + seen[attention] + seen[mlp], seen[post], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if kind not in ("gpt_neox",)])
+@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if kind not in PARALLEL])
 def test_resid_mid_is_the_residual_after_attention(kind: str) -> None:
     """resid_pre + attention's contribution = resid_mid where the two halves run one after the other."""
     model = tiny(kind)
@@ -104,13 +111,24 @@ def test_the_raw_mlp_is_what_its_input_maps_to(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in FAMILIES if not kind.startswith("olmo")])
 def test_hook_normalized_is_before_the_gain(kind: str) -> None:
-    """Rows of `ln2.hook_normalized` have mean square 1; the norm's own output, with its random gain, has not."""
+    """Rows of `hook_normalized` have mean square 1; the norm's own output, with its random gain, has not."""
     model = tiny(kind)
-    site = sites.resolve(model, "blocks.1.ln2.hook_normalized")
+    site = sites.resolve(model, f"blocks.1.ln{1 if kind in PARALLEL[1:] else 2}.hook_normalized")
     gained = Site(site.module, "output")
     seen = capture(model, [site]) | capture(model, [gained])
     torch.testing.assert_close(seen[site].square().mean(dim=-1), torch.ones(1, 10), atol=2e-2, rtol=0)
     assert (seen[gained].square().mean(dim=-1) - 1).abs().max() > 0.1
+
+
+def test_a_block_may_be_parallel_by_its_configuration() -> None:
+    """StableLM adds attention and MLP together where its configuration says so; the sum still holds."""
+    model = tiny("stablelm", use_parallel_residual=True)
+    names = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
+    pre, attention, mlp, post = (sites.resolve(model, f"blocks.1.{name}") for name in names)
+    seen = capture(model, [pre, attention, mlp, post])
+    torch.testing.assert_close(seen[pre] + seen[attention] + seen[mlp], seen[post], atol=1e-5, rtol=1e-5)
+    with pytest.raises(SiteError, match="no such place"):
+        sites.resolve(model, "blocks.1.hook_resid_mid")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +182,9 @@ def test_a_bare_module_takes_the_side_its_role_asks_for() -> None:
         ("gpt_neox", "blocks.0.hook_resid_mid", "no such place"),
         ("olmo2", "blocks.0.ln2.hook_normalized", "no such place"),
         ("gpt2", "hook_embed", "does not exist"),
-        ("phi", "blocks.0.hook_mlp_out", "model type 'phi'"),
+        ("phi", "blocks.0.hook_resid_mid", "no such place"),
+        ("phi3", "blocks.0.mlp.hook_pre", "no such place"),
+        ("granite", "blocks.0.hook_mlp_out", "model type 'granite'"),
         ("llama", "", "does not exist"),
     ],
 )
