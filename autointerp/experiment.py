@@ -1,10 +1,6 @@
 """A study in its run directory, with the heavy things it needs, each opened when first used."""
 
-import importlib.metadata
 import itertools
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,24 +12,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp import __version__, ask, config, corpus, plugins
+from autointerp import __version__, ask, config, control_arms, corpus, plugins, provenance
 from autointerp.console import note
-from autointerp.dictionaries import elsewhere, gate, identity, loading, random
+from autointerp.dictionaries import elsewhere, gate, identity, loading
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError, StudyError
-from autointerp.examples.collect import Collection, collect
+from autointerp.examples.base import Tokens
+from autointerp.examples.collect import collect
 from autointerp.examples.collect_device import Placed, check
+from autointerp.examples.collection import Collection
 from autointerp.llm.base import LLM, Price, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
 from autointerp.records import LatentId, Site
 from autointerp.scorers.base import Scorer
-from autointerp.seeds import generator
 from autointerp.spending import Meter, Tally
 from autointerp.store import Run, fingerprint, now
 from autointerp.subject import model as subject_model
-from autointerp.subject import neighbours, sites, skeleton
+from autointerp.subject import neighbours, redraw, sites, skeleton
 from autointerp.subject.base import SubjectConfig
 from autointerp.subject.model import HookedSubject
 
@@ -43,7 +40,6 @@ GATE_DOCUMENTS = 200
 LONGEST_TOKEN = 64
 # Hashes of checkpoints that were opened, in the run directory: a start does not read them again.
 CHECKPOINTS = "checkpoints.json"
-PACKAGES = ("torch", "transformers", "datasets", "vllm", "numpy", "pandas", "scipy", "statsmodels", "safetensors")
 
 
 @dataclass(kw_only=True)
@@ -94,6 +90,9 @@ class Experiment:
     @cached_property
     def subject(self) -> HookedSubject:
         """The subject model."""
+        return self._loaded()
+
+    def _loaded(self) -> HookedSubject:
         wanted = self.study.subject.model_copy(update={"model": config.located(self.study.subject.model)})
         return subject_model.load(wanted, self._n_blocks(wanted) if self.only_reads else None)
 
@@ -149,10 +148,10 @@ class Experiment:
         bos = corpus.bos_id(self.subject.tokenizer, self.study.windows.bos)
         read = partial(gate.rows, self.subject, self.first_documents, site_in, site_out, bos=bos)
         if wanted.control is not None:
-            x, y = read(n_wanted=random.n_rows(dictionary))
-            made = random.arm(
-                wanted.control, gate.settled(dictionary, x, y)[0], x,
-                generator(self.study.seed, "control arm", dictionary.name),
+            settled, _ = gate.settled(dictionary, *read())
+            made = control_arms.made(
+                wanted.control, settled, site_in, subject=self.subject, redrawn=lambda: self.redrawn,
+                tokens=self.tokens, study=self.study,
             )  # fmt: skip
             return Arm(made, site_in, site_out)
         x, y = read()
@@ -186,16 +185,32 @@ class Experiment:
     @cached_property
     def collected(self) -> Collection:
         """The corpus as windows and the sampled latents' activations on it: collected now, or taken up again."""
-        study, member = self.study, self.study.corpus
+        redrawn = {one.name for one in self.study.dictionaries if one.control == "random_subject"}
         placed = [Placed(dictionary=arm.dictionary, site=arm.site_in) for arm in self.arms]
-        tokens = corpus.read(
+        others = [place for place in placed if place.dictionary.name in redrawn]
+        found = self._collect(self.subject, [place for place in placed if place not in others], "activations")
+        return found.joined(self._collect(self.redrawn, others, "activations-random-subject")) if others else found
+
+    def _collect(self, subject: HookedSubject, placed: list[Placed], folder: str) -> Collection:
+        study = self.study
+        return collect(
+            subject, placed, self.tokens, collection=study.collection, sampling=study.sampling,
+            examples=study.examples, folder=self.run / folder, seed=study.seed,
+        )  # fmt: skip
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The tokenised corpus, kept in the run directory, perhaps still growing."""
+        study, member = self.study, self.study.corpus
+        return corpus.read(
             member.module.documents(member.settings), self.subject.tokenizer, study.windows, self.run / "tokens",
             seed=study.seed, source=fingerprint(member.model_dump(mode="json")),
         )  # fmt: skip
-        return collect(
-            self.subject, placed, tokens, collection=study.collection, sampling=study.sampling,
-            examples=study.examples, folder=self.run / "activations", seed=study.seed,
-        )  # fmt: skip
+
+    @cached_property
+    def redrawn(self) -> HookedSubject:
+        """The subject once more, with weights drawn anew, for control arms."""
+        return redraw.redrawn(self._loaded(), self.study.seed)
 
     @contextmanager
     def asking(self, role: str, stage: str, back_end: config.LLMMember | None = None) -> Iterator[tuple[LLM, Tally]]:
@@ -258,10 +273,7 @@ class Experiment:
             "created": self.run.manifest.get("created", now()),
             "study_fingerprint": self.study.fingerprint(),
             "prompts": {**self.templates("explain"), **self.templates("judge")},
-            "packages": {name: version for name in PACKAGES if (version := _version(name))},
-            "python": platform.python_version(),
-            "hardware": {"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()},
-            "git": _git(),
+            **provenance.software(),
             "subject": study["subject"],
             "corpus": study["corpus"],
         }
@@ -270,23 +282,3 @@ class Experiment:
 def _role(dictionary: Dictionary) -> Literal["input", "output"]:
     """Which side of a bare module path a dictionary reads."""
     return "output" if dictionary.architecture == "sae" else "input"
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _git() -> dict[str, object]:
-    """Return commit and dirtiness of the checkout that this code runs from; nothing for an installed package."""
-    here = Path(__file__).parent.parent
-    if not (here / ".git").exists():
-        return {}
-
-    def ask_git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    return {"commit": ask_git("rev-parse", "HEAD"), "dirty": bool(ask_git("status", "--porcelain"))}

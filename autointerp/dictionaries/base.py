@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Architecture = Literal["sae", "transcoder", "skip-transcoder", "random-directions", "random-encoder"]
-Control = Literal["random_directions", "random_encoder"]
+Architecture = Literal["sae", "transcoder", "skip-transcoder", "random-directions", "random-encoder", "random-subject"]
+Control = Literal["random_directions", "random_encoder", "random_subject"]
 
 
 class DictionaryConfig(BaseModel):
@@ -21,7 +21,8 @@ class DictionaryConfig(BaseModel):
     control: Control | None = Field(
         default=None,
         description="makes it a control of the dictionary of this study that `source` names then: random_directions "
-        "with its firing rates, or its random_encoder",
+        "with its firing rates, its random_encoder, or its directions in a random_subject of weights drawn anew (for a "
+        "second pass over the corpus and a second model in memory)",
     )
     format: str = Field(
         default="auto", description="checkpoint format, one of `autointerp/dictionaries/formats/`; auto looks"

@@ -1,12 +1,16 @@
-"""Control arms: what a trained dictionary is compared with to see what its training is worth.
+"""Control arms: what a trained dictionary is compared with to see what its training, or its subject's, is worth.
 
     random_directions   as many random directions; each fires where its projection exceeds a threshold of its own, set
                         such that it fires as often as the trained latent in its place (matched firing rates)
     random_encoder      the trained dictionary with its encoder's directions drawn at random, everything else kept
+    random_subject      the trained encoder's directions in a subject whose weights were drawn anew
+                        (`autointerp.subject.redraw`), firing rates matched as of random directions
 
-Both read what the trained dictionary reads; neither reconstructs anything, so they have no FVU.
+The first two read what the trained dictionary reads; the third has a subject of its own, and so costs a second pass
+over the corpus and a second model in memory. None reconstructs anything: they have no FVU.
 
-Source: arXiv 2501.17727 and 2602.14111: scores of explanations barely separate trained from random.
+Source: arXiv 2501.17727 and 2602.14111: scores of explanations barely separate trained from random. 2501.17727 trains
+dictionaries on the redrawn subject; the third arm trains nothing.
 """
 
 from dataclasses import replace
@@ -20,9 +24,9 @@ from autointerp.dictionaries.base import Control
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError
 
-# Floats of the rows on which rates are matched (256 MB), and the most rows; latents that are sorted at once.
-MAX_FLOATS, MAX_ROWS = 2**26, 2**16
-BLOCK = 256
+# Floats of the rows on which rates are matched (256 MB), and the most rows; floats that are sorted at once (64 MB).
+MAX_FLOATS, MAX_ROWS = 2**26, 2**17
+SORTED = 2**24
 
 
 def n_rows(dictionary: Dictionary) -> int:
@@ -30,24 +34,28 @@ def n_rows(dictionary: Dictionary) -> int:
     return min(MAX_ROWS, MAX_FLOATS // dictionary.d_in)
 
 
-def arm(kind: Control, dictionary: Dictionary, x: Tensor, rng: np.random.Generator) -> Dictionary:
+def arm(kind: Control, dictionary: Dictionary, x: Tensor, own: Tensor, rng: np.random.Generator) -> Dictionary:
     """Make a control of a trained dictionary, under its name.
 
     Args:
         kind: which.
         dictionary: the trained one.
-        x: rows [n, d_in] at its site_in, the survey on which firing rates are matched.
+        x: rows [n, d_in] at its site_in, of the collection's survey: its firing rates on them are matched.
+        own: the rows [n, d_in] that the arm reads: x itself, or the same tokens' in the redrawn subject.
         rng: draws the directions.
 
     Raises:
         DictionaryError: a random encoder of a dictionary whose latents do not compete, which would fire at no rate in
             particular.
     """
+    if kind == "random_subject":
+        directions = dictionary.W_enc.float()
+        return replace(matched(dictionary, x, own, directions), architecture="random-subject")
     shape = (dictionary.n_latents, dictionary.d_in)
     drawn = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(dictionary.device)
     directions = (drawn / drawn.norm(dim=1, keepdim=True)).T.contiguous()
     if kind == "random_directions":
-        return matched(dictionary, x, directions)
+        return matched(dictionary, x, own, directions)
     if not dictionary.activation.competes:
         raise DictionaryError(
             f"{dictionary.name}: a random encoder needs latents that compete (topk), not {dictionary.activation.kind}; "
@@ -59,8 +67,9 @@ def arm(kind: Control, dictionary: Dictionary, x: Tensor, rng: np.random.Generat
     )
 
 
-def matched(dictionary: Dictionary, x: Tensor, directions: Tensor) -> Dictionary:
-    """Return latents that read `directions` [d_in, n_latents], each firing on as many rows of x as the trained one.
+def matched(dictionary: Dictionary, x: Tensor, own: Tensor, directions: Tensor) -> Dictionary:
+    """Return latents that read `directions` [d_in, n_latents], each firing on as many rows of `own` as the trained one
+    does of x.
 
     A trained latent that fires on none of them has a counterpart that does not either.
     """
@@ -70,10 +79,11 @@ def matched(dictionary: Dictionary, x: Tensor, directions: Tensor) -> Dictionary
         b_enc=torch.zeros(dictionary.n_latents, device=dictionary.device), pre_bias=None, l0=0.0,
     )  # fmt: skip
     thresholds = torch.empty(dictionary.n_latents, device=dictionary.device)
+    block = max(1, SORTED // len(own))
     with torch.inference_mode():
-        for start in range(0, dictionary.n_latents, BLOCK):
-            these = torch.arange(start, min(start + BLOCK, dictionary.n_latents), device=dictionary.device)
-            thresholds[these] = _between(random.pre_activations(x, these), n_fired[these])
+        for start in range(0, dictionary.n_latents, block):
+            these = torch.arange(start, min(start + block, dictionary.n_latents), device=dictionary.device)
+            thresholds[these] = _between(random.pre_activations(own, these), n_fired[these])
     return replace(random, b_enc=-thresholds)
 
 

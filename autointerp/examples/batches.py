@@ -55,10 +55,11 @@ class Contexts:
         begin = 0
         while begin < len(order):
             n_rows = max(1, batch_tokens // int(self.lengths[order[begin]]))
-            yield self._batch(np.sort(order[begin : begin + n_rows]))
+            yield self.batch(np.sort(order[begin : begin + n_rows]))
             begin += n_rows
 
-    def _batch(self, contexts: NDArray[np.int64]) -> Batch:
+    def batch(self, contexts: NDArray[np.int64]) -> Batch:
+        """Lay some contexts, ascending, out as one batch."""
         shard, lengths = self.shard, self.lengths[contexts]
         width = int(lengths.max())
         ids = np.zeros((len(contexts), width), dtype=np.int64)

@@ -10,7 +10,6 @@ import hashlib
 import math
 import resource
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,49 +23,19 @@ from autointerp.examples import sample, shards
 from autointerp.examples.base import (
     CollectConfig,
     ExamplesConfig,
-    Firing,
     SamplingConfig,
     ShardTokens,
     Tokens,
-    Windows,
 )  # fmt: skip
 from autointerp.examples.batches import Contexts
 from autointerp.examples.collect_device import Clock, Device, Placed, check, encoder_hash
+from autointerp.examples.collection import Collection
 from autointerp.seeds import generator
 from autointerp.store import fingerprint
 from autointerp.subject.base import Subject
 
 # A survey sees few windows of a latent: bars are halved in it, so that hardly an eligible latent is left out.
 SURVEY_MARGIN = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """What was collected.
-
-    Attributes:
-        windows: the corpus as judged windows.
-        latents: `tables.LATENTS`; token_share and peak_token are filled by `select.describe`.
-        fingerprint: hash of all it depends on.
-        counts: of documents, tokens, windows; of latents drawn and eligible; of what this process did.
-        seconds: of this process, per part.
-    """
-
-    windows: Windows
-    latents: pd.DataFrame
-    fingerprint: str
-    counts: dict[str, int]
-    seconds: dict[str, float]
-    shards: Sequence[shards.Shard]
-
-    def firing(self, dictionary: str, latent: int) -> Firing:
-        """Return one kept latent's activations over the whole corpus."""
-        parts = [shard.kept[dictionary] for shard in self.shards]
-        slices = [part.of(latent) for part in parts]
-        return Firing(
-            positions=np.concatenate([part.positions[at] for part, at in zip(parts, slices, strict=True)]),
-            values=np.concatenate([part.values[at] for part, at in zip(parts, slices, strict=True)]),
-        )
 
 
 def collect(
@@ -109,6 +78,11 @@ def collect(
     return work.collection(found, drawn)
 
 
+def survey_shards(tokens: Tokens, sampling: SamplingConfig, collection: CollectConfig) -> range:
+    """Return which shards, from the corpus's start, tell firing rates."""
+    return range(math.ceil(sampling.survey_share * tokens.n_wanted / collection.shard_tokens))
+
+
 Sample = Mapping[str, sample.Drawn]
 
 
@@ -141,8 +115,7 @@ class _Work:
         if self.sampling.same_as is not None:
             n_latents = {place.dictionary.name: place.dictionary.n_latents for place in self.placed}
             return sample.taken(Path(self.sampling.same_as), n_latents)
-        wanted = math.ceil(self.sampling.survey_share * self.tokens.n_wanted / self.config.shard_tokens)
-        tokens = list(self._tokens(range(wanted)))
+        tokens = list(self._tokens(survey_shards(self.tokens, self.sampling, self.config)))
         path = self.folder / "sample.npz"
         key = fingerprint(
             self.key, [_hash(part) for part in tokens], self.sampling.model_dump(), self.examples.model_dump(),

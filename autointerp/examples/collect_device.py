@@ -127,7 +127,7 @@ class Device:
         }
         for batch in contexts.batches(self._batch_tokens):
             with clock("subject"):
-                rows = self._activations(batch)
+                rows = self._activations(batch, self._sites)
             with clock("select"):
                 where = tuple(self._moved(part) for part in (batch.positions, batch.window_rows, batch.held_out))
             for encoder, site in self._encoders:
@@ -143,11 +143,28 @@ class Device:
         n_held_out = int(tokens.window_held_out.sum())
         return Shard(kept=kept, n=np.array([len(tokens.tokens), len(tokens.window_held_out) - n_held_out, n_held_out]))
 
-    def _activations(self, batch: Batch) -> dict[Site, Tensor]:
+    @torch.inference_mode()
+    def rows(self, shards: Sequence[ShardTokens], site: Site, n: int, rng: np.random.Generator) -> Tensor:
+        """Return activations [at most n, d] at a site on content tokens of contexts drawn from some shards.
+
+        The same rng draws the same tokens for any subject.
+        """
+        each = [Contexts(tokens) for tokens in shards]
+        numbered = [(which, number) for which, one in enumerate(each) for number in range(len(one.lengths))]
+        found, n_found = [], 0
+        for place in rng.permutation(len(numbered)):
+            which, number = numbered[place]
+            found.append(self._activations(each[which].batch(np.array([number])), [site])[site])
+            n_found += len(found[-1])
+            if n_found >= n:
+                break
+        return torch.cat(found)[:n].clone()
+
+    def _activations(self, batch: Batch, sites: Sequence[Site]) -> dict[Site, Tensor]:
         """Return the activations [n, d] of the batch's content tokens at each site."""
         ids, slots = self._moved(batch.ids), self._moved(batch.slots)
         mask = None if batch.mask is None else self._moved(batch.mask)
-        read = self._subject.capture(ids, mask, self._sites)
+        read = self._subject.capture(ids, mask, sites)
         return {site: x.flatten(0, 1).index_select(0, slots) for site, x in read.items()}
 
     def _moved(self, array: NDArray) -> Tensor:

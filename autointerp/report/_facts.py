@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.run import ReportRun
+from autointerp.statistics.random_arms import CONTROL_ARMS
 
 RUNGS = ["total", "alive", "eligible", "sampled", "explained", "scored"]
 METRICS = [
     ("ce_increase", "CE increase (nats)", 3), ("fvu", "FVU", 3), ("kl", "KL (nats)", 3), ("l0", "L0", 1),
     ("dead_share", "dead", 3), ("dense_share", "dense", 3),
 ]  # fmt: skip
-CONTROL_ARMS = ["random-directions", "random-encoder"]
 CONTROLS = ["shuffled", "empty", "planted", "missing", "duplicate", "lexical"]
 # Comparisons shown as cards before the page refers to the figure.
 MAX_CARDS = 12

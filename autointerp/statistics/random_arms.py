@@ -1,4 +1,4 @@
-"""What a trained dictionary scores above its control arms: random directions, a random encoder."""
+"""What a trained dictionary scores above its control arms: random directions, a random encoder, a redrawn subject."""
 
 from collections.abc import Hashable, Mapping
 
@@ -7,7 +7,7 @@ import pandas as pd
 from autointerp.statistics.intervals import mean, unpaired
 
 # Architectures that are controls: never part of a comparison, their estimates stand beside the trained ones'.
-CONTROL_ARMS = ("random-directions", "random-encoder")
+CONTROL_ARMS = ("random-directions", "random-encoder", "random-subject")
 
 
 def trained(dictionaries: pd.DataFrame) -> pd.DataFrame:

@@ -30,7 +30,7 @@ X = torch.randn(N, D, generator=torch.Generator().manual_seed(1)) + 0.5
 
 def test_random_directions_fire_as_often_as_the_trained_latents() -> None:
     """Counted densely, token by token: the very same number of rows for each latent, those that never fire included."""
-    made = random.arm("random_directions", topk(), X, np.random.default_rng(0))
+    made = random.arm("random_directions", topk(), X, X, np.random.default_rng(0))
     wanted = (topk().encode_dense(X) > 0).sum(0)
     assert 0 in wanted.tolist()
     assert max(wanted.tolist()) > N / 4
@@ -41,28 +41,37 @@ def test_random_directions_fire_as_often_as_the_trained_latents() -> None:
 
 def test_rates_hold_on_rows_that_were_not_seen() -> None:
     """On fresh rows of the same kind the rates are those of the survey, within five binomial standard errors."""
-    made = random.arm("random_directions", topk(), X, np.random.default_rng(0))
+    made = random.arm("random_directions", topk(), X, X, np.random.default_rng(0))
     fresh = torch.randn(N, D, generator=torch.Generator().manual_seed(2)) + 0.5
     rates = [(one > 0).float().mean(0) for one in (made.encode_dense(fresh), made.encode_dense(X))]
     error = (2 * rates[1] * (1 - rates[1]) / N).sqrt() + 2 / N
     assert ((rates[0] - rates[1]).abs() < 5 * error).all()
 
 
+def test_trained_directions_in_another_subject_fire_as_often() -> None:
+    """On the rows of a redrawn subject, of another scale and place, each direction fires as often as at home."""
+    own = 7 * torch.randn(N, D, generator=torch.Generator().manual_seed(5)).abs() - 40
+    made = random.arm("random_subject", topk(), X, own, np.random.default_rng(0))
+    assert (made.encode_dense(own) > 0).sum(0).tolist() == (topk().encode_dense(X) > 0).sum(0).tolist()
+    assert torch.equal(made.W_enc, topk().W_enc)
+    assert made.architecture == "random-subject"
+
+
 def test_a_random_encoder_keeps_all_but_the_directions() -> None:
     """As many latents fire per token, weights are as long, nothing else differs; another seed draws others."""
-    made = random.arm("random_encoder", topk(), X, np.random.default_rng(0))
+    made = random.arm("random_encoder", topk(), X, X, np.random.default_rng(0))
     assert made.k == 3
     assert torch.allclose(made.W_enc.norm(dim=0), topk().W_enc.norm(dim=0), atol=1e-5)
     assert (made.encode_dense(X) > 0).sum(1).max() == 3
-    assert not torch.equal(made.W_enc, random.arm("random_encoder", topk(), X, np.random.default_rng(1)).W_enc)
-    assert torch.equal(made.W_enc, random.arm("random_encoder", topk(), X, np.random.default_rng(0)).W_enc)
+    assert not torch.equal(made.W_enc, random.arm("random_encoder", topk(), X, X, np.random.default_rng(1)).W_enc)
+    assert torch.equal(made.W_enc, random.arm("random_encoder", topk(), X, X, np.random.default_rng(0)).W_enc)
 
 
 def test_a_random_encoder_of_latents_that_do_not_compete_is_refused() -> None:
     """Its thresholds would mean nothing; the error says what to use instead."""
     relu = replace(topk(), activation=Activation(kind="relu"))
     with pytest.raises(DictionaryError, match="random_directions"):
-        random.arm("random_encoder", relu, X, np.random.default_rng(0))
+        random.arm("random_encoder", relu, X, X, np.random.default_rng(0))
 
 
 def test_a_control_names_a_dictionary_of_the_study() -> None:
