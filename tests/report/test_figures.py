@@ -82,19 +82,24 @@ def test_ladder_loses_nothing_uncounted(run: ReportRun) -> None:
         assert (rows["n"].diff().dropna() <= 0).all()
 
 
-def test_gate_figure_reads_the_gate_table(tmp_path: Path) -> None:
+def test_gate_figure_has_a_panel_per_endpoint_and_a_path_per_dictionary(tmp_path: Path) -> None:
     path = write_run(tmp_path / "gated", RunSpec(n_sampled=3, n_planted=2, prompts=False))
+    names = list(ReportRun(path).dictionaries["dictionary"])
     looks = pd.DataFrame({
-        "endpoint": "detection", "look": [1, 2], "n": [50, 100], "info_frac": [0.5, 1.0], "z": [1.2, 2.4],
-        "z_upper": [2.2, 2.1], "z_lower": [-0.3, 2.1], "llm_calls": [100, 200], "llm_calls_saved": [0, 40],
-        "decision": ["", "PASS"],
+        "look": [1, 2], "n": [50, 100], "info_frac": [0.5, 1.0], "z": [1.2, 2.4], "z_upper": [2.2, 2.1],
+        "z_lower": [-0.3, 2.1], "llm_calls": [100, 200], "llm_calls_saved": [0, 40], "decision": ["", "PASS"],
     })  # fmt: skip
-    looks.to_parquet(path / "gate.parquet")
+    each = [looks.assign(dictionary=name, endpoint=what) for name in names for what in ("detection", "fuzzing")]
+    pd.concat(each).to_parquet(path / "gate.parquet")
     gate = members(["gate"])["gate"]
     table = gate.data(ReportRun(path))
-    assert table["z"].tolist() == [1.2, 2.4]
-    assert "PASS at look 2, 40 calls saved" in gate.caption(table)
+    assert len(names) > 1
+    assert len(table) == 4 * len(names)
+    assert f"{names[-1]}, fuzzing: PASS at look 2, 40 calls saved" in gate.caption(table)
     assert picture(gate, table, STYLES["paper"], "pdf").startswith(b"%PDF")
+    page = gate.interactive(table)
+    assert page["layout"]["meta"]["panels"] == 2
+    assert sorted(one["name"] for one in page["data"] if one["showlegend"]) == sorted([*names, "boundaries"])
 
 
 def test_same_run_draws_the_same_bytes(run: ReportRun) -> None:
