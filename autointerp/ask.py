@@ -15,7 +15,6 @@ model's context is shortened by whole examples, and counted.
 """
 
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from autointerp.explainers.base import Explainer, UnreadableError
 from autointerp.llm._cached import Cached
 from autointerp.llm._limited import Limited
 from autointerp.llm.base import LLM, Price
+from autointerp.quickjson import quoted
 from autointerp.records import (
     Explanation,
     Judgement,
@@ -287,4 +287,4 @@ def _told(messages: tuple[Message, ...]) -> str:
 
 
 def _message(message: Message) -> str:
-    return json.dumps({"role": message.role, "content": message.content}, ensure_ascii=False)
+    return f'{{"role": "{message.role}", "content": {quoted(message.content)}}}'

@@ -8,21 +8,31 @@ Nothing of how a server is reached (address, key) is written.
 import functools
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from autointerp.errors import RunDirectoryError
+from autointerp.quickjson import loads, quoted
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
 
-SCHEMA = """
+# Written into the file: 2 is the first whose keys no two questions can share. Rows in the order of their coming: in the
+# order of their keys, each would touch a page of its own.
+VERSION = 2
+SCHEMA = f"""
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS messages (hash BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS responses (
-    key BLOB PRIMARY KEY, fingerprint TEXT NOT NULL, request TEXT NOT NULL, reply TEXT NOT NULL,
-    created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
-) WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, fingerprint TEXT NOT NULL, request TEXT NOT NULL,
+    reply TEXT NOT NULL, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+PRAGMA user_version = {VERSION};
+COMMIT;
 """
 USED = tuple(one.name for one in fields(Usage))
 SAMPLED = tuple(one.name for one in fields(Sampling))
@@ -31,7 +41,9 @@ MOST_KNOWN = 1000
 
 
 def _digest(*parts: str) -> bytes:
-    return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=20).digest()
+    """Hash texts, each behind its length, so that no two lists of texts look the same."""
+    told = "".join([f"{len(part)}:{part}" for part in parts])
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=20).digest()
 
 
 def key(fingerprint: str, request: Request) -> bytes:
@@ -43,6 +55,11 @@ def key(fingerprint: str, request: Request) -> bytes:
 @functools.lru_cache(maxsize=4096)
 def _sampling(sampling: Sampling) -> str:
     return json.dumps({name: getattr(sampling, name) for name in SAMPLED})
+
+
+@functools.lru_cache(maxsize=64)
+def _quoted(schema: str | None) -> str:
+    return "null" if schema is None else quoted(schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +83,16 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL").fetchone()
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint=8000")  # pages; a checkpoint flushes to disk
-            self._db.executescript(SCHEMA)
+            version = self._version()
+            if version == 0:
+                self._db.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise self._unusable(error) from error
+        if version not in {0, VERSION}:
+            raise RunDirectoryError(
+                f"{path}: the response store has version {version}, this program reads {VERSION}: remove it, and its "
+                "replies are asked for again, or use the version of autointerp that wrote it"
+            )
 
     def get(self, name: bytes) -> Reply | None:
         """The stored reply, marked `from_cache`, with an empty `key`."""
@@ -97,8 +121,8 @@ class Store:
     def _add(self, fingerprint: str, paid: Paid) -> int:
         *shots, last = paid.request.messages
         asked = (
-            f'[[{self._shots(tuple(shots))}["{last.role}", {json.dumps(last.content)}]], '
-            f"{_sampling(paid.request.sampling)}, {json.dumps(paid.request.schema)}]"
+            f'[[{self._shots(tuple(shots))}["{last.role}", {quoted(last.content)}]], '
+            f"{_sampling(paid.request.sampling)}, {_quoted(paid.request.schema)}]"
         )
         return self._db.execute(
             "INSERT OR IGNORE INTO responses (key, fingerprint, request, reply) VALUES (?, ?, ?, ?)",
@@ -108,12 +132,12 @@ class Store:
     def export(self) -> Iterator[dict[str, object]]:
         """Yield everything stored, one JSON-able object per reply, prompts in full."""
         for fingerprint, asked, reply, created in self._run(
-            "SELECT fingerprint, request, reply, created FROM responses ORDER BY created, key", ()
+            "SELECT fingerprint, request, reply, created FROM responses ORDER BY id", ()
         ):
-            messages, sampling, schema = json.loads(asked)
+            messages, sampling, schema = loads(asked)
             yield {
                 "model": fingerprint, "messages": self._prompt(messages), "sampling": sampling,
-                "schema": schema and json.loads(schema), "reply": json.loads(reply), "created": created,
+                "schema": schema and loads(schema), "reply": loads(reply), "created": created,
             }  # fmt: skip
 
     def __len__(self) -> int:
@@ -122,6 +146,12 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _version(self) -> int:
+        """What wrote the file: 0 for nobody yet, 1 before versions were written."""
+        (filled,) = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'responses'").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        return version or filled
 
     def _shots(self, messages: tuple[Message, ...]) -> str:
         """Store few-shot messages, each once; return them as their roles and hashes, in JSON."""
@@ -164,11 +194,17 @@ def _encode(reply: Reply) -> str:
         "usage": {name: getattr(reply.usage, name) for name in USED},
         "logprobs": [[token.token, token.logprob, token.top] for token in reply.logprobs],
     }  # fmt: skip
+    numbers = [token.logprob for token in reply.logprobs] + [mass for token in reply.logprobs for _, mass in token.top]
+    try:
+        if math.isfinite(sum(numbers)):
+            return orjson.dumps(value).decode()
+    except TypeError:  # half characters
+        pass
     return json.dumps(value)
 
 
 def _decode(stored: str) -> Reply:
-    value: dict[str, Any] = json.loads(stored)
+    value: dict[str, Any] = loads(stored)
     logprobs = tuple(
         TokenLogprob(token, logprob, tuple((text, mass) for text, mass in top))
         for token, logprob, top in value["logprobs"]

@@ -4,20 +4,25 @@ import json
 import multiprocessing
 import os
 import signal
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autointerp import ask
 from autointerp.__main__ import main
 from autointerp.errors import EngineError, RunDirectoryError
+from autointerp.llm import openai
 from autointerp.llm._cached import Cached
 from autointerp.llm.scripted import Scripted
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
 from autointerp.report.exports import export
 from autointerp.responses import Paid, Store, key
 from tests.helpers import asking
+from tests.helpers.server import Model, Server
 
 RICH = Reply(
     key="", text='[1, "é\u2028\ud800"]', finish_reason="stop", usage=Usage(calls=2, tokens_in=7, tokens_out=3),
@@ -43,6 +48,22 @@ def test_the_key_is_what_was_asked(change: dict[str, object]) -> None:
     assert key("m", request) == key("m", replace(request, key="other"))
     assert key("m", request) != key("m", replace(request, **change))  # pyright: ignore[reportArgumentType]
     assert key("m", request) != key("m2", request)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([("user", "a"), ("user", "b")], [("user", "a\x1fuser\x1fb")]),
+        ([("user", "a4:user1:b")], [("user", "a"), ("user", "b")]), ([("user", "")], [("user", "0:")]),
+    ],
+)  # fmt: skip
+def test_no_text_makes_two_questions_one(one: list[tuple[str, str]], other: list[tuple[str, str]]) -> None:
+    (request,) = asking.requests(1)
+    names = {
+        key("m", replace(request, messages=tuple(Message(*part) for part in parts)))  # pyright: ignore[reportArgumentType]
+        for parts in (one, other)
+    }
+    assert len(names) == 2
 
 
 def test_a_reply_that_never_came_is_not_stored(tmp_path: Path) -> None:
@@ -122,8 +143,26 @@ def test_a_file_that_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
         Store(tmp_path / "s")
 
 
+def test_a_store_of_an_earlier_version_is_one_clear_line_and_left_as_it_is(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "s") as db:
+        db.execute("CREATE TABLE responses (key BLOB PRIMARY KEY, reply TEXT) WITHOUT ROWID")
+        db.execute("INSERT INTO responses VALUES ('k', 'paid')")
+    db.close()
+    with pytest.raises(RunDirectoryError, match=r"has version 1, this program reads 2: remove it"):
+        Store(tmp_path / "s")
+    assert sqlite3.connect(tmp_path / "s").execute("SELECT reply FROM responses").fetchall() == [("paid",)]
+
+
 class Dying(Scripted):
     """Has all its replies at hand, and dies with the last of them not yet taken."""
+
+    context_length = None
+
+    def learn(self, put: object) -> None:
+        pass
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        return {}
 
     def at_hand(self) -> int:
         return 1
@@ -140,6 +179,22 @@ def test_replies_that_wait_to_be_stored_together_survive_the_back_ends_death(tmp
     assert len(Store(tmp_path / "s")) == 150
     # An undisturbed rerun finds all of them and asks nothing.
     assert len(list(Cached(Scripted([]), Store(tmp_path / "s")).generate(asking.requests(150)))) == 150
+
+
+def test_replies_that_are_at_hand_together_are_stored_in_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    put = Store.put
+    monkeypatch.setattr(
+        Store, "put", lambda store, model, paid: (commits.append(len(paid)), put(store, model, paid))[1]
+    )
+    with Server(model=Model(latency_s=0.02)) as server:
+        client = openai.Config(base_url=server.url, structured="plain", concurrency=64)
+        with closing(ask.connect(openai.open(client), store=tmp_path / "s")) as llm:
+            assert len(list(llm.generate(asking.requests(300)))) == 300
+    assert sum(commits) == 300
+    assert len([n for n in commits if n]) < 150
 
 
 def test_what_another_process_stored_first_is_what_everybody_sees(tmp_path: Path) -> None:

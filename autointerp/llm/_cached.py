@@ -1,31 +1,26 @@
 """An LLM in front of which the response store stands: nothing that was answered is asked again."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from autointerp.llm.base import LLM, Served, at_hand
+from autointerp.llm._wrapped import Wrapped
+from autointerp.llm.base import LLM
 from autointerp.records import Reply, Request
 from autointerp.responses import Paid, Store, key
 
 # Replies found in a row that are handed on before the back end is asked again; bounds memory, not speed.
 MOST_FOUND = 1000
 # Replies committed together, where so many are at hand.
-MOST_TOGETHER = 64
+MOST_TOGETHER = 256
 
 
-class Cached:
+class Cached(Wrapped):
     """`llm`, asked only for what `store` does not hold yet."""
 
     def __init__(self, llm: LLM, store: Store) -> None:
-        self.inner, self.store = llm, store
-        self.name, self.fingerprint = llm.name, llm.fingerprint
-        self._served = llm if isinstance(llm, Served) else None  # seen once: looking takes long
-
-    @property
-    def context_length(self) -> int | None:
-        """Tokens the model takes, prompt and reply together."""
-        return self._served.context_length if self._served else None
+        super().__init__(llm)
+        self.store = store
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer from the store, else by `llm`, whose replies are committed before they are yielded."""
@@ -71,24 +66,11 @@ class Cached:
             while not ended:
                 for reply in self.inner.generate(missing()):
                     paid.append(Paid(*asked.pop(reply.key), reply))
-                    if len(paid) >= MOST_TOGETHER or not at_hand(self.inner):
+                    if len(paid) >= MOST_TOGETHER or not self.at_hand():
                         yield from keep()
                 yield from keep()
         finally:
             next(keep(), None)  # the back end may have died with replies at hand
-
-    def count_tokens(self, request: Request) -> int | None:
-        """As `llm`."""
-        return self.inner.count_tokens(request)
-
-    def learn(self, put: Callable[[Request], Reply]) -> None:
-        """As `llm`."""
-        if self._served:
-            self._served.learn(put)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        """As `llm`."""
-        return self._served.facts() if self._served else {}
 
     def close(self) -> None:
         """Close the model and the store."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autointerp.errors import StudyError
+from autointerp.quickjson import loads, quoted
 from autointerp.records import ExplainTask, Message, Reply, Request, Sampling, TokenLogprob, Usage
 
 Json = dict[str, Any]
@@ -204,7 +205,7 @@ def _told(messages: tuple[Message, ...]) -> str:
 
 
 def _message(message: Message) -> str:
-    return f'{{"role": "{message.role}", "content": {json.dumps(message.content)}}}'
+    return f'{{"role": "{message.role}", "content": {quoted(message.content)}}}'
 
 
 @functools.lru_cache(maxsize=4096)
@@ -234,7 +235,7 @@ def _wrapped(schema: Json) -> Json:
 def _unwrapped(text: str) -> str:
     """The answer in `{"answer": ...}` as JSON; other text as it is."""
     try:
-        value = json.loads(text)
+        value = loads(text)
     except ValueError:
         return text
     return json.dumps(value["answer"]) if isinstance(value, dict) and list(value) == ["answer"] else text
@@ -262,7 +263,7 @@ def _logprobs(choice: Json) -> tuple[TokenLogprob, ...]:
             TokenLogprob(
                 str(entry["token"]),
                 _number(entry.get("logprob")),
-                tuple((str(top["token"]), _number(top.get("logprob"))) for top in entry.get("top_logprobs") or ()),
+                tuple([(str(top["token"]), _number(top.get("logprob"))) for top in entry.get("top_logprobs") or ()]),
             )
             for entry in (choice.get("logprobs") or {}).get("content") or ()
         )
@@ -271,6 +272,8 @@ def _logprobs(choice: Json) -> tuple[TokenLogprob, ...]:
 
 
 def _number(value: object) -> float:
+    if type(value) is float:
+        return value
     return float(value) if isinstance(value, int | float) else math.nan
 
 

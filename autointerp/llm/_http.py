@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from autointerp.llm._session import Session, proxy_for
 from autointerp.llm._wire import Answer, DroppedError, UnreachableError, Wire
+from autointerp.quickjson import loads
 
 Json = dict[str, Any]
 # Reply identifiers remembered, to tell a response that was sent twice from a new one.
@@ -93,7 +94,7 @@ class Http:
         text = self._clean(said)
         try:
             # Where the key was said, its pieces stand among the log-probabilities too.
-            value = json.loads(text, object_hook=None if text == said else _without_logprobs)
+            value = loads(text) if text == said else json.loads(text, object_hook=_without_logprobs)
         except (ValueError, RecursionError):
             value = None
         fine = 200 <= status < 300

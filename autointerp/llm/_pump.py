@@ -1,40 +1,39 @@
-"""Many replies at once behind a plain iterator: an event loop in a thread, requests pulled only as room frees."""
+"""Many replies at once behind a plain iterator: an event loop that runs in the caller's thread, between two replies."""
 
 import asyncio
 import itertools
-import queue
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from autointerp.errors import EngineError
 from autointerp.records import Reply, Request
 
 T = TypeVar("T")
-# Requests read ahead, as a share of those in flight, so that a freed place is taken before the caller has looked.
-AHEAD_SHARE = 0.25
 
 
 class Pump:
-    """Runs coroutines of one back end; at most `concurrency` requests are in flight, a few more are read ahead."""
+    """Runs coroutines of one back end, at most `concurrency` requests at once.
+
+    The loop stands still while the caller works on a reply; what comes meanwhile waits in the sockets. A thread for the
+    loop would wait for the interpreter's lock just as long, and cost more than it takes over.
+    """
 
     def __init__(self, name: str, concurrency: int) -> None:
         self.concurrency = concurrency
-        self.most_pulled = concurrency + int(concurrency * AHEAD_SHARE)
         self.loop = asyncio.new_event_loop()
+        self._name = name
         self._current: _Flow | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._elsewhere: ThreadPoolExecutor | None = None
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run one coroutine to its end."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        return self._in_turn(lambda: self.loop.run_until_complete(coroutine))
 
     def at_hand(self) -> int:
         """Count the replies that `replies` can yield without waiting."""
-        return self._current.at_hand() if self._current is not None else 0
+        return len(self._current.done) if self._current is not None else 0
 
     def replies(self, requests: Iterable[Request], answer: Callable[[Request], Awaitable[Reply]]) -> Iterator[Reply]:
         """Yield `answer(request)` of each request as it finishes.
@@ -47,14 +46,17 @@ class Pump:
         try:
             while True:
                 if not ended and failure is None:
-                    room = self.most_pulled - flying
+                    room = self.concurrency - flying
                     batch = list(itertools.islice(source, room))
                     ended = len(batch) < room
                     flying += len(batch)
                     flow.put(batch)
                 if flying == 0:
                     break
-                for finished in flow.take():
+                while not flow.done:
+                    self._in_turn(self.loop.run_forever)
+                while flow.done:
+                    finished = flow.done.popleft()
                     flying -= 1
                     if isinstance(finished, Reply):
                         yield finished
@@ -62,26 +64,27 @@ class Pump:
                         failure = finished
         finally:
             self._current = None
-            flow.stop()
+            if not self.loop.is_closed():
+                self.call(_called_off(flow.workers))
         if failure is not None:
             raise failure
 
     def close(self) -> None:
-        """Stop the loop and its thread."""
-        if self.loop.is_running():
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join(10)
-        if not self.loop.is_running() and not self.loop.is_closed():
-            self.loop.close()
+        """End what still runs in the loop, and close it."""
+        if self.loop.is_closed():
+            return
+        self.call(_called_off(asyncio.all_tasks(self.loop)))
+        self.loop.close()
+        if self._elsewhere is not None:
+            self._elsewhere.shutdown()
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-        left = asyncio.all_tasks(self.loop)
-        for task in left:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    def _in_turn(self, run: Callable[[], T]) -> T:
+        """Let the loop run: here, or in another thread where this one runs a loop already, as notebooks do."""
+        if asyncio._get_running_loop() is None:
+            return run()
+        if self._elsewhere is None:
+            self._elsewhere = ThreadPoolExecutor(1, self._name)
+        return self._elsewhere.submit(run).result()
 
 
 class _Flow:
@@ -89,45 +92,19 @@ class _Flow:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, n_workers: int, answer: Callable[[Request], Any]) -> None:
         self._loop, self._most, self._answer = loop, n_workers, answer
+        self.done: deque[Reply | BaseException] = deque()
+        self.workers: list[asyncio.Task[None]] = []
         self._waiting: deque[Request] = deque()
-        self._done: queue.SimpleQueue[Reply | BaseException] = queue.SimpleQueue()
-        self._taken: deque[Reply | BaseException] = deque()
         self._idle: list[asyncio.Future[None]] = []
-        self._workers: list[asyncio.Task[None]] = []
-
-    # -- in the caller's thread
 
     def put(self, batch: list[Request]) -> None:
-        """Hand requests over."""
-        if batch:
-            self._loop.call_soon_threadsafe(self._start, batch)
-
-    def take(self) -> Iterator[Reply | BaseException]:
-        """Wait for one, yield all there are: under load, few hand-overs between the threads carry many replies."""
-        self._taken.append(self._done.get())
-        while not self._done.empty():
-            self._taken.append(self._done.get())
-        while self._taken:
-            yield self._taken.popleft()
-
-    def at_hand(self) -> int:
-        """Count what came and was not yielded yet."""
-        return len(self._taken) + self._done.qsize()
-
-    def stop(self) -> None:
-        """Call off what is in flight."""
-        with suppress(RuntimeError):  # the loop may be closed by now
-            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._workers])
-
-    # -- in the loop
-
-    def _start(self, batch: list[Request]) -> None:
+        """Hand requests over; they go out at the loop's next turn."""
         self._waiting.extend(batch)
         n_awake = min(len(self._idle), len(batch))
         for _ in range(n_awake):
             self._idle.pop().set_result(None)
-        for _ in range(min(len(batch) - n_awake, self._most - len(self._workers))):
-            self._workers.append(self._loop.create_task(self._work()))
+        for _ in range(min(len(batch) - n_awake, self._most - len(self.workers))):
+            self.workers.append(self._loop.create_task(self._work()))
 
     async def _work(self) -> None:
         while True:
@@ -136,7 +113,17 @@ class _Flow:
                 self._idle.append(awake)
                 await awake
             request = self._waiting.popleft()
+            finished: Reply | BaseException
             try:
-                self._done.put(await self._answer(request))
+                finished = await self._answer(request)
             except Exception as error:
-                self._done.put(error)
+                finished = error
+            if not self.done:
+                self._loop.stop()  # at the end of this turn, in which more may finish
+            self.done.append(finished)
+
+
+async def _called_off(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,9 +14,11 @@ servers behind them are far slower than any client.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
@@ -28,7 +30,7 @@ MOST_HEAD = 1 << 20
 IDLE_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 # How often calls are looked through for those out of time, in seconds.
-SWEEP_S = 0.25
+LOOK_S = 0.25
 
 
 @dataclass(slots=True)
@@ -60,7 +62,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
-        self.deadline = self.used_at = 0.0
+        self.used_at = 0.0
+        self.looks_left = 0
         self._waiter: asyncio.Future[Answer] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer = Answer()
@@ -72,13 +75,13 @@ class Connection(asyncio.Protocol):
         """Whether another call may go over it."""
         return self.transport is not None and not self.transport.is_closing()
 
-    def ask(self, raw: bytes, deadline: float) -> asyncio.Future[Answer]:
-        """Send one request; its response comes until `deadline` (the loop's time), or an error does."""
+    def ask(self, raw: bytes, looks: int) -> asyncio.Future[Answer]:
+        """Send one request; its response comes before `Wire` has looked at it that often, or an error does."""
         assert self.transport is not None
         assert self._waiter is None, "a connection carries one call at a time"
         self._answer, self._received = Answer(), 0
         self._waiter = waiter = asyncio.get_running_loop().create_future()
-        self.deadline = deadline
+        self.looks_left = looks
         self.transport.write(raw)
         return waiter
 
@@ -98,8 +101,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -171,7 +173,9 @@ class Wire:
     """Connections to one `http://` address, as many as calls are under way; made when needed, then kept."""
 
     def __init__(self, host: str, port: int, headers: dict[str, str], *, timeout_s: float) -> None:
-        self._host, self._port, self._timeout_s = host, port, timeout_s
+        self._host, self._port = host, port
+        self._look_s = min(LOOK_S, timeout_s / 4)
+        self._looks = math.ceil(timeout_s / self._look_s) + 1
         address = f"[{host}]" if ":" in host else host.encode("idna").decode()
         lines = [f"Host: {address}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
         self._head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode("latin-1")
@@ -192,7 +196,7 @@ class Wire:
         raw = b"%s %s HTTP/1.1\r\n%s%d\r\n\r\n%s" % (method.encode(), path.encode(), self._head, len(body), body)
         self._busy.add(connection)
         try:
-            answer = await connection.ask(raw, self._loop.time() + self._timeout_s)
+            answer = await connection.ask(raw, self._looks)
         except asyncio.CancelledError:
             connection.fail(DroppedError("called off"))
             raise
@@ -226,9 +230,13 @@ class Wire:
         return connection
 
     async def _sweep(self) -> None:
-        """One task looks after all deadlines: a timer for each call costs as much as the call."""
+        """One task looks after all calls in time: a timer for each costs as much as the call.
+
+        Looks are counted, not seconds: while the loop stands still, nobody could have read what came.
+        """
         while True:
-            await asyncio.sleep(min(SWEEP_S, self._timeout_s / 4))
-            now = self._loop.time()
-            for connection in [one for one in self._busy if one.deadline < now]:
-                connection.fail(TimeoutError("no whole reply in time"))
+            await asyncio.sleep(self._look_s)
+            for connection in tuple(self._busy):
+                connection.looks_left -= 1
+                if connection.looks_left < 0:
+                    connection.fail(TimeoutError("no whole reply in time"))

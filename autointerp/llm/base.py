@@ -58,12 +58,6 @@ class LLM(Protocol):
         ...
 
 
-def at_hand(llm: LLM) -> int:
-    """Count the replies that `llm.generate` can yield without waiting, as far as it tells (by `at_hand`)."""
-    told: Callable[[], int] | None = getattr(llm, "at_hand", None)
-    return told() if told is not None else 0
-
-
 @runtime_checkable
 class Served(LLM, Protocol):
     """What back ends of real models have besides: a context length, abilities to find out, facts for the manifest."""
@@ -72,6 +66,10 @@ class Served(LLM, Protocol):
 
     def learn(self, put: Callable[[Request], Reply]) -> None:
         """Find out what the model can do by putting test prompts to it, through `put` so that they are counted."""
+        ...
+
+    def at_hand(self) -> int:
+        """Count the replies that `generate` can yield without waiting: so many are stored in one commit."""
         ...
 
     def facts(self) -> dict[str, str | int | float | bool]:

@@ -117,7 +117,13 @@ class OpenAI:
             EngineError: the server is gone, refuses the key or knows no such model.
         """
         self._gone, self._last_reply = None, time.monotonic()
-        yield from self._pump.replies(requests, self._answer)
+        for reply in self._pump.replies(requests, self._answer):
+            yield reply
+            self._last_reply = time.monotonic()  # what the caller took is no silence of the server's
+
+    def at_hand(self) -> int:
+        """Count the replies that came and were not yielded yet."""
+        return self._pump.at_hand()
 
     def count_tokens(self, request: Request) -> int | None:
         """Count by the tokenizer named in the settings, or the server's own (vLLM); None where there is neither."""

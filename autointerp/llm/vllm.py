@@ -114,6 +114,10 @@ class VLLM:
         if first is not None:
             yield from self._running().pump.replies(_chain(first, iterator), self._answer)
 
+    def at_hand(self) -> int:
+        """Count the replies that came and were not yielded yet."""
+        return self._engine.pump.at_hand() if self._engine else 0
+
     def count_tokens(self, request: Request) -> int | None:
         """Count by the model's tokenizer and chat template."""
         return len(self._tokens(request))

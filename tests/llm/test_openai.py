@@ -1,5 +1,6 @@
 """The client of OpenAI-compatible servers, against a server that behaves, misbehaves, and can little."""
 
+import asyncio
 import math
 import time
 from collections.abc import Iterator
@@ -291,3 +292,35 @@ def test_abandoning_the_replies_leaves_the_client_usable() -> None:
         next(first)
         first.close()  # pyright: ignore[reportAttributeAccessIssue]
         assert len(list(llm.generate(asking.requests(5)))) == 5
+
+
+def test_replies_wait_while_the_caller_is_busy() -> None:
+    """The loop stands still meanwhile: neither a reply's time nor the server's silence is counted then."""
+    with Server(model=Model(latency_s=0.05)) as server, client(server, structured="plain", timeout_s=0.5) as llm:
+        replies = llm.generate(asking.requests(100))
+        told = [next(replies)]
+        time.sleep(1.2)
+        told += replies
+        assert {reply.failure for reply in told} == {""}
+        assert {reply.usage.calls for reply in told} == {1}
+        assert len(server.log) == 100
+
+
+def test_two_streams_of_one_client_keep_their_own_replies() -> None:
+    with Server(model=Model(latency_s=0.01)) as server, client(server, structured="plain", concurrency=4) as llm:
+        one, two = llm.generate(asking.requests(20)), llm.generate(asking.requests(30)[20:])
+        pairs = [(next(one), next(two)) for _ in range(10)]
+        first = {pair[0].key for pair in pairs} | {reply.key for reply in one}
+        assert first == {str(number) for number in range(20)}
+        assert {pair[1].key for pair in pairs} == {str(number) for number in range(20, 30)}
+        assert list(two) == []
+
+
+def test_it_works_where_an_event_loop_runs_already() -> None:
+    """As in a notebook."""
+
+    async def cell() -> int:
+        with Server() as server, client(server) as llm:
+            return len(judged(llm, 20)[0])
+
+    assert asyncio.run(cell()) == 20
