@@ -98,7 +98,10 @@ class _Flow:
         self._idle: list[asyncio.Future[None]] = []
 
     def put(self, batch: list[Request]) -> None:
-        """Hand requests over; they go out at the loop's next turn."""
+        """Hand requests over. What came meanwhile is read first, so that none goes over a connection closed by then."""
+        self._loop.call_soon(self._start, batch)
+
+    def _start(self, batch: list[Request]) -> None:
         self._waiting.extend(batch)
         n_awake = min(len(self._idle), len(batch))
         for _ in range(n_awake):

@@ -227,6 +227,8 @@ class Wire:
             raise UnreachableError(f"no connection within {CONNECT_TIMEOUT_S:.0f} s") from error
         except OSError as error:
             raise UnreachableError(reason(error)) from error
+        if not connection.usable:
+            raise UnreachableError("the server closes connections at once")
         return connection
 
     async def _sweep(self) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from pydantic import ValidationError
@@ -254,3 +255,28 @@ def test_the_host_is_named_as_http_writes_it(host: str, named: bytes) -> None:
         return wire._head
 
     assert asyncio.run(head()).split(b"\r\n")[0] == named
+
+
+def test_a_server_that_hangs_up_at_once_is_told_at_once() -> None:
+    """Although the connection is lost before the request is written to it."""
+
+    async def ask() -> str:
+        loop = asyncio.get_running_loop()
+        connect = loop.create_connection
+
+        async def slowly(*given: object) -> object:
+            made = await connect(*given)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            await asyncio.sleep(0.2)
+            return made
+
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        wire = Wire("127.0.0.1", server.sockets[0].getsockname()[1], {}, timeout_s=60)
+        with mock.patch.object(loop, "create_connection", slowly):
+            call = loop.create_task(wire.send("POST", "/v1/x", b"{}"))
+            await asyncio.wait([call], timeout=5)
+        seen = type(call.exception()).__name__ if call.done() else "silence"
+        await wire.close()
+        server.close()
+        return seen
+
+    assert asyncio.run(ask()) == "UnreachableError"

@@ -67,7 +67,7 @@ def paid(passed: list[Passed]) -> list[Passed]:
 @pytest.mark.parametrize(
     ("kills", "seed", "seconds", "way"),
     [
-        (3, 101, 0.6, "fork"), pytest.param(10, 202, 0.4, "fork", marks=pytest.mark.slow),
+        (3, 432, 0.6, "fork"), pytest.param(10, 202, 0.4, "fork", marks=pytest.mark.slow),
         pytest.param(10, 303, 0.4, "fork", marks=pytest.mark.slow),
         pytest.param(10, 404, 0.4, "spawn", marks=pytest.mark.slow),
     ],
