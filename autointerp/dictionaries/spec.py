@@ -8,7 +8,7 @@ With x a row of activations at `site_in`, D its width, M latents, O the width at
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +20,8 @@ from torch import Tensor
 from autointerp.dictionaries.activations import Activation, Codes
 from autointerp.dictionaries.base import Architecture
 
+# Gives memory for a tile of this shape, type and device; the same for each tile.
+Workspace = Callable[[tuple[int, int], torch.dtype, torch.device], Tensor]
 InputNorm = Literal["none", "center", "layer_norm", "rms"]
 # Elements of the pre-activation tile [tokens, M]: 2**25 floats are 134 MB. Few tokens a tile read the weights again and
 # again: with M = 2**17, d = 2048 on one core, tiles of 2**22 took 3.3 times as long.
@@ -117,13 +119,20 @@ class Dictionary:
         """Where the weights are."""
         return self.W_enc.device
 
-    def encode(self, x: Tensor) -> Codes:
+    def encode(self, x: Tensor, workspace: Workspace | None = None) -> Codes:
         """Sparse activations of rows x [n, d_in]: values and indices [n, w], w = k, or the widest row's count.
 
-        Works tile by tile over rows: no buffer of [n, n_latents].
+        Works tile by tile over rows: no buffer of [n, n_latents]. With a `workspace` (not where gradients are wanted)
+        tiles lie in it.
         """
         assert x.shape[1:] == (self.d_in,), f"{self.name}: rows {tuple(x.shape)}, expected [n, {self.d_in}]"
-        return Codes.cat([self.activation.sparse(self.pre_activations(tile)) for tile in self._tiles(x)])
+
+        def into(tile: Tensor) -> Tensor | None:
+            if workspace is None:
+                return None
+            return workspace((len(tile), self.n_latents), self._dtype(tile), self.device)
+
+        return Codes.cat([self.activation.sparse(self.pre_activations(t, out=into(t))) for t in self._tiles(x)])
 
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
         """Activations of rows x [n, d_in] as [n, n_latents], or [n, len(latents)] of some latents.
@@ -195,15 +204,18 @@ class Dictionary:
             x = x / scale
         return Normalised(x * self.input_scale if self.input_scale != 1 else x, mean, scale)
 
-    def pre_activations(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
-        """Return what the activation function is applied to, [n, n_latents] or [n, len(latents)], in one piece."""
+    def pre_activations(self, x: Tensor, latents: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """Return what the activation function is applied to, [n, n_latents] or [n, len(latents)], in one piece.
+
+        `out` is memory for it.
+        """
         dtype = self._dtype(x)
         z = self._normalise(x.to(self.device, dtype)).rows
         if self.pre_bias is not None:
             z = z - self.pre_bias.to(dtype)
         W_enc = self.W_enc if latents is None else self.W_enc[:, latents]
         b_enc = self.b_enc if latents is None else self.b_enc[latents]
-        return torch.addmm(b_enc.to(dtype), z, W_enc.to(dtype))
+        return torch.addmm(b_enc.to(dtype), z, W_enc.to(dtype), out=out)
 
     def _finish(self, y: Tensor, x: Tensor) -> Tensor:
         if self.output_scale != 1:

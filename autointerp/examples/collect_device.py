@@ -16,6 +16,7 @@ from autointerp.console import Bar, note
 from autointerp.errors import DictionaryError, SubjectError
 from autointerp.examples.base import CollectConfig, ShardTokens
 from autointerp.examples.batches import Batch, Contexts
+from autointerp.examples.collect_memory import Workspace, give_back
 from autointerp.examples.collect_tally import Codes, Keep, Tally
 from autointerp.examples.shards import Shard
 from autointerp.records import Site
@@ -42,8 +43,8 @@ class Encoder(Protocol):
         """Width of what it reads."""
         ...
 
-    def encode(self, x: Tensor) -> Codes:
-        """Sparse activations of rows x [n, d_in]."""
+    def encode(self, x: Tensor, workspace: Workspace) -> Codes:
+        """Sparse activations of rows x [n, d_in]; tiles lie in the workspace, the result does not."""
         ...
 
     def to(self, device: torch.device) -> Any:
@@ -88,6 +89,7 @@ class Device:
         self._sites = list(dict.fromkeys(place.site for place in placed))
         self._encoders: list[tuple[Encoder, Site]] = [(p.dictionary.to(subject.device), p.site) for p in placed]
         on_cpu = subject.device.type == "cpu"
+        self._workspace = Workspace()
         self._batch_tokens = config.batch_tokens or (BATCH_TOKENS_CPU if on_cpu else BATCH_TOKENS_GPU)
 
     def compute(self, tokens: ShardTokens, keep: Keeping, bar: Bar) -> Shard:
@@ -115,6 +117,7 @@ class Device:
                         "use a smaller windows.context_length, subject.dtype or fewer dictionaries at once"
                     ) from error
             self._batch_tokens = max(longest, self._batch_tokens // 2)
+            self._workspace = Workspace()
             torch.cuda.empty_cache()
             note(f"collect: out of memory; going on with batches of {self._batch_tokens:,} tokens")
 
@@ -132,7 +135,7 @@ class Device:
                 where = tuple(self._moved(part) for part in (batch.positions, batch.window_rows, batch.held_out))
             for encoder, site in self._encoders:
                 with clock("encode"):
-                    codes = encoder.encode(rows[site])
+                    codes = encoder.encode(rows[site], self._workspace)
                 with clock("select"):
                     tallies[encoder.name].add(codes, *where)
                 del codes  # before the next encoder takes its tile
@@ -140,6 +143,7 @@ class Device:
         with clock("select"):
             # One by one: what a tally gathered is let go before the next is sorted.
             kept = {name: tallies.pop(name).finish(tokens.offset, self._config.values, name) for name in list(tallies)}
+        give_back()
         n_held_out = int(tokens.window_held_out.sum())
         return Shard(kept=kept, n=np.array([len(tokens.tokens), len(tokens.window_held_out) - n_held_out, n_held_out]))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autointerp.errors import StudyError, SubjectError
+from autointerp.examples.collect_memory import Columns
 from autointerp.examples.shards import Kept
 
 # float16 ends here.
@@ -63,7 +64,7 @@ class Picked:
     """
 
     def __init__(self) -> None:
-        self._entries: list[Entries] = []
+        self._columns = Columns()
         self._waiting: tuple[Tensor, _Number, Entries] | None = None
 
     def add(self, wanted: Tensor, entries: Entries) -> None:
@@ -74,9 +75,7 @@ class Picked:
     def all(self) -> Entries:
         """Return everything that was taken, and keep nothing of it."""
         self._flush()
-        names = ("places", "positions", "values")
-        found = Entries(*(torch.cat([getattr(part, name) for part in self._entries]) for name in names))
-        self._entries = []
+        found, self._columns = Entries(*self._columns.all()), Columns()
         return found
 
     def _flush(self) -> None:
@@ -84,7 +83,7 @@ class Picked:
             return
         wanted, number, entries = self._waiting
         at = true_places(wanted, number.get())
-        self._entries.append(Entries(entries.places[at], entries.positions[at], entries.values[at]))
+        self._columns.extend([entries.places[at], entries.positions[at], entries.values[at]])
         self._waiting = None
 
 

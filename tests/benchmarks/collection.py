@@ -1,19 +1,15 @@
-"""How fast and how flat collection is: `python -m tests.benchmarks.collection [--out DIR] [--threads N] [--repeats N]`.
+"""How fast and how flat collection is: `python -m tests.benchmarks.collection [--out DIR] [--only PART] [--threads N]`.
 
-(a) the floor - a forward that stops at the last site, the encoders' matmuls and top-k, nothing else - against
-    collection, in the same process, taking turns, for one dictionary and for three (SAE, transcoder, skip transcoder);
-(b) three dictionaries in one pass against three passes;
-(c) peak memory at 64k and 512k tokens, each in a process of its own, on a small model;
-(d) bytes per token on disk, with a sample and with all latents kept;
-(e) choosing examples for 1,000 latents from 1M and 10M tokens.
+speed      (a) collection against its floor and (b) three dictionaries in one pass against three: `collection_floor`
+memory     (c) peak memory at 64k and 512k tokens, in processes of their own that take turns, on a small model
+disk       (d) bytes per token on disk, with a sample and with all latents kept
+selection  (e) choosing examples for 1,000 latents from 1M and 10M tokens
 
-(a) and (b) run a random model of Pythia-160M's shape, read at its sixth layer's MLP, 32,768 latents, k = 32. Seconds
-are those of the process's own CPU time on `--threads` threads, so that a busy machine disturbs less; on a GPU wall
-time.
+Prints a table and a JSON; into `--out` goes collection.json, in which the parts that were measured are replaced. CPU
+seconds are those of the process; the clock on the wall is told besides.
 """
 
 import argparse
-import functools
 import json
 import os
 import platform
@@ -21,8 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,157 +30,34 @@ from numpy.typing import NDArray
 from autointerp import corpus
 from autointerp.corpus._tokens import TokenStore
 from autointerp.corpus.base import Document, WindowsConfig
-from autointerp.dictionaries.activations import Activation
-from autointerp.dictionaries.spec import Dictionary, Provenance
 from autointerp.examples import select, shards
-from autointerp.examples.base import CollectConfig, ExamplesConfig, Firing, SamplingConfig, Windows
+from autointerp.examples.base import CollectConfig, Firing, SamplingConfig, Windows
 from autointerp.examples.collect import Collection, collect
-from autointerp.examples.collect_device import Placed
-from autointerp.records import LatentId, Site
+from autointerp.records import LatentId
 from autointerp.subject.model import HookedSubject
+from tests.benchmarks.collection_floor import DEVICE, LENIENT, against_floor, seconds, three
 from tests.helpers import tiny
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-SITE = "gpt_neox.layers.5.mlp"
-WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "and",
-    "dog",
-    "ran",
-    "after",
-    "it",
-    "while",
-    "two",
-    "birds",
-    "sang",
-    "in",
-    "an",
-    "old",
-    "tree",
-    "near",
-    "our",
-    "house",
-]
-LENIENT = ExamplesConfig(min_windows=1, n_explain=1, n_positives=1, n_negatives=1)
+WORDS = (
+    "the", "cat", "sat", "on", "a", "mat", "and", "dog", "ran", "after", "it", "while", "two", "birds", "sang", "in",
+    "an", "old", "tree", "near", "our", "house",
+)  # fmt: skip
+SMALL, LARGE = 64_000, 512_000
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Time one piece of work: CPU seconds of this process, or wall seconds on a GPU."""
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-    clock = time.process_time if DEVICE == "cpu" else time.perf_counter
-    began = clock()
-    work()
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-    return clock() - began
-
-
-def dictionary(name: str, architecture: Any, d: int, n_latents: int, k: int, seed: int) -> Dictionary:
-    """A random TopK dictionary."""
-    rng = torch.Generator().manual_seed(seed)
-    W_enc = torch.randn(d, n_latents, generator=rng) / d**0.5
-    b_dec = torch.zeros(d)
-    made = Dictionary(
-        name=name, architecture=architecture, site_in="", site_out="", W_enc=W_enc, b_enc=torch.zeros(n_latents),
-        activation=Activation(kind="topk", k=k), W_dec=torch.zeros(1, d).expand(n_latents, d), b_dec=b_dec,
-        W_skip=torch.zeros(d, d) if architecture == "skip-transcoder" else None,
-        pre_bias=b_dec if architecture == "sae" else None, provenance=Provenance(format="none", source="random"),
-    )  # fmt: skip
-    return made.to(DEVICE)
-
-
-def three(site: str, d: int, n_latents: int, k: int) -> list[Placed]:
-    """An SAE on the MLP's output, a transcoder and a skip transcoder on its input."""
-    sides: dict[str, Literal["input", "output"]] = {"sae": "output", "transcoder": "input", "skip-transcoder": "input"}
-    return [
-        Placed(dictionary(kind, kind, d, n_latents, k, seed), Site(site, side))
-        for seed, (kind, side) in enumerate(sides.items())
-    ]
-
-
-def pythia() -> HookedSubject:
-    """A random model of Pythia-160M's shape."""
-    settings = transformers.GPTNeoXConfig(
-        vocab_size=50304, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072,
-        max_position_embeddings=2048,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(settings, dtype=torch.float32).to(DEVICE)
-    return HookedSubject(model, tiny.tokenizer(), fingerprint="random Pythia-160M")
-
-
-def read(under: HookedSubject, folder: Path, n_tokens: int, length: int = 256) -> TokenStore:
+def read(under: HookedSubject, folder: Path, n_tokens: int, length: int) -> TokenStore:
     """Contexts filled up with documents, so that neither side of a comparison is helped or hurt by padding."""
     rng = np.random.default_rng(0)
     n_words = 200
 
-    def documents() -> Sequence[Document]:
-        texts = (" ".join(rng.choice(WORDS, n_words)) for _ in range(n_tokens // n_words + 1))
-        return [Document(number, text) for number, text in enumerate(texts)]
+    def documents() -> Iterator[Document]:
+        for number in range(n_tokens // n_words + 1):
+            yield Document(number, " ".join(rng.choice(WORDS, n_words)))
 
     config = WindowsConfig(n_tokens=n_tokens, context_length=length, packing="packed")
     store = corpus.read(documents(), under.tokenizer, config, folder, seed=0)
     store.windows()
     return store
-
-
-def floor(under: HookedSubject, placed: Sequence[Placed], store: TokenStore, batch_tokens: int) -> None:
-    """A forward up to the last site, encoder matmuls and top-k: nothing is kept."""
-    tokens = store.windows().tokens.astype(np.int64)
-    width = 257
-    rows = torch.from_numpy(tokens[: len(tokens) // width * width].reshape(-1, width)).to(DEVICE)
-    sites = list({place.site for place in placed})
-    for ids in rows.split(batch_tokens // width):
-        found = under.capture(ids, None, sites)
-        with torch.inference_mode():
-            for place in placed:
-                place.dictionary.encode(found[place.site].flatten(0, 1))
-
-
-def ours(
-    under: HookedSubject, placed: Sequence[Placed], store: TokenStore, batch_tokens: int, n: int | Literal["all"] = 100
-) -> Collection:
-    """Collection into a fresh folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        return collect(
-            under, placed, store, collection=CollectConfig(batch_tokens=batch_tokens, shard_tokens=2**17),
-            sampling=SamplingConfig(n_latents=n), examples=LENIENT, folder=Path(folder), seed=0,
-        )  # fmt: skip
-
-
-def against_floor(n_tokens: int, repeats: int) -> dict[str, float]:
-    """(a) and (b): medians over repeats in which the contestants take turns."""
-    under, placed, batch = pythia(), three(SITE, 768, 32768, 32), 2056
-    times: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        store = read(under, Path(folder), n_tokens)
-        n = len(store.windows().tokens)
-        contestants = {
-            "floor_1": lambda: floor(under, placed[1:2], store, batch),
-            "ours_1": lambda: ours(under, placed[1:2], store, batch),
-            "floor_3": lambda: floor(under, placed, store, batch), "ours_3": lambda: ours(under, placed, store, batch),
-            "ours_3_passes": lambda: [ours(under, [place], store, batch) for place in placed],
-        }  # fmt: skip
-        contestants["floor_1"]()  # warm up
-        for _ in range(repeats):
-            for name, work in contestants.items():
-                times.setdefault(name, []).append(seconds(work))
-    middle = {name: statistics.median(values) for name, values in times.items()}
-
-    def ratio(a: str, b: str) -> float:
-        return statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
-
-    return {
-        "n_tokens": n, "repeats": repeats, **{f"{name}_tokens_per_second": n / value for name, value in middle.items()},
-        "ours_over_floor_1": ratio("ours_1", "floor_1"), "ours_over_floor_3": ratio("ours_3", "floor_3"),
-        "three_passes_over_one": ratio("ours_3_passes", "ours_3"),
-    }  # fmt: skip
 
 
 def small(n_tokens: int, n_latents: int | Literal["all"]) -> dict[str, float]:
@@ -212,13 +84,26 @@ def small(n_tokens: int, n_latents: int | Literal["all"]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def memory(n_tokens: int, n_latents: int | Literal["all"], threads: int) -> dict[str, float]:
+def apart(n_tokens: int, n_latents: int | Literal["all"], threads: int) -> dict[str, float]:
     """`small` in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.collection", "--small", str(n_tokens), str(n_latents)]
     done = subprocess.run(
-        [*command, "--threads", str(threads)], capture_output=True, text=True, check=True, env=os.environ
+        [*command, "--threads", str(threads)], stdout=subprocess.PIPE, text=True, check=True, env=os.environ
     )
     return json.loads(done.stdout)
+
+
+def memory(repeats: int, threads: int) -> dict[str, Any]:
+    """(c): peaks of all runs, MiB, and the ratio of their medians."""
+    peaks: dict[int, list[float]] = {SMALL: [], LARGE: []}
+    for _ in range(repeats):
+        for n_tokens, found in peaks.items():
+            found.append(apart(n_tokens, 100, threads)["peak_mib"])
+    middle = {n_tokens: statistics.median(found) for n_tokens, found in peaks.items()}
+    return {
+        "small_mib": peaks[SMALL], "large_mib": peaks[LARGE], "large_over_small": middle[LARGE] / middle[SMALL],
+        "spread_of_equal_runs": max(max(found) / min(found) for found in peaks.values()),
+    }  # fmt: skip
 
 
 def synthetic(folder: Path, n_tokens: int, n_latents: int) -> Collection:
@@ -273,7 +158,7 @@ def selection(n_tokens: int, n_latents: int = 1000) -> dict[str, float]:
                     found.windows, firing, latent=LatentId("d", "s", latent), n_explain=40, n_held_out=20, seed=0
                 )
 
-        return {"n_tokens": n_tokens, "n_latents": n_latents, "seconds": seconds(work)}
+        return {"n_tokens": n_tokens, "n_latents": n_latents} | seconds(work)
 
 
 def hardware(threads: int) -> dict[str, object]:
@@ -284,54 +169,74 @@ def hardware(threads: int) -> dict[str, object]:
         "arguments": " ".join(sys.argv[1:]),
         "cpu": cpu, "cpus": os.cpu_count(), "threads": threads, "load_average": os.getloadavg()[0],
         "gpu": torch.cuda.get_device_name() if DEVICE == "cuda" else "none", "torch": torch.__version__,
-        "transformers": transformers.__version__, "python": platform.python_version(), "clock": "process CPU seconds"
-        if DEVICE == "cpu" else "wall seconds",
+        "transformers": transformers.__version__, "python": platform.python_version(),
     }  # fmt: skip
 
 
-def table(found: dict[str, dict]) -> str:
-    """Write the results as a Markdown table."""
-    a, few, more, every = (found[name] for name in ("against_floor", "memory_64k", "memory_512k", "memory_all"))
-    machine = ", ".join(f"{name} {value}" for name, value in found["hardware"].items())
-
-    def speed(who: str) -> str:
-        return f"{a[who + '_tokens_per_second']:,.0f} tokens/s"
-
-    def disk(run: dict[str, float]) -> str:
-        return (
-            f"{run['activation_bytes_per_token']:.1f} bytes a token, {run['bytes_per_kept_activation']:.2f} "
-            f"per activation kept; {run['token_bytes_per_token']:.0f} more for the token"
+def table(found: dict[str, Any]) -> str:
+    """Write what was measured as a Markdown table."""
+    rows: list[tuple[str, str]] = []
+    if speed := found.get("speed"):
+        rows += _speed_rows(speed)
+    if peaks := found.get("memory"):
+        small, large = (statistics.median(peaks[name]) for name in ("small_mib", "large_mib"))
+        rows += [
+            (f"peak memory, {SMALL:,} tokens", f"{small:,.0f} MiB, median of {len(peaks['small_mib'])}"),
+            (f"peak memory, {LARGE:,} tokens", f"{large:,.0f} MiB: {peaks['large_over_small']:.3f} x"),
+            ("largest over smallest peak of equal runs", f"{peaks['spread_of_equal_runs']:.3f}"),
+        ]
+    for kept, run in found.get("disk", {}).items():
+        if kept == "hardware":
+            continue
+        rows.append(
+            (
+                f"disk, {kept} of 3 x 2,048 latents kept",
+                f"{run['activation_bytes_per_token']:.1f} bytes a token, {run['bytes_per_kept_activation']:.2f} "
+                f"per activation kept; {run['token_bytes_per_token']:.0f} more for the token",
+            )
         )
-
-    rows = [
-        ("floor, one dictionary", speed("floor_1")),
-        ("collection, one dictionary", f"{speed('ours_1')}: {a['ours_over_floor_1']:.3f} x the floor's time"),
-        ("floor, three dictionaries", speed("floor_3")),
-        ("collection, three dictionaries", f"{speed('ours_3')}: {a['ours_over_floor_3']:.3f} x the floor's time"),
-        ("three passes against one", f"{a['three_passes_over_one']:.2f} x the time"),
-        ("peak memory, 64k tokens", f"{few['peak_mib']:,.0f} MiB"),
-        ("peak memory, 512k tokens", f"{more['peak_mib']:,.0f} MiB: {more['peak_mib'] / few['peak_mib']:.3f} x"),
-        ("disk, 100 latents each of three dictionaries kept", disk(more)),
-        ("disk, all 2,048 latents each of three kept", disk(every)),
-        ("examples of 1,000 latents, 1M tokens", f"{found['selection_1M']['seconds']:.1f} s"),
-        ("examples of 1,000 latents, 10M tokens", f"{found['selection_10M']['seconds']:.1f} s"),
-        ("GPU", "not run" if DEVICE == "cpu" else "this run"),
-    ]
+    for n, run in found.get("selection", {}).items():
+        if n == "hardware":
+            continue
+        rows.append((f"examples of 1,000 latents, {n} tokens", f"{run['cpu']:.1f} s"))
     body = "\n".join(f"| {what} | {value} |" for what, value in rows)
-    return (
-        "# Speed of collection\n\nMade by `python -m tests.benchmarks.collection --out "
-        "results/reference/collection-speed`; what each line measures stands in that file's docstring.\n\n"
-        f"{machine}\n\n| what | measured |\n|---|---|\n{body}\n"
-    )
+    return f"| what | measured |\n|---|---|\n{body}\n"
+
+
+def _speed_rows(speed: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    cpu, wall = speed["cpu"], speed["wall"]
+    for n, word in ((1, "one dictionary"), (3, "three dictionaries")):
+        name = cpu[f"fastest_floor_{n}"]
+        rates = {who: speed["n_tokens"] / cpu["seconds"][who] for who in (name, f"ours_{n}")}
+        yield f"floor, {word}", f"{rates[name]:,.0f} tokens/s ({name.rpartition('_')[2]})"
+        yield (
+            f"collection, {word}",
+            f"{rates[f'ours_{n}']:,.0f} tokens/s: {cpu[f'ours_over_floor_{n}']:.3f} x the floor's CPU time, "
+            f"{wall[f'ours_over_floor_{n}']:.3f} x by the wall; "
+            f"{cpu[f'ours_over_plain_floor_{n}']:.3f} x that of the plain floor",
+        )
+    yield "three passes against one", f"{cpu['three_passes_over_one']:.2f} x the CPU time"
+
+
+def measured(part: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Measure one part."""
+    if part == "speed":
+        return against_floor(args.tokens, args.repeats)
+    if part == "memory":
+        return memory(args.repeats, args.threads)
+    if part == "disk":
+        return {"100": apart(SMALL, 100, args.threads), "all": apart(SMALL, "all", args.threads)}
+    return {"1M": selection(10**6), "10M": selection(10**7)}
 
 
 def main() -> None:
-    """Run everything; print the table, and write it with the JSON where asked."""
+    """Run everything, or a part; print the table, and write the JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder for collection.json and README.md")
+    parser.add_argument("--out", type=Path, help="folder for collection.json")
+    parser.add_argument("--only", choices=["speed", "memory", "disk", "selection"], help="measure this part alone")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=2048, help="tokens of each contest in (a) and (b)")
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens of each contest of speed")
     parser.add_argument("--small", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -339,17 +244,16 @@ def main() -> None:
         n_latents = args.small[1] if args.small[1] == "all" else int(args.small[1])
         print(json.dumps(small(int(args.small[0]), n_latents)))
         return
-    measure = functools.partial(memory, threads=args.threads)
-    found: dict[str, dict] = {
-        "hardware": hardware(args.threads), "against_floor": against_floor(args.tokens, args.repeats),
-        "memory_64k": measure(64_000, 100), "memory_512k": measure(512_000, 100), "memory_all": measure(64_000, "all"),
-        "selection_1M": selection(10**6), "selection_10M": selection(10**7),
-    }  # fmt: skip
+    found: dict[str, Any] = {}
+    if args.out and (args.out / "collection.json").exists():
+        found = json.loads((args.out / "collection.json").read_text())
+    for part in [args.only] if args.only else ["speed", "memory", "disk", "selection"]:
+        found[part] = measured(part, args) | {"hardware": hardware(args.threads)}
+    print(json.dumps(found, indent=2))
     print(table(found))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "collection.json").write_text(json.dumps(found, indent=2) + "\n")
-        (args.out / "README.md").write_text(table(found))
 
 
 if __name__ == "__main__":

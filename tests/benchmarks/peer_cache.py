@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 import types
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,53 +32,16 @@ from numpy.typing import NDArray
 
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.loading import open_dictionary
-from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig, ShardTokens, Windows
+from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
 from autointerp.examples.collect import collect, peak_memory
 from autointerp.examples.collect_device import Placed
 from autointerp.records import Site
-from tests.benchmarks import collection
+from tests.benchmarks.collection import hardware
+from tests.benchmarks.collection_floor import BATCH, LENGTH, N_LATENTS, D, Given, K, pythia, tokens_of
+from tests.benchmarks.collection_floor import SITE as MODULE
 
-MODULE, D, N_LATENTS, K = collection.SITE, 768, 32768, 32
-LENGTH, BATCH, N_SPLITS = 256, 8, 5
+N_SPLITS = 5
 CONTESTANTS = ("peer", "ours_all", "ours_100")
-
-
-@dataclass(frozen=True)
-class Given:
-    """Tokens in contexts of equal length, one document each, as `autointerp.corpus.read` would give them."""
-
-    tokens: NDArray[np.int64]
-    fingerprint: str = "given"
-
-    @property
-    def n_wanted(self) -> int:
-        """All of them."""
-        return self.tokens.size
-
-    def shard(self, number: int, shard_tokens: int) -> ShardTokens | None:
-        """Contexts that begin in that stretch of tokens."""
-        first, end = (-(-n * shard_tokens // LENGTH) for n in (number, number + 1))
-        part = self.tokens[first:end]
-        if not len(part):
-            return None
-        starts = (first + np.arange(len(part) + 1)) * LENGTH
-        windows = starts[0] + np.arange(part.size // 32) * 32
-        return ShardTokens(
-            tokens=part.ravel(), offset=int(starts[0]), segment_starts=starts, segment_contexts=np.arange(len(part)),
-            window_starts=windows, window_held_out=windows // LENGTH % 2 == 1, window_length=32, bos=None,
-        )  # fmt: skip
-
-    def windows(self) -> Windows:
-        """All windows."""
-        starts = np.arange(self.tokens.size // 32) * 32
-        return Windows(
-            tokens=self.tokens.ravel(), starts=starts, length=32, documents=starts // LENGTH,
-            held_out=starts // LENGTH % 2 == 1, decode=lambda ids: ("",) * len(ids), fingerprint="given",
-        )  # fmt: skip
-
-    def counts(self) -> dict[str, int]:
-        """Its size."""
-        return {"tokens": self.tokens.size}
 
 
 def checkpoint(folder: Path) -> None:
@@ -95,12 +57,6 @@ def checkpoint(folder: Path) -> None:
     (folder / "cfg.json").write_text(json.dumps(cfg))
 
 
-def tokens_of(n_tokens: int) -> NDArray[np.int64]:
-    """Random tokens in contexts, a whole number of batches of them."""
-    n_contexts = -(-n_tokens // (LENGTH * BATCH)) * BATCH
-    return np.random.default_rng(1).integers(5, 50_000, (n_contexts, LENGTH))
-
-
 def peer(source: Path, tokens: NDArray[np.int64], folder: Path, out: Path) -> dict[str, float]:
     """One pass of the peer, saved as it saves."""
     for name in ("delphi", "delphi.latents", "delphi.sparse_coders"):  # packages whose __init__ wants all requirements
@@ -112,7 +68,7 @@ def peer(source: Path, tokens: NDArray[np.int64], folder: Path, out: Path) -> di
     sparsify = importlib.import_module("sparsify")
     encode = importlib.import_module("delphi.sparse_coders.load_sparsify").sae_dense_latents
     coder = sparsify.SparseCoder.load_from_disk(folder, device="cpu")
-    model = collection.pythia().model
+    model = pythia().model
     held = peak_memory()
 
     def work() -> None:
@@ -127,7 +83,7 @@ def peer(source: Path, tokens: NDArray[np.int64], folder: Path, out: Path) -> di
 def ours(tokens: NDArray[np.int64], folder: Path, out: Path, n_latents: int | Literal["all"]) -> dict[str, float]:
     """One pass of ours."""
     dictionary = open_dictionary(DictionaryConfig(name="sae", source=str(folder), site_in=MODULE, site_out=MODULE))
-    under = collection.pythia()
+    under = pythia()
     placed = [Placed(dictionary.to("cpu"), Site(MODULE, "output"))]
     held = peak_memory()
 
@@ -194,7 +150,7 @@ def contest(arguments: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "n_tokens": n, "repeats": arguments.repeats,
-        "hardware": collection.hardware(arguments.threads) | {"arguments": settings},
+        "hardware": hardware(arguments.threads) | {"arguments": settings},
         "medians": middle, "ratios": ratio, "activations_peer": len(theirs), "activations_ours": len(mine),
         "in_both": len(np.intersect1d(theirs, mine, assume_unique=True)), "load_after": os.getloadavg()[0],
     }  # fmt: skip
