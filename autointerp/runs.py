@@ -1,6 +1,7 @@
 """Finished runs as the statistics need them: their tables, compact, and whether they may be compared at all."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from autointerp.errors import RunDirectoryError, TableError
 # Columns of the judgements that no statistic reads.
 UNREAD = {"explanation_id", "status", "n_retries", "position"}
 PLANTED = "planted"
+# Columns read at once.
+READERS = 2
 # Entries of a manifest that must agree for two runs to be compared, and the settings behind each.
 COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
 
@@ -71,25 +74,32 @@ def read_judgements(path: Path, *, questions: bool = False) -> pd.DataFrame:
     """
     if not path.exists():
         raise RunDirectoryError(f"{path} does not exist; did the run finish its scoring?")
+    text = [name for name, kind in tables.JUDGEMENTS.items() if kind == "str"]
     try:
-        there = pq.read_schema(path).names
+        file = pq.ParquetFile(path, read_dictionary=text)
+        there = file.schema_arrow.names
         missing = [column for column in tables.JUDGEMENTS if column not in there]
         if missing:
             raise TableError(f"{path}: columns missing: {', '.join(missing)}; it has: {', '.join(there)}")
-        text = [name for name, kind in tables.JUDGEMENTS.items() if kind == "str"]
         wanted = [column for column in tables.JUDGEMENTS if column not in UNREAD]
-        if not questions and not _chooses(path):
+        if not questions and not _chooses(file):
             wanted.remove("question_id")
-        table = pq.read_table(path, columns=wanted, read_dictionary=[name for name in text if name in wanted])
+        # Column by column: the whole table at once takes twice the memory on the way, and four times as long.
+        with ThreadPoolExecutor(READERS) as pool:
+            columns = dict(zip(wanted, pool.map(lambda name: _column(path, name), wanted), strict=True))
     except (OSError, pa.ArrowInvalid) as error:
         raise RunDirectoryError(f"{path} cannot be read as parquet ({error})") from error
-    return table.to_pandas(strings_to_categorical=True, split_blocks=True, self_destruct=True)
+    return pd.DataFrame(columns, copy=False)
 
 
-def _chooses(path: Path) -> bool:
+def _column(path: Path, name: str) -> pd.Series:
+    table = pq.ParquetFile(path, read_dictionary=[name]).read(columns=[name], use_threads=False)
+    return table.to_pandas(strings_to_categorical=True)[name]
+
+
+def _chooses(file: pq.ParquetFile) -> bool:
     """Tell whether a scorer is there whose contexts may come in several questions."""
-    scorers = pq.read_table(path, columns=["scorer"], read_dictionary=["scorer"])["scorer"]
-    return "intruder" in scorers.unique().to_pylist()
+    return "intruder" in file.read(columns=["scorer"])["scorer"].unique().to_pylist()
 
 
 def check_splits(path: Path | str) -> None:

@@ -53,9 +53,9 @@ class Answers:
 def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
     """Code a column as 0..n-1 with its distinct values, in order of first appearance or category."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy(np.int64), column.cat.categories
+        return column.cat.codes.to_numpy(), column.cat.categories
     codes, values = pd.factorize(column)
-    return codes.astype(np.int64), pd.Index(values)
+    return codes, pd.Index(values)
 
 
 def _numbers(column: pd.Series) -> tuple[np.ndarray, int]:
@@ -66,14 +66,17 @@ def _numbers(column: pd.Series) -> tuple[np.ndarray, int]:
     if column.dtype.kind not in "iu":
         codes, values = _codes(column)
         return codes, len(values)
-    values = column.to_numpy(np.int64)
+    values = column.to_numpy()
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, -1)
     if high - low >= 4 * len(values) + 1024:
         codes, distinct = pd.factorize(values)
-        return codes.astype(np.int64), len(distinct)
+        return codes, len(distinct)
+    place = values if low == 0 else values - low
     there = np.zeros(high - low + 1, dtype=bool)
-    there[values - low] = True
-    return (np.cumsum(there) - 1)[values - low], int(there.sum())
+    there[place] = True
+    n = int(there.sum())
+    codes = np.cumsum(there, dtype=np.int32 if n < 2**31 else np.int64) - 1
+    return codes[place], n
 
 
 def combine(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -88,7 +91,9 @@ def combine(parts: Sequence[np.ndarray]) -> np.ndarray:
         if size * width > 2**62:
             key = pd.factorize(key)[0].astype(np.int64)
             size = int(key.max(initial=0)) + 1
-        key = key * width + part
+        if size > 1:
+            key *= width
+        key += part
         size *= width
     return key
 
@@ -102,7 +107,7 @@ def _recoded(column: pd.Series, allowed: Sequence[str], name: str) -> np.ndarray
         raise TableError(
             f"judgements: {name} {strange[0] if strange else 'null'!r} is unknown; allowed: {', '.join(allowed)}"
         )
-    places = np.array([allowed.index(str(value)) if str(value) in allowed else -1 for value in values], dtype=np.int64)
+    places = np.array([allowed.index(str(value)) if str(value) in allowed else -1 for value in values], dtype=np.int8)
     return places[codes]
 
 

@@ -62,8 +62,8 @@ def _matched(left: pd.DataFrame, right: pd.DataFrame) -> tuple[list[str], list[s
     """Match dictionaries of two architectures by training seed, else in the order given."""
     common = [seed for seed in left["seed"] if (right["seed"] == seed).sum() == 1 and (left["seed"] == seed).sum() == 1]
     if common:
-        picked = [side.set_index("seed").loc[common, "dictionary"].tolist() for side in (left, right)]
-        return picked[0], picked[1]
+        picked = [dict(zip(side["seed"], side["dictionary"], strict=True)) for side in (left, right)]
+        return [picked[0][seed] for seed in common], [picked[1][seed] for seed in common]
     n = min(len(left), len(right))
     return left["dictionary"].tolist()[:n], right["dictionary"].tolist()[:n]
 

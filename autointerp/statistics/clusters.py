@@ -45,12 +45,33 @@ def influence(answers: Answers) -> Influence:
     centre = _class_means(answers, per_item)
     rows = answers.answered & cell_used[answers.cell]
     value = per_item[answers.cell[rows]] * (answers.correct[rows] - centre[answers.cell[rows]])
-    pair = answers.unit[rows] * answers.n_documents + answers.document[rows]
-    codes, keys = pd.factorize(pair, use_na_sentinel=False)
+    keys, sums = _sums(arm_codes(answers.units)[answers.unit[rows]], answers.unit[rows] * answers.n_documents
+                       + answers.document[rows], value)  # fmt: skip
     return Influence(
-        unit=keys // answers.n_documents, document=keys % answers.n_documents,
-        value=np.bincount(codes, value, minlength=len(keys)).astype(np.float64), n_documents=answers.n_documents,
+        unit=keys // answers.n_documents, document=keys % answers.n_documents, value=sums,
+        n_documents=answers.n_documents,
     )  # fmt: skip
+
+
+def _sums(part: np.ndarray, key: np.ndarray, value: Floats) -> tuple[np.ndarray, Floats]:
+    """Add up values of equal key, part by part: keys of two parts differ, and one part's hash table stays in the cache.
+
+    Args:
+        part: [rows] a small number for each row.
+        key: [rows] any number, of one part only.
+        value: [rows] what is added up.
+    """
+    if not len(part):
+        return np.array([], dtype=np.int64), np.array([])
+    if (part[1:] < part[:-1]).any():
+        order = np.argsort(part, kind="stable")
+        part, key, value = part[order], key[order], value[order]
+    ends = np.flatnonzero(np.r_[part[1:] != part[:-1], True]) + 1
+    found = []
+    for low, high in zip(np.r_[0, ends[:-1]], ends, strict=True):
+        codes, keys = pd.factorize(key[low:high], use_na_sentinel=False)
+        found.append((keys, np.bincount(codes, value[low:high], minlength=len(keys)).astype(np.float64)))
+    return np.concatenate([keys for keys, _ in found]), np.concatenate([sums for _, sums in found])
 
 
 def _class_means(answers: Answers, per_item: Floats) -> Floats:

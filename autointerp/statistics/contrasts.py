@@ -9,11 +9,19 @@ from scipy import stats
 
 from autointerp.errors import TableError
 from autointerp.statistics.base import POPULATIONS, Population, Verdict
-from autointerp.statistics.composition import Parts, kitagawa
+from autointerp.statistics.composition import kitagawa
 from autointerp.statistics.effects import between_latents, cliff, hedges_g
-from autointerp.statistics.intervals import Difference, mean, unpaired
+from autointerp.statistics.intervals import Difference, Mean, mean, unpaired
 from autointerp.statistics.pairing import join_pairs
-from autointerp.statistics.populations import Bins, frequency_bins, population_mean, population_weights, usable
+from autointerp.statistics.populations import (
+    Arm,
+    Bins,
+    arm_of,
+    frequency_bins,
+    population_mean,
+    population_weights,
+    usable,
+)
 
 Design = Literal["auto", "unpaired", "paired"]
 # Power at which the smallest detectable difference is stated.
@@ -95,47 +103,44 @@ def compare(
         pair = usable(a[a["scorer"] == scorer]), usable(b[b["scorer"] == scorer])
         if pair[0].empty or pair[1].empty:
             raise TableError(f"compare: every {scorer} judgement of an arm is unanswered; nothing can be compared")
-        shared = _shared(*pair, level)
+        arms = arm_of(pair[0]), arm_of(pair[1])
+        joined = _pairs(*pair, design) if "eligible" in wanted else None
+        front = {"a": pair[0]["dictionary"].iloc[0], "b": pair[1]["dictionary"].iloc[0], "scorer": scorer,
+                 "scope": "these_dictionaries"}  # fmt: skip
+        spread = _spread(*arms, level)
+        shares = {**arm_shares(pair[0], "a"), **arm_shares(pair[1], "b")}
         for name in wanted:
-            rows.append({**_row(*pair, shared, scorer, name, bins, design, margin, alpha, level), **shared})
+            means = [population_mean(arm, name, bins=bins, level=level) for arm in arms]
+            if joined is not None and name == "eligible":
+                difference, how = _paired_difference(joined, level), _paired_parts(*pair, joined)
+            else:
+                difference, how = unpaired(*means), _unpaired_parts(*arms, name, bins)
+            rows.append({
+                **front, "population": name, **how, **_tests(difference, margin, alpha, level), **spread, **shares,
+                **_sizes(means[0], means[1], difference.value, spread),
+                "missing_diff_lo": bound(arms[1], arms[0], name, bins, "low"),
+                "missing_diff_hi": bound(arms[1], arms[0], name, bins, "high"),
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _shared(a: pd.DataFrame, b: pd.DataFrame, level: float) -> dict[str, float]:
+def _spread(a: Arm, b: Arm, level: float) -> dict[str, float]:
     """Fill what a comparison of two dictionaries says by one scorer whatever the population."""
-    values = [arm["score"].to_numpy(float) for arm in (a, b)]
-    tau_a, tau_b = (
-        between_latents(own, arm["noise_variance"].to_numpy(float)) for own, arm in zip(values, (a, b), strict=True)
-    )
-    dominance = cliff(values[0], values[1], level)
+    tau_a, tau_b = (between_latents(arm["score"], arm["noise_variance"]) for arm in (a, b))
+    dominance = cliff(a["score"], b["score"], level)
     return {
         "cliff_delta": dominance.delta, "cliff_lo": dominance.low, "cliff_hi": dominance.high,
-        "tau_a": tau_a, "tau_b": tau_b, **arm_shares(a, "a"), **arm_shares(b, "b"),
+        "tau_a": tau_a, "tau_b": tau_b,
     }  # fmt: skip
 
 
-def _row(
-    a: pd.DataFrame, b: pd.DataFrame, shared: Mapping[str, float], scorer: str, population: Population,
-    bins: Bins | None, design: Design, margin: float, alpha: float, level: float,
-) -> dict[str, object]:  # fmt: skip
-    """Fill one row of the comparisons table."""
-    mean_a, mean_b = (population_mean(arm, population, bins=bins, level=level) for arm in (a, b))
-    paired = _pairs(a, b, design) if population == "eligible" else None
-    difference = unpaired(mean_a, mean_b) if paired is None else _paired_difference(paired, level)
-    tau = float(np.sqrt((shared["tau_a"] ** 2 + shared["tau_b"] ** 2) / 2))
-    g = hedges_g(difference.value, mean_a.sd, mean_b.sd, mean_a.n, mean_b.n)
-    parts = _parts(a, b, paired, population, bins)
+def _sizes(a: Mean, b: Mean, difference: float, spread: Mapping[str, float]) -> dict[str, float]:
+    """Fill how many latents the means rest on, and how large the difference is in units of the latents' spread."""
+    tau = float(np.sqrt((spread["tau_a"] ** 2 + spread["tau_b"] ** 2) / 2))
+    g = hedges_g(difference, a.sd, b.sd, a.n, b.n)
     return {
-        "a": a["dictionary"].iloc[0], "b": b["dictionary"].iloc[0], "scorer": scorer, "population": population,
-        "scope": "these_dictionaries", "design": "unpaired" if paired is None else "paired",
-        **_tests(difference, margin, alpha, level),
-        "n_a": mean_a.n, "n_b": mean_b.n, "n_pairs": 0 if paired is None else len(paired),
-        "n_eff_a": mean_a.n_eff, "n_eff_b": mean_b.n_eff, "mean_a": mean_a.value, "mean_b": mean_b.value,
-        "hedges_g": g, "g_true": difference.value / tau if tau > 0 else g,
-        "rho": _correlation(paired),
-        "missing_diff_lo": bound(b, a, population, bins, "low"),
-        "missing_diff_hi": bound(b, a, population, bins, "high"),
-        "comp_part": parts.composition, "within_part": parts.within,
+        "n_a": a.n, "n_b": b.n, "n_eff_a": a.n_eff, "n_eff_b": b.n_eff, "mean_a": a.value, "mean_b": b.value,
+        "hedges_g": g, "g_true": difference / tau if tau > 0 else g,
     }  # fmt: skip
 
 
@@ -184,25 +189,33 @@ def _paired_difference(pairs: pd.DataFrame, level: float) -> Difference:
     return Difference(value=inner.value, se=inner.se, df=inner.df)
 
 
-def _correlation(pairs: pd.DataFrame | None) -> float:
-    """Correlate paired scores; 0 where the design is unpaired or a side does not vary."""
-    if pairs is None or len(pairs) < 3 or pairs["score_a"].nunique() < 2 or pairs["score_b"].nunique() < 2:
+def _correlation(pairs: pd.DataFrame) -> float:
+    """Correlate paired scores; 0 where a side does not vary."""
+    if len(pairs) < 3 or pairs["score_a"].nunique() < 2 or pairs["score_b"].nunique() < 2:
         return 0.0
     return float(np.corrcoef(pairs["score_a"], pairs["score_b"])[0, 1])
 
 
-def _parts(
-    a: pd.DataFrame, b: pd.DataFrame, pairs: pd.DataFrame | None, population: Population, bins: Bins | None
-) -> Parts:
+def _unpaired_parts(a: Arm, b: Arm, population: Population, bins: Bins | None) -> dict[str, object]:
     """Split the row's difference by triviality, over the latents and weights that the row's means use."""
-    if pairs is None:
-        return kitagawa(a, b, population_weights(a, population, bins), population_weights(b, population, bins))
-    first, second = (arm.set_index("latent").loc[pairs["latent"]].reset_index() for arm in (a, b))
+    parts = kitagawa(a, b, population_weights(a, population, bins), population_weights(b, population, bins))
+    return {
+        "design": "unpaired", "n_pairs": 0, "rho": 0.0, "comp_part": parts.composition, "within_part": parts.within,
+    }  # fmt: skip
+
+
+def _paired_parts(a: pd.DataFrame, b: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, object]:
+    """Do the same over the pairs."""
+    first, second = (arm_of(arm.set_index("latent").loc[pairs["latent"]].reset_index()) for arm in (a, b))
     weights = population_weights(first, "eligible")
-    return kitagawa(first, second, weights, weights)
+    parts = kitagawa(first, second, weights, weights)
+    return {
+        "design": "paired", "n_pairs": len(pairs), "rho": _correlation(pairs), "comp_part": parts.composition,
+        "within_part": parts.within,
+    }  # fmt: skip
 
 
-def bound(up: pd.DataFrame, down: pd.DataFrame, population: Population, bins: Bins | None, side: str) -> float:
+def bound(up: Arm, down: Arm, population: Population, bins: Bins | None, side: str) -> float:
     """Bound B - A by the worst that the unanswered items could have been."""
     other = "high" if side == "low" else "low"
     one = population_mean(up, population, bins=bins, column=f"score_{side}").value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from autointerp.statistics.intervals import Floats
+from autointerp.statistics.intervals import Floats, t_quantile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def cliff(a: Floats, b: Floats, level: float = 0.95) -> Dominance:
         va, vb = _variance(placed_a) / n_a, _variance(placed_b) / n_b
         df = (va + vb) ** 2 / sum(v**2 / max(n - 1, 1) for v, n in ((va, n_a), (vb, n_b)) if v > 0)
     logit = np.log(p_logit / (1 - p_logit))
-    half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance) / (p_logit * (1 - p_logit))
+    half = t_quantile((1 + level) / 2, float(df)) * np.sqrt(variance) / (p_logit * (1 - p_logit))
     low, high = 2 / (1 + np.exp(-np.clip([logit - half, logit + half], -700, 700))) - 1
     delta = 2 * p - 1
     return Dominance(delta=delta, low=float(min(low, delta)), high=float(max(high, delta)))

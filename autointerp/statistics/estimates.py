@@ -1,6 +1,7 @@
 """One dictionary's numbers: four populations side by side, and what explains them, each with an interval."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,15 @@ from autointerp.statistics.clusters import document_variance
 from autointerp.statistics.composition import is_trivial
 from autointerp.statistics.effects import between_latents
 from autointerp.statistics.intervals import Mean, mean, weighted_mean_bca
-from autointerp.statistics.populations import Bins, frequency_bins, population_mean, population_weights, usable
+from autointerp.statistics.populations import (
+    Arm,
+    Bins,
+    arm_of,
+    frequency_bins,
+    population_mean,
+    population_weights,
+    usable,
+)
 
 # A frequency-weighted mean that rests on fewer effective latents than this is not to be relied on.
 FEW_EFFECTIVE = 50
@@ -63,49 +72,51 @@ def estimate(
                 "estimate: population 'standardised' needs the latents tables that its bins are pooled over"
             )
         bins = frequency_bins([part for _, part in latents.groupby("dictionary", sort=False, observed=True)])
-    rows = usable(scores, column)
-    inner = population_mean(scores, population, bins=bins, column=column, level=level)
+    arm = arm_of(scores)
+    inner = population_mean(arm, population, bins=bins, column=column, level=level)
     extra = 0.0
     if "document" in cluster:
         if judgements is None:
             raise TableError("estimate: clustering by document needs the judgements that the scores come from")
+        rows = usable(scores, column)
         extra = document_variance(judgements, rows, population_weights(rows, population, bins))
     return finish(
-        inner, rows, population, column=column, ci=ci, extra=extra, level=level, n_resamples=n_resamples, seed=seed
+        inner,
+        arm.known(column),
+        population,
+        column=column,
+        ci=ci,
+        extra=extra,
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
     )
 
 
 def finish(
-    inner: Mean, rows: pd.DataFrame, population: Population, *, column: str = "score", ci: str = "auto",
+    inner: Mean, arm: Arm, population: Population, *, column: str = "score", ci: str = "auto",
     extra: float = 0.0, level: float = 0.95, n_resamples: int = 2000, seed: int = 0,
 ) -> Estimate:  # fmt: skip
-    """Turn a mean into an estimate with its interval; `extra` is the variance that shared documents add."""
-    wide = Mean(
-        value=inner.value,
-        se=float(np.sqrt(inner.se**2 + extra)),
-        df=inner.df,
-        n=inner.n,
-        n_eff=inner.n_eff,
-        sd=inner.sd,
-    )
+    """Turn a mean over the latents of an arm into an estimate; `extra` is the variance that shared documents add."""
+    wide = replace(inner, se=float(np.sqrt(inner.se**2 + extra)))
     low, high = wide.interval(level)
     method = "t over latents" if extra == 0 else "t over latents and documents"
-    values = rows[column].to_numpy(float)
+    values = arm[column]
     varies = len(values) > 1 and float(np.ptp(values)) > 0
     if population == "freq" and ci != "t" and varies and extra == 0:
-        weights = population_weights(rows, population)
+        weights = population_weights(arm, population)
         low, high = weighted_mean_bca(values, weights, level=level, n_resamples=n_resamples, seed=seed)
         method = "BCa over latents"
     if not varies:
         method = "exact bound (scores do not vary)" if len(values) > 1 else "none (one latent)"
     return Estimate(
         value=inner.value, low=low, high=high, level=level, se=wide.se, df=inner.df, n_latents=inner.n,
-        n_eff=inner.n_eff, n_unanswered=int(rows["n_unanswered"].sum()), method=method, seed=seed,
+        n_eff=inner.n_eff, n_unanswered=int(arm["n_unanswered"].sum()), method=method, seed=seed,
     )  # fmt: skip
 
 
 def estimate_rows(
-    arm: pd.DataFrame, *, bins: Bins, extras: Mapping[Population, float], level: float, n_resamples: int, seed: int,
+    scores: pd.DataFrame, *, bins: Bins, extras: Mapping[Population, float], level: float, n_resamples: int, seed: int,
     trivial_share: float, threshold: float,
 ) -> list[dict[str, object]]:  # fmt: skip
     """Make the estimates table's rows of one dictionary and scorer (control none).
@@ -114,8 +125,9 @@ def estimate_rows(
         TableError: no latent has a score.
     """
     rows = []
-    scored, facts = usable(arm), _facts(arm)
-    if scored.empty:
+    facts, arm = _facts(scores), arm_of(scores)
+    scored = arm.known()
+    if not len(scored):
         raise TableError("every judgement is unanswered")
     for population in POPULATIONS:
         inner = population_mean(arm, population, bins=bins, level=level)
@@ -126,57 +138,52 @@ def estimate_rows(
         bounds = [population_mean(arm, population, bins=bins, column=f"score_{side}").value for side in ("low", "high")]
         note = "few effective latents" if population == "freq" and found.n_eff < FEW_EFFECTIVE else ""
         rows.append(_row(facts, population, "score", found, bounds, note))
-    for name, part, column, population in _besides(arm, trivial_share, threshold):
-        kept = usable(part, column)
+    for name, part, column in _besides(arm, trivial_share, threshold):
+        kept = part.known(column)
         if len(kept):
-            inner = population_mean(kept, population, column=column, level=level)
-            found = finish(inner, kept, population, column=column, ci="t", level=level)
-            rows.append(_row(facts, population, name, found, [found.value, found.value], ""))
-    tau = between_latents(scored["score"].to_numpy(float), scored["noise_variance"].to_numpy(float))
-    rows.append(yield_row(arm, threshold, level))
+            inner = population_mean(kept, "eligible", column=column, level=level)
+            found = finish(inner, kept, "eligible", column=column, ci="t", level=level)
+            rows.append(_row(facts, "eligible", name, found, [found.value, found.value], ""))
+    tau = between_latents(scored["score"], scored["noise_variance"])
+    found = yield_of(scored, threshold, level)
+    rows.append(_row(facts, "iti", "yield", found, [found.value, found.value], f"score >= {threshold:g}"))
     return [{**row, "tau": tau} for row in rows]
 
 
-def _besides(
-    arm: pd.DataFrame, trivial_share: float, threshold: float
-) -> list[tuple[str, pd.DataFrame, str, Population]]:
-    """List the further statistics: name, latents, column, population."""
-    flagged = arm.assign(
-        trivial=np.where(arm["score"].notna(), is_trivial(arm, trivial_share), np.nan),
-        reaches=np.where(arm["score"].notna(), arm["score"] >= threshold, np.nan),
-    )
-    listed: list[tuple[str, pd.DataFrame, str, Population]] = [
-        (column, arm, column, "eligible") for column in BESIDES if column in arm.columns
+def _besides(arm: Arm, trivial_share: float, threshold: float) -> list[tuple[str, Arm, str]]:
+    """List the further means of eligible latents: name, latents, column."""
+    scored = arm.known()
+    trivial = is_trivial(scored, trivial_share)
+    flags = {"trivial": trivial.astype(float), "reaches": (scored["score"] >= threshold).astype(float)}
+    flagged = replace(scored, columns={**scored.columns, **flags})
+    return [
+        *((column, arm, column) for column in BESIDES if column in arm.columns),
+        ("trivial_share", flagged, "trivial"),
+        ("score_trivial", scored.where(trivial), "score"),
+        ("score_nontrivial", scored.where(~trivial), "score"),
+        ("share_above_threshold", flagged, "reaches"),
     ]
-    listed.append(("trivial_share", flagged, "trivial", "eligible"))
-    for name, value in (("score_trivial", 1.0), ("score_nontrivial", 0.0)):
-        listed.append((name, flagged[flagged["trivial"] == value], "score", "eligible"))
-    listed.append(("share_above_threshold", flagged, "reaches", "eligible"))
-    return listed
 
 
-def yield_row(arm: pd.DataFrame, threshold: float, level: float) -> dict[str, object]:
+def yield_of(scored: Arm, threshold: float, level: float) -> Estimate:
     """Estimate the share of ALL latents of a dictionary that score at least the threshold; unjudgeable ones do not."""
-    rows = usable(arm)
-    reach = (rows["score"].to_numpy(float) >= threshold).astype(float)
-    inner = mean(reach, 1 / rows["inclusion_probability"].to_numpy(float), level=level)
-    share = min(1.0, float(rows["n_eligible"].iloc[0]) / float(rows["n_total"].iloc[0]))
-    scaled = Mean(
-        value=share * inner.value, se=share * inner.se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd
-    )
-    found = finish(scaled, rows.assign(reach=reach), "iti", column="reach", ci="t", level=level)
-    return _row(_facts(arm), "iti", "yield", found, [found.value, found.value], f"score >= {threshold:g}")
+    reach = (scored["score"] >= threshold).astype(float)
+    inner = mean(reach, 1 / scored["inclusion_probability"], level=level)
+    share = scored.share
+    scaled = replace(inner, value=share * inner.value, se=share * inner.se)
+    reaching = replace(scored, columns={**scored.columns, "reach": reach})
+    return finish(scaled, reaching, "iti", column="reach", ci="t", level=level)
 
 
-def _facts(arm: pd.DataFrame) -> dict[str, object]:
+def _facts(scores: pd.DataFrame) -> dict[str, object]:
     """Say what all estimates of one dictionary and scorer have in common."""
-    first = arm.iloc[0]
-    items, unanswered = int(arm["n_items"].sum()), int(arm["n_unanswered"].sum())
+    first = scores.iloc[0]
+    items, unanswered = int(scores["n_items"].sum()), int(scores["n_unanswered"].sum())
     return {
         **{name: first[name] for name in ("dictionary", "architecture", "site", "scorer")},
-        "n_unanswered": unanswered, "missing_share": unanswered / items if items else 0.0, "chance": chance_of(arm),
+        "n_unanswered": unanswered, "missing_share": unanswered / items if items else 0.0, "chance": chance_of(scores),
         **{name: int(first[name]) for name in ("n_total", "n_alive", "n_eligible", "n_sampled")},
-        "n_explained": int(arm["explained"].sum()), "n_scored": int(arm["score"].notna().sum()),
+        "n_explained": int(scores["explained"].sum()), "n_scored": int(scores["score"].notna().sum()),
     }  # fmt: skip
 
 

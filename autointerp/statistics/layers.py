@@ -60,7 +60,8 @@ def _pooled(part: pd.DataFrame, scope: str, alpha: float, level: float) -> dict[
         df = float(variance.sum() ** 2 / (variance**2 / part["df"].to_numpy(float)).sum())
     else:
         value, se, df = found["mean"], found["se"], n - 1.0
-    means = {name: float(part[name].mean()) for name in part.columns if part[name].dtype.kind == "f"}
+    floats = [name for name, kind in part.dtypes.items() if kind.kind == "f"]
+    means = part[floats].mean().to_dict()
     sums = {name: part[name].sum() for name in SUMMED if name in part}
     reach = np.inf if UNBOUNDED in part else 1.0
     return {

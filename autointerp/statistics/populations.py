@@ -1,7 +1,7 @@
 """Four means of one dictionary: over which latents, and how each one counts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,53 @@ def frequency_bins(latents: Sequence[pd.DataFrame], n_bins: int = 8) -> Bins:
     return Bins(edges=edges, shares=counts / counts.sum())
 
 
+# Columns of the scores that are read as numbers, where they are there.
+NUMBERS = (
+    "score", "score_low", "score_high", "recall", "specificity", "score_hard", "auroc", "skill", "noise_variance",
+    "inclusion_probability", "firing_rate_token", "token_share", "n_items", "n_unanswered",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One dictionary's scores by one scorer as arrays over latents, read from their table once.
+
+    `chance` is what guessing scores, `share` the part of the dictionary's latents that is eligible.
+    """
+
+    columns: Mapping[str, Floats]
+    chance: float
+    share: float
+
+    def __getitem__(self, column: str) -> Floats:
+        """Return a column, [latents]."""
+        return self.columns[column]
+
+    def __len__(self) -> int:
+        """Count the latents."""
+        return len(self.columns["score"])
+
+    def where(self, kept: np.ndarray) -> "Arm":
+        """Keep some latents."""
+        return replace(self, columns={name: values[kept] for name, values in self.columns.items()})
+
+    def known(self, column: str = "score") -> "Arm":
+        """Keep the latents that have a value."""
+        there = ~np.isnan(self[column])
+        return self if there.all() else self.where(there)
+
+
+def arm_of(scores: pd.DataFrame) -> Arm:
+    """Read the numbers of one dictionary's scores by one scorer; none of no latent."""
+    names = [name for name in NUMBERS if name in scores.columns]
+    table = np.ascontiguousarray(scores[names].to_numpy(np.float64, na_value=np.nan).T)
+    columns = dict(zip(names, table, strict=True))
+    share = 0.0
+    if len(scores):
+        share = min(1.0, float(scores["n_eligible"].iloc[0]) / float(scores["n_total"].iloc[0]))
+    return Arm(columns=columns, chance=chance_of(scores), share=share)
+
+
 def usable(scores: pd.DataFrame, column: str = "score") -> pd.DataFrame:
     """Keep the latents that have this score: an unanswered one has none (`missing` bounds what it could have been)."""
     known = ~np.isnan(scores[column].to_numpy(float))
@@ -51,7 +98,7 @@ def usable(scores: pd.DataFrame, column: str = "score") -> pd.DataFrame:
 
 
 def population_mean(
-    scores: pd.DataFrame,
+    scores: pd.DataFrame | Arm,
     population: Population,
     *,
     bins: Bins | None = None,
@@ -68,40 +115,33 @@ def population_mean(
     Raises:
         TableError: no latent has a score.
     """
-    rows = usable(scores, column)
-    if rows.empty:
+    arm = (scores if isinstance(scores, Arm) else arm_of(scores)).known(column)
+    if not len(arm):
         raise TableError(f"scores: no latent has a {column}; nothing can be estimated for population {population!r}")
-    values, design = rows[column].to_numpy(float), 1 / rows["inclusion_probability"].to_numpy(float)
+    values, design = arm[column], 1 / arm["inclusion_probability"]
     if population == "eligible":
         return mean(values, design, level=level)
     if population == "freq":
-        rate = np.maximum(rows["firing_rate_token"].to_numpy(float), 1e-12)
-        return mean(values, design * rate, level=level)
+        return mean(values, design * np.maximum(arm["firing_rate_token"], 1e-12), level=level)
     if population == "iti":
-        inner = mean(values, design, level=level)
-        return _scaled(inner, judged_share(rows), chance_of(rows))
+        return _scaled(mean(values, design, level=level), arm.share, arm.chance)
     if bins is None:
         raise ValueError(
             "population 'standardised' needs bins; make them with frequency_bins over all compared dictionaries"
         )
-    return _standardised(values, design, bins.of(rows["firing_rate_token"].to_numpy(float)), bins, level)
+    return _standardised(values, design, bins.of(arm["firing_rate_token"]), bins, level)
 
 
-def population_weights(scores: pd.DataFrame, population: Population, bins: Bins | None = None) -> Floats:
+def population_weights(scores: pd.DataFrame | Arm, population: Population, bins: Bins | None = None) -> Floats:
     """Weigh each scored latent as its population does; they sum to 1, for `iti` to the share that can be judged."""
-    design = 1 / scores["inclusion_probability"].to_numpy(float)
+    arm = scores if isinstance(scores, Arm) else arm_of(scores)
+    design = 1 / arm["inclusion_probability"]
     if population == "freq":
-        design = design * np.maximum(scores["firing_rate_token"].to_numpy(float), 1e-12)
+        design = design * np.maximum(arm["firing_rate_token"], 1e-12)
     if population == "standardised" and bins is not None:
-        return bin_weights(design, bins.of(scores["firing_rate_token"].to_numpy(float)), bins)
-    share = judged_share(scores) if population == "iti" else 1.0
+        return bin_weights(design, bins.of(arm["firing_rate_token"]), bins)
+    share = arm.share if population == "iti" else 1.0
     return share * design / design.sum()
-
-
-def judged_share(scores: pd.DataFrame) -> float:
-    """Return the share of a dictionary's latents that are eligible."""
-    first = scores.iloc[0]
-    return min(1.0, float(first["n_eligible"]) / float(first["n_total"]))
 
 
 def _scaled(inner: Mean, share: float, chance: float) -> Mean:

@@ -12,13 +12,13 @@ from autointerp.statistics.composition import kitagawa
 from autointerp.statistics.contrasts import arm_shares, bound, outcome
 from autointerp.statistics.effects import cliff, hedges_g
 from autointerp.statistics.intervals import Mean, mean, unpaired
-from autointerp.statistics.populations import Bins, population_mean, population_weights, usable
+from autointerp.statistics.populations import Arm, Bins, arm_of, population_mean, population_weights, usable
 
 # Fewer dictionaries per arm show no spread between seeds.
 LEAST_SEEDS = 2
 
 
-def over_seeds(arms: Sequence[pd.DataFrame], population: Population, bins: Bins | None, level: float) -> Mean:
+def over_seeds(arms: Sequence[Arm], population: Population, bins: Bins | None, level: float) -> Mean:
     """Average dictionaries' means; the standard error is that between seeds (n - 1 degrees of freedom)."""
     values = np.array([population_mean(arm, population, bins=bins, level=level).value for arm in arms])
     return mean(values, level=level)
@@ -55,9 +55,11 @@ def _contrast(
 ) -> list[dict[str, object]]:  # fmt: skip
     rows: list[dict[str, object]] = []
     for scorer in pd.unique(first[0]["scorer"]):
-        sides = [[usable(arm[arm["scorer"] == scorer]) for arm in side] for side in (first, second)]
-        if any(arm.empty for side in sides for arm in side):
+        tables = [[usable(arm[arm["scorer"] == scorer]) for arm in side] for side in (first, second)]
+        if any(arm.empty for side in tables for arm in side):
             continue
+        sides = [[arm_of(arm) for arm in side] for side in tables]
+        shares = _shares(tables)
         for population in POPULATIONS:
             try:
                 shared = bins.get(str(first[0]["dictionary"].iloc[0]))
@@ -74,12 +76,28 @@ def _contrast(
                 difference.value, difference.se, difference.df,
                 margin=config.margin, alpha=config.alpha, level=config.level,
             )  # fmt: skip
-            rows.append({**front, **tests, **_sizes(sides, (a, b), difference.value, population, shared, config.level)})
+            rows.append(
+                {
+                    **front,
+                    **tests,
+                    **_sizes(sides, (a, b), difference.value, population, shared, config.level),
+                    **shares,
+                }
+            )
     return rows
 
 
+def _shares(sides: Sequence[Sequence[pd.DataFrame]]) -> dict[str, float]:
+    """Average over dictionaries what is alive, eligible and unanswered."""
+    found: dict[str, float] = {}
+    for name, side in zip("ab", sides, strict=True):
+        listed = [arm_shares(arm, name) for arm in side]
+        found.update({key: float(np.mean([one[key] for one in listed])) for key in listed[0]})
+    return found
+
+
 def _sizes(
-    sides: Sequence[Sequence[pd.DataFrame]], means: tuple[Mean, Mean], difference: float, population: Population,
+    sides: Sequence[Sequence[Arm]], means: tuple[Mean, Mean], difference: float, population: Population,
     bins: Bins | None, level: float,
 ) -> dict[str, object]:  # fmt: skip
     """Fill the columns of a comparison that describe the arms: means over dictionaries, spreads between seeds."""
@@ -93,14 +111,10 @@ def _sizes(
     ]  # fmt: skip
     bounds = [bound(y, x, population, bins, side) for side in ("low", "high") for x in sides[0] for y in sides[1]]
     half = len(bounds) // 2
-    shares: dict[str, float] = {}
-    for name, side in zip("ab", sides, strict=True):
-        listed = [arm_shares(arm, name) for arm in side]
-        shares.update({key: float(np.mean([one[key] for one in listed])) for key in listed[0]})
     return {
         "n_a": a.n, "n_b": b.n, "n_pairs": 0, "n_eff_a": a.n_eff, "n_eff_b": b.n_eff, "mean_a": a.value,
         "mean_b": b.value, "hedges_g": g, "g_true": g, "cliff_delta": dominance.delta, "cliff_lo": dominance.low,
-        "cliff_hi": dominance.high, "tau_a": a.sd, "tau_b": b.sd, "rho": 0.0, **shares,
+        "cliff_hi": dominance.high, "tau_a": a.sd, "tau_b": b.sd, "rho": 0.0,
         "missing_diff_lo": float(np.mean(bounds[:half])), "missing_diff_hi": float(np.mean(bounds[half:])),
         "comp_part": float(np.mean([part.composition for part in parts])),
         "within_part": float(np.mean([part.within for part in parts])),

@@ -182,9 +182,9 @@ def auroc(answers: Answers, negative: np.ndarray) -> np.ndarray:
         return out
     n_in_cell = np.bincount(answers.cell[positive], minlength=len(answers.cell_n))
     weight = (answers.cell_share / np.maximum(n_in_cell, 1))[answers.cell[positive]]
-    ours = _by_unit(answers.unit[positive], answers.probability[positive], n_units)
-    theirs = _by_unit(answers.unit[other], answers.probability[other], n_units)
-    weights = np.nan_to_num(_by_unit(answers.unit[positive], weight, n_units))
+    ours, weights = _by_unit(answers.unit[positive], n_units, answers.probability[positive], weight)
+    (theirs,) = _by_unit(answers.unit[other], n_units, answers.probability[other])
+    weights = np.nan_to_num(weights)
     n_negative = (~np.isnan(theirs)).sum(1)
     step = max(1, PAIRS_AT_ONCE // (ours.shape[1] * theirs.shape[1]))
     for at in range(0, n_units, step):
@@ -195,14 +195,20 @@ def auroc(answers: Answers, negative: np.ndarray) -> np.ndarray:
     return out
 
 
-def _by_unit(unit: np.ndarray, values: np.ndarray, n_units: int) -> np.ndarray:
-    """Put values side by side by unit: [units, most values of one], NaN where a unit has fewer."""
-    order = np.argsort(unit, kind="stable")
+def _by_unit(unit: np.ndarray, n_units: int, *columns: np.ndarray) -> list[np.ndarray]:
+    """Put values side by side by unit: each [units, most values of one], NaN where a unit has fewer."""
+    if (unit[1:] < unit[:-1]).any():
+        order = np.argsort(unit, kind="stable")
+        unit, columns = unit[order], tuple(values[order] for values in columns)
     counts = np.bincount(unit, minlength=n_units)
-    place = np.arange(len(unit)) - np.repeat(np.cumsum(counts) - counts, counts)
-    out = np.full((n_units, int(counts.max(initial=1))), np.nan)
-    out[unit[order], place] = values[order]
-    return out
+    most = int(counts.max(initial=1))
+    place = np.arange(len(unit)) + np.repeat(np.arange(n_units) * most - (np.cumsum(counts) - counts), counts)
+    found = []
+    for values in columns:
+        out = np.full(n_units * most, np.nan)
+        out[place] = values
+        found.append(out.reshape(n_units, most))
+    return found
 
 
 def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from autointerp.statistics.estimates import estimate_rows
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
 from autointerp.statistics.multiplicity import families
-from autointerp.statistics.populations import Bins, frequency_bins, population_weights, usable
+from autointerp.statistics.populations import Bins, arm_of, frequency_bins, population_weights, usable
 from autointerp.statistics.preserved import compare_reconstruction, sentences
 from autointerp.statistics.prevalence import real_distribution_of
 from autointerp.statistics.random_arms import arm_rows, trained
@@ -189,18 +189,19 @@ def _bins(latents: pd.DataFrame, dictionaries: pd.DataFrame, config: StatisticsC
 
 def _extras(answers: Answers, own: pd.DataFrame, bins: Mapping[str, Bins]) -> dict[tuple[str, str, Population], float]:
     """Find what shared documents add to the variance of each (dictionary, scorer, population)."""
-    arm = arm_codes(answers.units)
-    place = pd.Series(np.arange(len(answers.units)), index=pd.MultiIndex.from_frame(answers.units[UNIT]))
-    found = influence(answers)
+    arm, found = arm_codes(answers.units), influence(answers)
     weights = {population: np.zeros(len(answers.units)) for population in POPULATIONS}
     arms: dict[tuple[str, str], int] = {}
-    for (dictionary, scorer), part in usable(own).groupby(["dictionary", "scorer"], sort=False, observed=True):
-        rows = part[part["explained"].to_numpy(bool)]
-        if str(dictionary) not in bins or rows.empty:
+    scored: pd.DataFrame = usable(own).reset_index(drop=True)
+    # A latent whose explanation failed is scored, but was asked nothing.
+    place = pd.MultiIndex.from_frame(answers.units[UNIT]).get_indexer(pd.MultiIndex.from_frame(scored[UNIT]))
+    explained = scored["explained"].to_numpy(bool)
+    for (dictionary, scorer), rows in scored.groupby(["dictionary", "scorer"], sort=False, observed=True):
+        kept = explained[rows.index]
+        if str(dictionary) not in bins or not kept.any():
             continue
-        at = place.loc[pd.MultiIndex.from_frame(rows[UNIT])].to_numpy()
+        at, part = place[rows.index][kept], arm_of(rows)
         arms[str(dictionary), str(scorer)] = int(arm[at[0]])
-        kept = part["explained"].to_numpy(bool)
         for population in POPULATIONS:
             weights[population][at] = population_weights(part, population, bins[str(dictionary)])[kept]
     added = {population: added_variance(found, weights[population], arm) for population in POPULATIONS}

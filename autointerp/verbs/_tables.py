@@ -104,23 +104,26 @@ def write_all(folder: Path, tables: dict[str, pd.DataFrame], summary: dict[str, 
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
-def latex(name: str, table: pd.DataFrame) -> str:
+def latex(name: str, rows: pd.DataFrame) -> str:
     """Write a table for a paper: booktabs, scores with intervals, names escaped."""
-    if table.empty:
+    from autointerp.report.latex import escape, number, table
+
+    if rows.empty:
         return "% no rows\n"
+    own = rows[rows["population"] == "eligible"]
     if name == "estimates":
-        own = table[(table["statistic"] == "score") & (table["population"] == "eligible")]
-        interval = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(own["low"], own["high"], strict=True)]
-        shown = own[["dictionary", "scorer", "value"]].assign(interval=interval, n=own["n_latents"])
-    else:
-        own = table[table["population"] == "eligible"]
-        interval = [f"[{low:+.3f}, {high:+.3f}]" for low, high in zip(own["ci95_lo"], own["ci95_hi"], strict=True)]
-        shown = own[["contrast", "layer", "scorer", "diff"]].assign(
-            interval=interval, p_tost=own["p_tost_adj"], verdict=own["verdict"].str.replace("_", " ")
-        )
-    return shown.rename(columns=lambda head: head.replace("_", " ")).to_latex(
-        index=False, escape=True, float_format="%.3f"
-    )
+        return table(["dictionary", "scorer", r"score [95\,\%]", "$n$"], [
+            [escape(row["dictionary"]), escape(row["scorer"]), number(row["value"], row["low"], row["high"]),
+             str(row["n_latents"])]
+            for row in own[own["statistic"] == "score"].to_dict("records")
+        ])  # fmt: skip
+    head = ["contrast", "layer", "scorer", r"difference [95\,\%]", r"$p_{\mathrm{TOST}}$", "verdict"]
+    return table(head, [
+        [escape(row["contrast"]), str(row["layer"]) if row["layer"] >= 0 else escape(row["over"]),
+         escape(row["scorer"]), number(row["diff"], row["ci95_lo"], row["ci95_hi"]), number(row["p_tost_adj"]),
+         escape(str(row["verdict"]).replace("_", " "))]
+        for row in own.to_dict("records")
+    ])  # fmt: skip
 
 
 def show(*tables: Table) -> None:
