@@ -3,7 +3,8 @@
     autointerp serve Qwen/Qwen3-8B --port 8000
     autointerp score study.yaml --set judge_llm.base_url=http://127.0.0.1:8000/v1
 
-A server of your own does as well. Settings of vLLM's own: `--vllm-args="--tensor-parallel-size 2"`.
+A server of your own does as well. Settings of vLLM's own: `--vllm-args="--tensor-parallel-size 2"`. A key that clients
+must give is set in the environment, `VLLM_API_KEY`, never on the command line, which every user of the machine can read.
 """
 
 import argparse
@@ -51,4 +52,25 @@ def command(args: argparse.Namespace) -> list[str]:
         line += ["--served-model-name", args.name]
     if args.max_model_len:
         line += ["--max-model-len", str(args.max_model_len)]
-    return [*line, *shlex.split(args.vllm_args)]
+    return [*line, *_further(args.vllm_args)]
+
+
+def _further(given: str) -> list[str]:
+    """Split the further arguments.
+
+    Raises:
+        UserError: they hold a key, or an open quote.
+    """
+    try:
+        words = shlex.split(given)
+    except ValueError as error:
+        raise UserError(f"--vllm-args: {str(error).lower()}; quote it as for a shell") from error
+    for word in words:
+        name = word.partition("=")[0].replace("_", "-")
+        # argparse takes any beginning of a name that is no other's.
+        if name.startswith("--api-k") or name == "--api":
+            raise UserError(
+                f"--vllm-args holds {name}: every user of this machine could read the key in the list of processes; "
+                "leave it out and set VLLM_API_KEY in the environment"
+            )
+    return words

@@ -1,6 +1,8 @@
 """What the client costs: replies per second against a server that only sleeps, beside a bare load generator's.
 
-    python -m tests.benchmarks.llm_client [--seconds 10] [--concurrency 256] [--latency 0.05]
+    python -m tests.benchmarks.llm_client [--seconds 10] [--concurrency 256] [--latency 0.05] [--logprobs]
+
+Several concurrencies make a curve: at 50 ms, 25 of them are a server of 500 replies/s at most, 200 one of 4,000.
 
 The server (`tests.helpers.canned`, a process of its own) takes `latency` per reply and next to no CPU; the generator
 writes fixed bytes on keep-alive sockets and reads the reply's length, so its rate is what the server can do. Then
@@ -124,10 +126,11 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[256])
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--logprobs", action="store_true", help="replies carry log-probabilities (canned server only)")
+    parser.add_argument("--only-plain", action="store_true", help="leave out the client for TLS and proxies")
     parser.add_argument("--full", action="store_true", help="the tests' server instead of the canned one")
     return parser.parse_args()
 
@@ -138,28 +141,41 @@ def main() -> None:
     name = "tests.helpers.server" if args.full else "tests.helpers.canned"
     line = [sys.executable, "-m", name, "--latency", str(args.latency), *(["--logprobs"] if args.logprobs else [])]
     made = [prompt(number) for number in range(N_PROMPTS)]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as folder:
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
+        for concurrency in args.concurrency:
+            measure(args, url, server.pid, made, concurrency)
+        server.terminate()
+
+
+def measure(args: argparse.Namespace, url: str, server: int, made: Sequence[Question], concurrency: int) -> None:
+    """Measure all ways at one concurrency, and print what came out."""
+    with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[int], int]] = {
-            "bare load generator": lambda _: bare(url, args.concurrency, args.seconds),
-            "ask": lambda _: ours(url, made, args.concurrency, args.seconds, None),
-            "ask over aiohttp": lambda _: over_aiohttp(url, made, args.concurrency, args.seconds),
-            "ask with store": lambda i: ours(url, made, args.concurrency, args.seconds, Path(folder) / f"store{i}"),
+            "bare load generator": lambda _: bare(url, concurrency, args.seconds),
+            "ask": lambda _: ours(url, made, concurrency, args.seconds, None),
+            "ask with store": lambda i: ours(url, made, concurrency, args.seconds, Path(folder) / f"store{i}"),
+            "ask over aiohttp": lambda _: over_aiohttp(url, made, concurrency, args.seconds),
         }
+        if args.only_plain:
+            del ways["ask over aiohttp"]
         turns: dict[str, list[Turn]] = {way: [] for way in ways}
         for i in range(args.rounds):
-            for way, measure in ways.items():
-                turns[way].append(turn(lambda measure=measure, i=i: measure(i), server.pid))
-        server.terminate()
-    print(f"concurrency {args.concurrency}, latency {args.latency} s: at most {args.concurrency / args.latency:.0f}/s; "
+            for way, run in ways.items():
+                turns[way].append(turn(lambda run=run, i=i: run(i), server))
+    most = concurrency / args.latency
+    print(f"concurrency {concurrency}, latency {args.latency} s: at most {most:.0f}/s; "
           f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
     bares = turns["bare load generator"]
     for way, measured in turns.items():
         share = statistics.median(one.rate / bare.rate for one, bare in zip(measured, bares, strict=True))
+        best = max(one.rate for one in measured)
         print(
-            f"{way:20} {max(one.rate for one in measured):7.0f} replies/s  {share:6.1%}  CPU per reply: client "
-            f"{min(one.client_ms for one in measured):.3f} ms, server {min(one.server_ms for one in measured):.3f} ms"
+            f"{way:20} {best:7.0f} replies/s = {best / most:6.1%} of the most, {share:6.1%} of the bare rate  CPU per "
+            f"reply: client {min(one.client_ms for one in measured):.3f} ms, server "
+            f"{min(one.server_ms for one in measured):.3f} ms",
+            flush=True,
         )
 
 

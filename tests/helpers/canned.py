@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import json
 
-from tests.helpers.server import _logprob
+from tests.helpers.server.words import logprob
 
 TEXT = "[1, 0, 1, 0, 1]"
 MODELS = json.dumps({"object": "list", "data": [{"id": "canned", "object": "model"}]}).encode()
@@ -17,7 +17,7 @@ def completion(*, logprobs: bool) -> bytes:
     """The reply: five answers, with log-probabilities of ten alternatives each where wanted."""
     choice = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
     if logprobs:
-        told = [_logprob(part, nan=False) for part in ("[", "1", ", ", "0", ", ", "1", ", ", "0", ", ", "1", "]")]
+        told = [logprob(part, nan=False) for part in ("[", "1", ", ", "0", ", ", "1", ", ", "0", ", ", "1", "]")]
         for one in told:
             one["top_logprobs"] += [{"token": f"word{i}", "logprob": -20.0 - i, "bytes": [119, 111]} for i in range(8)]
         choice["logprobs"] = {"content": told}

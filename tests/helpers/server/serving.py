@@ -1,19 +1,7 @@
-"""A scripted OpenAI-compatible server on loopback that misbehaves by seed, in a thread or as a process of its own.
+"""The server itself, in a thread."""
 
-    with Server(answer) as server:                     # answer(body) -> text of the reply
-        server.url                                     # http://127.0.0.1:PORT/v1
-        server.log                                     # one Call per POST, as a proxy would see it
-    with Server(answer, faults=Faults(seed=1, rate=0.2)) as server: ...
-
-    python -m tests.helpers.server --port 8123 --latency 0.05      # answers every yes/no question by its own text
-
-A fault depends on the seed, the prompt and how often that prompt was asked, never on the order of arrival.
-"""
-
-import argparse
 import asyncio
 import email.utils
-import hashlib
 import json
 import re
 import threading
@@ -21,53 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-Body = dict[str, Any]
-TRANSPORT = (
-    "delay",
-    "drop",
-    "429",
-    "429-after",
-    "500",
-    "503",
-    "503-after",
-    "cut-json",
-    "cut-body",
-    "not-json",
-    "twice",
-    "twice-late",
-    "503-date",
-    "error-200",
-    "no-choices",
-    "redirect",
-)
-CONTENT = ("truncated", "short", "long", "garbage", "empty", "nan-logprobs", "null", "tool-call", "thoughts-only")
-# Replies that are whole, in forms that some server or other sends.
-FORMS = ("parts", "thoughts", "chunked", "until-close", "close", "no-type", "inf-logprobs", "odd-logprobs", "odd-usage")
-REASONS = {400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 404: "Not Found", 429: "Too Many Requests"}
-
-
-@dataclass(frozen=True)
-class Faults:
-    """What goes wrong: a share `rate` of the calls, each with one of `kinds`; `worst` faults in a row per prompt."""
-
-    seed: int = 0
-    rate: float = 0.2
-    kinds: tuple[str, ...] = TRANSPORT + CONTENT
-    worst: int = 10**9
-
-    def draw(self, prompt: str, attempt: int) -> str:
-        """The fault of this call, or ""."""
-        kind = self.kinds[_number(self.seed, prompt, "kind") % len(self.kinds)]
-        # What a model says depends on what it is asked; how a call fares, on when.
-        share = _number(self.seed, prompt, "share", 0 if kind in CONTENT else attempt) / 2**64
-        return kind if share < self.rate and attempt < self.worst else ""
-
-
-def _number(*keys: object) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(keys).encode(), digest_size=8).digest(), "big")
+from tests.helpers.server.faults import Body, Faults, odd
+from tests.helpers.server.wire import Answer
+from tests.helpers.server.words import even, listed, logprob, n_tokens, obey, schema_of
 
 
 @dataclass(frozen=True)
@@ -94,26 +41,6 @@ class Model:
     latency_s: float = 0.0
     unique_ids: bool = True
     echo_key: bool = False  # say the key in every error, with slashes escaped as some JSON writers do
-
-
-def n_tokens(text: str) -> int:
-    """This server's tokenizer: words and marks."""
-    return len(re.findall(r"\w+|[^\w\s]", text))
-
-
-def even(body: Body) -> str:
-    """Answer `tests.helpers.asking` questions truly: 1 for each line that ends in "even"."""
-    lines = body["messages"][-1]["content"].splitlines()
-    return json.dumps([int(line.endswith("even")) for line in lines])
-
-
-def chance(body: Body) -> str:
-    """Answer the shipped prompts: any explanation; a coin thrown by each passage's own text, whatever its place."""
-    last = body["messages"][-1]["content"]
-    if not last.startswith("Explanation:"):
-        return "Explanation: words for parts of the day"
-    passages = [line.partition("] ")[2] for line in last.splitlines() if re.match(r"\[\d+\] ", line)]
-    return json.dumps([_number(passage) % 2 for passage in passages])
 
 
 class Server:
@@ -206,7 +133,7 @@ class Server:
             return Answer.error(400, "logprobs are not supported by this model")
         if model.context_length and asked + body.get("max_tokens", 0) > model.context_length:
             return Answer.error(400, f"This model's maximum context length is {model.context_length} tokens", "context")
-        schema = _schema(body)
+        schema = schema_of(body)
         if schema is not None and model.json_schema == "refused":
             return Answer.error(400, "response_format json_schema is not supported")
         if schema is not None and model.json_schema == "object" and schema.get("type") != "object":
@@ -226,9 +153,9 @@ class Server:
             return Answer(200, {"error": {"message": "upstream is busy", "code": 503}}, fault=fault)
         if fault == "redirect":
             return Answer(307, {}, headers={"Location": "http://127.0.0.1:9/elsewhere"}, fault=fault)
-        text = _obey(self.answer, body) if self.model.json_schema != "ignored" else self.answer(body)
+        text = obey(self.answer, body) if self.model.json_schema != "ignored" else self.answer(body)
         changed = {
-            "truncated": text[: len(text) // 2], "short": _listed(text, -1), "long": _listed(text, 1),
+            "truncated": text[: len(text) // 2], "short": listed(text, -1), "long": listed(text, 1),
             "garbage": "I am not sure what you mean.", "empty": "",
         }.get(fault, text)  # fmt: skip
         value = self._completion(body, changed, nan=fault == "nan-logprobs")
@@ -239,7 +166,7 @@ class Server:
         parts = re.findall(r"\w+|[^\w]", text)
         choice: Body = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         if body.get("logprobs"):
-            choice["logprobs"] = {"content": [_logprob(part, nan=nan) for part in parts]}
+            choice["logprobs"] = {"content": [logprob(part, nan=nan) for part in parts]}
         tokens_in = sum(n_tokens(message["content"]) for message in body["messages"])
         usage = {
             "prompt_tokens": tokens_in, "completion_tokens": len(parts), "total_tokens": tokens_in + len(parts),
@@ -247,74 +174,6 @@ class Server:
         }  # fmt: skip
         name = f"chatcmpl-{self.n_calls}" if self.model.unique_ids else "chatcmpl"
         return {"id": name, "object": "chat.completion", "model": self.model.name, "choices": [choice], "usage": usage}
-
-
-def odd(fault: str, value: Body, text: str) -> None:
-    """Bring a completion into the form that `fault` names."""
-    (choice,) = value["choices"]
-    message = choice["message"]
-    if fault == "parts":
-        message["content"] = [{"type": "text", "text": text[:3]}, {"type": "text", "text": text[3:]}]
-    elif fault in {"thoughts", "thoughts-only"}:
-        message["reasoning_content"] = "is it [1, 1, 1, 1, 1]?"
-        message["content"] = text if fault == "thoughts" else None
-    elif fault in {"null", "tool-call"}:
-        message["content"] = None
-        calls = [{"id": "1", "type": "function", "function": {"name": "answer", "arguments": text}}]
-        message |= {"tool_calls": calls} if fault == "tool-call" else {}
-    elif fault == "inf-logprobs" and choice.get("logprobs"):
-        for one in choice["logprobs"]["content"]:
-            one["top_logprobs"][1]["logprob"] = float("-inf")
-    elif fault == "odd-logprobs":
-        choice["logprobs"] = ["none"]
-    elif fault == "odd-usage":
-        value["usage"] = {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": [3]}
-    elif fault == "no-choices":
-        value["choices"] = []
-
-
-@dataclass
-class Answer:
-    """One HTTP response."""
-
-    status: int
-    value: Body
-    headers: dict[str, str] = field(default_factory=dict)
-    fault: str = ""
-    escape: bool = False
-
-    @classmethod
-    def error(cls, status: int, message: str, code: str | None = None) -> "Answer":
-        """An error as OpenAI's API writes it."""
-        return cls(status, {"error": {"message": message, "type": "error", "code": code}})
-
-    @property
-    def whole(self) -> bool:
-        """Whether a client can read it."""
-        unread = {"drop", "cut-json", "cut-body", "not-json", "error-200", "no-choices"}
-        return self.status == 200 and self.fault not in unread
-
-    def wire(self) -> bytes:
-        """The bytes to send; none for a dropped connection."""
-        text = json.dumps(self.value)
-        body = (text.replace("/", "\\/") if self.escape else text).encode()
-        body = {"cut-json": body[: len(body) // 2], "not-json": b"<html>gateway</html>"}.get(self.fault, body)
-        lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'OK' if self.status == 200 else 'Error')}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        lines += [] if self.fault == "no-type" else ["Content-Type: application/json"]
-        lines += ["Connection: close"] if self.fault in {"close", "until-close"} else []
-        if self.fault == "chunked":
-            lines, body = [*lines, "Transfer-Encoding: chunked"], b"7\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (
-                body[:7], len(body) - 7, body[7:],
-            )  # fmt: skip
-        elif self.fault != "until-close":
-            lines = [*lines, f"Content-Length: {len(body)}"]
-        whole = "\r\n".join([*lines, "", ""]).encode() + body
-        if self.fault == "drop":
-            return b""
-        if self.fault == "cut-body":
-            return whole[: len(whole) - len(body) // 2]
-        return whole * 2 if self.fault == "twice" else whole
 
 
 class _Connection(asyncio.Protocol):
@@ -364,75 +223,8 @@ class _Connection(asyncio.Protocol):
                 self.transport.close()
 
 
-def _schema(body: Body) -> Body | None:
-    given = body.get("response_format") or {}
-    return given.get("json_schema", {}).get("schema") if given.get("type") == "json_schema" else None
-
-
-def _obey(answer: Callable[[Body], str], body: Body) -> str:
-    """Answer in the form that the schema asks for, as a server with structured output would."""
-    schema, text = _schema(body), answer(body)
-    if schema is None:
-        return text
-    if schema.get("type") == "object":
-        ((name, inner),) = schema["properties"].items()
-        return json.dumps({name: json.loads(_fit(text, inner))})
-    return _fit(text, schema)
-
-
-def _fit(text: str, schema: Body) -> str:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if schema.get("type") == "array" and not (isinstance(value, list) and len(value) == schema.get("minItems")):
-        return json.dumps([schema["items"]["enum"][0]] * schema["minItems"])
-    return json.dumps(value if value is not None else schema.get("enum", [text])[0])
-
-
-def _listed(text: str, more: int) -> str:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, dict):
-        return json.dumps({name: json.loads(_listed(json.dumps(inner), more)) for name, inner in value.items()})
-    return json.dumps(value[:more] if more < 0 else [*value, 1]) if isinstance(value, list) else text
-
-
-def _logprob(part: str, *, nan: bool) -> Body:
-    other = {"1": "0", "0": "1"}.get(part, " ")
-    value = float("nan") if nan else -0.25
-    top = [{"token": part, "logprob": value}, {"token": other, "logprob": -1.5087}]
-    return {"token": part, "logprob": value, "top_logprobs": top}
-
-
 @contextmanager
 def scripted(**settings: Any) -> Iterator[Server]:
     """`Server` with the settings of a `Model` given as keywords."""
     with Server(model=Model(**settings)) as server:
         yield server
-
-
-ANSWERS = {"even": even, "chance": chance}
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds per reply")
-    parser.add_argument("--rate", type=float, default=0.0, help="share of faulty calls")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    parser.add_argument("--answer", choices=sorted(ANSWERS), default="even", help="chance: for the shipped prompts")
-    args = parser.parse_args()
-    faults = Faults(seed=args.seed, rate=args.rate) if args.rate else None
-    with Server(
-        ANSWERS[args.answer], model=Model(latency_s=args.latency), faults=faults, port=args.port, keep_log=False
-    ) as server:
-        print(server.url, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
