@@ -13,7 +13,8 @@ from autointerp.records import ExplainTask, Message, Reply, Request, Sampling, T
 Json = dict[str, Any]
 # Parameters that some server or model refuses and that an answer can do without.
 OPTIONAL = ("seed", "temperature", "top_logprobs", "logprobs", "response_format")
-REFUSING = ("unsupported", "not support", "unrecognized", "unknown", "not permitted", "not allowed", "invalid", "extra")
+REFUSING = ("unsupported", "not support", "unrecognized", "unknown", "not permitted", "not allowed", "invalid", "extra",
+            "unexpected")  # fmt: skip
 # The only list that the schema of the test prompt allows, and that nobody would say unasked.
 SEVENS = [7, 7, 7]
 

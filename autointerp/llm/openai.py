@@ -95,6 +95,7 @@ class OpenAI:
         self._facts: dict[str, str | int | float | bool] = {}
         self._last_reply = time.monotonic()
         self._failed_in_a_row = 0
+        self._last_failure = ""
         self._gone: EngineError | None = None
         self._jitter = random.Random()
         try:
@@ -137,29 +138,47 @@ class OpenAI:
         return found if isinstance(found, int) else None
 
     def learn(self, put: Callable[[Request], Reply]) -> None:
-        """Find out, once, how the server takes a JSON schema and whether it tells log-probabilities."""
+        """Find out, once, how the server takes a JSON schema and whether it tells log-probabilities.
+
+        Raises:
+            EngineError: it answers not even the test prompt in the plainest form.
+        """
         if self._learned:
             return
         self._learned = True
         tried: dict[str, str] = {}
+        answered = False
         for structured in ("json_schema", "wrapped"):
-            self._form.structured = structured
-            reply = put(chat.probe(structured))
+            reply = self._test(structured, put)
+            answered = answered or reply.text is not None
             # What the server refused by name, the form has left out by now.
             tried[self._form.structured] = chat.obeyed(reply)
-            if reply.text is not None:
-                self._facts["logprobs"] = bool(reply.logprobs)
             if "obeyed" in tried.values() or self._form.structured == "plain":
                 break
+        if not answered and self._test("plain", put).text is None:
+            self._learned = False
+            raise EngineError(
+                f"{self.config.base_url} answers not even a test prompt ({self._last_failure}): mend the server, or "
+                "settings that it does not take (extra_body?), and run the same command again"
+            )
         self._form.structured = chat.best_form(tried)
         self._facts["structured_obeyed"] = "obeyed" in tried.values()
 
+    def _test(self, structured: str, put: Callable[[Request], Reply]) -> Reply:
+        """Put the test prompt in one form."""
+        self._form.structured = structured
+        reply = put(chat.probe(structured))
+        if reply.text is not None:
+            self._facts["logprobs"] = bool(reply.logprobs)
+        return reply
+
     def facts(self) -> dict[str, str | int | float | bool]:
-        """Model, form of structured output, abilities, parameters left out."""
+        """Model, form of structured output, abilities, parameters left out, what was last said of a failed call."""
         known = {"model": self.model, "revision": self.config.revision, "structured": self._form.structured,
                  "system_role": self._form.system_role, "left_out": " ".join(sorted(self._form.left_out)),
                  "context_length": self.context_length or 0}  # fmt: skip
-        return {**known, **self._facts}
+        failed = {"last_failure": self._last_failure} if self._last_failure else {}
+        return {**known, **self._facts, **failed}
 
     def close(self) -> None:
         """Close the connections."""
@@ -226,6 +245,8 @@ class OpenAI:
             await asyncio.sleep(min(left, 0.5))
 
     def _failed(self, request: Request, outcome: Outcome, n_calls: int, latency_s: float) -> Reply:
+        status = f", HTTP {outcome.status}" if outcome.status else ""
+        self._last_failure = f"{outcome.kind}{status}: {outcome.detail}"
         if outcome.kind not in {"too_long", "refused"}:
             self._failed_in_a_row += 1
         if self._failed_in_a_row >= DEAD_AFTER:

@@ -4,7 +4,7 @@
     autointerp score study.yaml --set judge_llm.base_url=http://127.0.0.1:8000/v1
 
 A server of your own does as well. Settings of vLLM's own: `--vllm-args="--tensor-parallel-size 2"`. A key that clients
-must give is set in the environment, `VLLM_API_KEY`, never on the command line, which every user of the machine can read.
+must give is set in the environment, `VLLM_API_KEY`: every user of the machine can read command lines.
 """
 
 import argparse

@@ -133,13 +133,13 @@ def test_whole_replies_are_read_in_every_form(form: str, plain: bool, monkeypatc
     chances = [one.probability for told in found.values() for one in told.judgements]
     if form == "inf-logprobs":
         assert set(chances) == {0.0, 1.0}
-    elif form == "odd-logprobs":
+    elif form in {"odd-logprobs", "no-logprobs", "null-logprobs"}:
         assert set(chances) == {None}
     else:
         assert all(chance is not None and 0.2 < chance < 0.8 for chance in chances)
     if form == "thoughts":
         assert found["sae-q0"].row.reply == "<think>is it [1, 1, 1, 1, 1]?</think>[1, 0, 1, 0, 1]"
-    if form == "odd-usage":
+    if form in {"odd-usage", "no-usage"}:
         assert tally.tokens_in == tally.tokens_out == 0
 
 
@@ -149,6 +149,46 @@ def test_a_reply_of_thoughts_alone_is_empty_and_kept() -> None:
         found, tally = judged(llm, 1)
     assert tally.manifest()["failures"] == {"empty": 1}
     assert found["sae-q0"].row.reply == "<think>is it [1, 1, 1, 1, 1]?</think>"
+
+
+@pytest.mark.parametrize(
+    ("faults", "field", "said"),
+    [
+        (None, "odd", r"test prompt \(bad_request, HTTP 422: Unexpected fields in the request: {'odd'}\)"),
+        (Faults(rate=1.0, kinds=("stream",)), "", r"test prompt \(bad_response, HTTP 200: data: {"),
+        (Faults(rate=1.0, kinds=("no-choices",)), "", r"test prompt \(bad_response: no choices"),
+        (Faults(rate=1.0, kinds=("error-200",)), "", r"test prompt \(server_error, HTTP 503: upstream is busy"),
+    ],
+)  # fmt: skip
+def test_a_server_that_answers_no_test_prompt_says_why(
+    faults: Faults | None, field: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line after a few calls, not a table of failures."""
+    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.001)
+    extra = {"odd": 1} if field else {}
+    with (
+        Server(model=Model(refused_field=field), faults=faults) as server,
+        client(server, extra_body=extra, retries=2) as llm,
+    ):
+        with pytest.raises(EngineError, match=said):
+            judged(llm, 50)
+        assert server.n_calls <= 9
+
+
+def test_a_field_that_can_be_done_without_is_left_out() -> None:
+    with Server(model=Model(refused_field="seed")) as server, client(server) as llm:
+        found, _ = judged(llm, 3)
+        assert all_right(found)
+        assert llm.facts()["left_out"] == "seed"
+
+
+def test_a_server_that_lists_no_models_is_taken_at_the_users_word() -> None:
+    with Server(model=Model(lists_models=False)) as server:
+        with pytest.raises(StudyError, match="name the `model`; the server lists: none"):
+            openai.open(openai.Config(base_url=server.url))
+        with client(server, model="mine") as llm:
+            assert all_right(judged(llm, 3)[0])
+            assert server.log[-1].body["model"] == "mine"
 
 
 def test_a_redirect_is_not_followed_and_says_where_to(monkeypatch: pytest.MonkeyPatch) -> None:

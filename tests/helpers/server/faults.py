@@ -25,7 +25,8 @@ TRANSPORT = (
 )
 CONTENT = ("truncated", "short", "long", "garbage", "empty", "nan-logprobs", "null", "tool-call", "thoughts-only")
 # Replies that are whole, in forms that some server or other sends.
-FORMS = ("parts", "thoughts", "chunked", "until-close", "close", "no-type", "inf-logprobs", "odd-logprobs", "odd-usage")
+FORMS = ("parts", "thoughts", "chunked", "until-close", "close", "no-type", "inf-logprobs", "odd-logprobs", "odd-usage",
+         "no-usage", "no-logprobs", "null-logprobs")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,5 +70,11 @@ def odd(fault: str, value: Body, text: str) -> None:
         choice["logprobs"] = ["none"]
     elif fault == "odd-usage":
         value["usage"] = {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": [3]}
+    elif fault == "no-usage":
+        del value["usage"]
+    elif fault == "no-logprobs":
+        choice.pop("logprobs", None)
+    elif fault == "null-logprobs":
+        choice["logprobs"] = None
     elif fault == "no-choices":
         value["choices"] = []

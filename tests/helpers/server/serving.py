@@ -38,6 +38,8 @@ class Model:
     json_schema: str = "any"  # any | object (the root must be one) | ignored | refused
     logprobs: bool = True
     key: str = ""
+    lists_models: bool = True
+    refused_field: str = ""  # a field of the body that it knows nothing of, as transformers' server refuses it
     latency_s: float = 0.0
     unique_ids: bool = True
     echo_key: bool = False  # say the key in every error, with slashes escaped as some JSON writers do
@@ -105,7 +107,7 @@ class Server:
         model = self.model
         if model.key and headers.get("authorization") != f"Bearer {model.key}":
             return Answer.error(401, "Incorrect API key provided")
-        if path.endswith("/models"):
+        if path.endswith("/models") and model.lists_models:
             entry = {"id": model.name, "object": "model", "max_model_len": model.context_length}
             return Answer(200, {"object": "list", "data": [entry]})
         if not path.endswith("/chat/completions"):
@@ -126,6 +128,8 @@ class Server:
         return answer
 
     def _refusal(self, body: Body) -> "Answer | None":
+        if self.model.refused_field in body:
+            return Answer(422, {"detail": f"Unexpected fields in the request: {{'{self.model.refused_field}'}}"})
         model, asked = self.model, sum(n_tokens(message["content"]) for message in body["messages"])
         if not model.system_role and any(message["role"] == "system" for message in body["messages"]):
             return Answer.error(400, "System role not supported")

@@ -26,14 +26,18 @@ class Answer:
     @property
     def whole(self) -> bool:
         """Whether a client can read it."""
-        unread = {"drop", "cut-json", "cut-body", "not-json", "error-200", "no-choices"}
+        unread = {"drop", "cut-json", "cut-body", "not-json", "error-200", "no-choices", "stream"}
         return self.status == 200 and self.fault not in unread
 
     def wire(self) -> bytes:
         """The bytes to send; none for a dropped connection."""
         text = json.dumps(self.value)
         body = (text.replace("/", "\\/") if self.escape else text).encode()
-        body = {"cut-json": body[: len(body) // 2], "not-json": b"<html>gateway</html>"}.get(self.fault, body)
+        body = {
+            "cut-json": body[: len(body) // 2],
+            "not-json": b"<html>gateway</html>",
+            "stream": b"data: " + body + b"\n\ndata: [DONE]\n\n",
+        }.get(self.fault, body)
         lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'OK' if self.status == 200 else 'Error')}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         lines += [] if self.fault == "no-type" else ["Content-Type: application/json"]
