@@ -119,11 +119,11 @@ class Dictionary:
         """Where the weights are."""
         return self.W_enc.device
 
-    def encode(self, x: Tensor, workspace: Workspace | None = None) -> Codes:
+    def encode(self, x: Tensor, workspace: Workspace | None = None, width: int | None = None) -> Codes:
         """Sparse activations of rows x [n, d_in]: values and indices [n, w], w = k, or the widest row's count.
 
         Works tile by tile over rows: no buffer of [n, n_latents]. With a `workspace` (not where gradients are wanted)
-        tiles lie in it.
+        tiles lie in it; with a `width` the device is asked nothing (`Activation.sparse`).
         """
         assert x.shape[1:] == (self.d_in,), f"{self.name}: rows {tuple(x.shape)}, expected [n, {self.d_in}]"
 
@@ -132,7 +132,8 @@ class Dictionary:
                 return None
             return workspace((len(tile), self.n_latents), self._dtype(tile), self.device)
 
-        return Codes.cat([self.activation.sparse(self.pre_activations(t, out=into(t))) for t in self._tiles(x)])
+        tiles = (self.pre_activations(tile, out=into(tile)) for tile in self._tiles(x))
+        return Codes.cat([self.activation.sparse(h, width) for h in tiles])
 
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
         """Activations of rows x [n, d_in] as [n, n_latents], or [n, len(latents)] of some latents.

@@ -29,6 +29,11 @@ class Codes(Protocol):
         """The latent of each."""
         ...
 
+    @property
+    def fullest(self) -> Tensor | None:
+        """How many activations [] the fullest row should have; None where it has them for certain."""
+        ...
+
 
 class Keep:
     """Which latents' activations are kept: a lookup table on the device, so that no others ever leave it."""

@@ -128,10 +128,10 @@ def test_memory_that_ends_in_an_encoder_halves_the_batch(
     exact = run(tmp_path / "a", documents, placed)
     plain = Dictionary.encode
 
-    def encode(self: Dictionary, x: torch.Tensor, workspace: object) -> object:
+    def encode(self: Dictionary, x: torch.Tensor, *rest: object) -> object:
         if self.name == "transcoder" and len(x) > 40:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return plain(self, x, workspace)  # type: ignore[arg-type]
+        return plain(self, x, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Dictionary, "encode", encode)
     tight = HookedSubject(tiny.model("llama").double(), tiny.tokenizer(), fingerprint="tight")

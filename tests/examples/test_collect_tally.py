@@ -1,13 +1,18 @@
 """What leaves the device is what was to be kept, and nothing before it asks the device for a number."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autointerp.dictionaries.activations import Codes
+from autointerp.dictionaries.activations import Codes, nonzero_within
+from autointerp.examples import collect_device, collect_memory, shards
+from autointerp.examples.base import CollectConfig
 from autointerp.examples.collect_tally import Entries, Keep, Picked, Tally, true_places
+from tests.helpers import collecting
 from tests.helpers.dictionaries import dictionary
 
 
@@ -31,14 +36,67 @@ def test_entries_of_all_batches_are_taken_once(batches: list[list[tuple[int, boo
     assert found.places.tolist() == found.positions.tolist() == found.values.tolist() == expected
 
 
-@pytest.mark.parametrize("kind", ["topk", "abstopk", "groupmax"])
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(-1, 2), min_size=5, max_size=5), max_size=5), st.integers(1, 7))
+def test_rows_within_a_width_are_those_of_a_loop(rows: list[list[int]], width: int) -> None:
+    """Where every row fits, the non-zero entries in order; the fullest row is told whether it fits or not."""
+    acts = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+    if not len(acts):
+        return
+    codes = nonzero_within(acts, width)
+    assert codes.values.shape == codes.indices.shape == (len(acts), width)
+    assert codes.fullest is not None
+    assert int(codes.fullest) == max(sum(value != 0 for value in row) for row in rows)
+    if int(codes.fullest) > width:
+        return
+    for row, values, indices in zip(rows, codes.values.tolist(), codes.indices.tolist(), strict=True):
+        firing = [(i, value) for i, value in enumerate(row) if value]
+        assert list(zip(indices, values, strict=True))[: len(firing)] == firing
+        assert values[len(firing) :] == [0] * (width - len(firing))
+
+
+def test_a_device_that_is_asked_once_gives_the_same_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: room from the first batch, and a shard with a fuller row is done again with more."""
+    documents = ["the the the"] * 9 + collecting.texts(25, 3)
+    exact = collecting.run(tmp_path / "a", documents, collecting.arms())
+    done_again = []
+
+    class AskedOnce(collect_device.Widths):
+        def __init__(self, *, ask_always: bool) -> None:
+            assert ask_always  # on a CPU
+            super().__init__(ask_always=False)
+
+        def sufficed(self) -> bool:
+            done_again.append(not super().sufficed())
+            return not done_again[-1]
+
+        @staticmethod
+        def _roomy(n: int) -> int:
+            return n
+
+    monkeypatch.setattr(collect_device, "Widths", AskedOnce)
+    config = CollectConfig(batch_tokens=18, shard_tokens=128)
+    found = collecting.run(tmp_path / "b", documents, collecting.arms(), collection=config)
+    assert 0 < sum(done_again) < len(done_again)
+    for mine, theirs in zip(found.shards, exact.shards, strict=True):
+        for name, kept in mine.kept.items():
+            other = theirs.kept[name]
+            np.testing.assert_allclose(kept.values, other.values, rtol=1e-6)
+            for field in ("latents", "offsets", "positions", *shards.COUNTS):
+                np.testing.assert_array_equal(getattr(kept, field), getattr(other, field))
+
+
+@pytest.mark.parametrize("kind", ["topk", "abstopk", "groupmax", "relu", "jumprelu", "gated"])
 def test_no_batch_waits_for_the_device(kind: str) -> None:
     """Tensors on the meta device have no values: asking for one, as a wait for a GPU does, is an error there."""
     device = torch.device("meta")
     encoder = dictionary("d", "sae", kind).to(device)
     tally = Tally(Keep(64, None, torch.device("cpu")), device)
-    codes = encoder.encode(torch.empty(24, 16, device=device))
+    codes = encoder.encode(torch.empty(24, 16, device=device), collect_memory.Workspace(), 9)
     assert codes.values.device == device
+    widths = collect_device.Widths(ask_always=False)
+    widths.saw("d", codes)
+    assert widths.of("d") is not None
     positions, rows = (
         torch.empty(24, dtype=torch.int64, device=device),
         torch.empty(6, 4, dtype=torch.int64, device=device),
