@@ -11,10 +11,13 @@ from autointerp.errors import EngineError
 from autointerp.records import Reply, Request
 
 T = TypeVar("T")
+# Requests read ahead, as a share of those in flight: a place that frees is taken in the loop's same turn, before the
+# caller has looked.
+AHEAD_SHARE = 0.25
 
 
 class Pump:
-    """Runs coroutines of one back end, at most `concurrency` requests at once.
+    """Runs coroutines of one back end, at most `concurrency` requests at once, a few more read ahead.
 
     The loop stands still while the caller works on a reply; what comes meanwhile waits in the sockets. A thread for the
     loop would wait for the interpreter's lock just as long, and cost more than it takes over.
@@ -22,6 +25,7 @@ class Pump:
 
     def __init__(self, name: str, concurrency: int) -> None:
         self.concurrency = concurrency
+        self.most_pulled = concurrency + int(concurrency * AHEAD_SHARE)
         self.loop = asyncio.new_event_loop()
         self._name = name
         self._current: _Flow | None = None
@@ -46,7 +50,7 @@ class Pump:
         try:
             while True:
                 if not ended and failure is None:
-                    room = self.concurrency - flying
+                    room = self.most_pulled - flying
                     batch = list(itertools.islice(source, room))
                     ended = len(batch) < room
                     flying += len(batch)

@@ -3,7 +3,10 @@
     autointerp serve MODEL --name tiny --port 8000
     AUTOINTERP_VLLM_PYTHON=... python -m tests.benchmarks.vllm_throughput http://127.0.0.1:8000 --model tiny \\
         --tokenizer MODEL
+    PYTHON_WITH_VLLM -m tests.benchmarks.vllm_throughput --in-process MODEL      # the engine in this process
 
+In process, vLLM's own way is its offline `LLM.chat` over all prompts at once, as `vllm bench throughput` times it;
+replies then end where the model ends them, the same in both.
 Detection prompts as the default protocol writes them; every reply is 20 tokens long (`ignore_eos`). The prefix cache is
 warmed first, then the two run in turns; the best run of each counts, since other load on the machine only slows.
 """
@@ -20,7 +23,7 @@ from contextlib import closing
 from pathlib import Path
 
 from autointerp import plugins
-from autointerp.llm import openai
+from autointerp.llm import openai, vllm
 from autointerp.prompts import Prompts
 from autointerp.records import Explanation, Request, Sampling
 from autointerp.seeds import generator
@@ -86,17 +89,67 @@ def ours(args: argparse.Namespace, asked: list[Request]) -> tuple[float, float]:
     return rate, sum(one.usage.tokens_cached for one in replies) / sum(one.usage.tokens_in for one in replies)
 
 
+def offline(args: argparse.Namespace, asked: list[Request]) -> float:
+    """Requests per second of vLLM's own offline engine, the cache warm."""
+    from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
+
+    llm = LLM(args.in_process, dtype="float32", max_model_len=4096, enforce_eager=True)
+    chats = [[{"role": "user", "content": one.messages[0].content}] for one in asked]
+    sampling = SamplingParams(temperature=0, max_tokens=N_OUT)
+    rates = []
+    for _ in range(args.rounds + 1):
+        began = time.monotonic()
+        assert len(llm.chat(chats, sampling, use_tqdm=False)) == len(asked)
+        rates.append(len(asked) / (time.monotonic() - began))
+    return max(rates[1:])
+
+
+def engine(args: argparse.Namespace, asked: list[Request]) -> float:
+    """Requests per second of the vllm back end, the cache warm."""
+    config = vllm.Config(model=args.in_process, dtype="float32", max_model_len=4096, engine={"enforce_eager": True})
+    with closing(vllm.open(config)) as llm:
+        rates = []
+        for _ in range(args.rounds + 1):
+            began = time.monotonic()
+            replies = list(llm.generate(asked))
+            rates.append(len(replies) / (time.monotonic() - began))
+        assert all(reply.text is not None for reply in replies)
+    return max(rates[1:])
+
+
+def in_process(args: argparse.Namespace, asked: list[Request]) -> None:
+    """Measure one way after the other, each in a process of its own; print one line."""
+    if args.way:
+        print(f"rate {(offline if args.way == 'offline' else engine)(args, asked)}")
+        return
+    rates = {}
+    for way in ("offline", "engine"):
+        line = [sys.executable, "-m", "tests.benchmarks.vllm_throughput", "--in-process", args.in_process, "--way", way,
+                "--n", str(args.n), "--rounds", str(args.rounds)]  # fmt: skip
+        said = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
+        rates[way] = float(said.split("rate ")[-1])
+    share = rates["engine"] / rates["offline"]
+    print(
+        f"vLLM's offline engine {rates['offline']:.1f} requests/s; the vllm back end {rates['engine']:.1f} ({share:.1%})"
+    )
+
+
 def main() -> None:
     """Measure in turns; print one line per way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--tokenizer", required=True)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("--model")
+    parser.add_argument("--tokenizer")
+    parser.add_argument("--in-process", metavar="MODEL")
+    parser.add_argument("--way", choices=["offline", "engine"], help=argparse.SUPPRESS)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     asked = requests(args.n)
+    if args.in_process:
+        in_process(args, asked)
+        return
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder) / "prompts.jsonl"
         prompts.write_text("\n".join(json.dumps({"prompt": one.messages[0].content}) for one in asked))
