@@ -129,9 +129,7 @@ def in_process(args: argparse.Namespace, asked: list[Request]) -> None:
         said = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
         rates[way] = float(said.split("rate ")[-1])
     share = rates["engine"] / rates["offline"]
-    print(
-        f"vLLM's offline engine {rates['offline']:.1f} requests/s; the vllm back end {rates['engine']:.1f} ({share:.1%})"
-    )
+    print(f"vLLM's offline engine {rates['offline']:.1f} requests/s; this back end {rates['engine']:.1f} ({share:.1%})")
 
 
 def main() -> None:
