@@ -81,6 +81,7 @@ def drawn_pair(rng: np.random.Generator, n: int, shift: float) -> tuple[pd.DataF
     return side(base), side(new, seed=1)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("n", "r"), [(12, 60), *(pytest.param(n, 2000, marks=pytest.mark.slow) for n in (12, 60))])
 def test_the_gate_errs_at_most_alpha_at_the_margin(n: int, r: int) -> None:
     """Passing a candidate that is worse by the margin, and calling an equal one inferior: 5 % each at most."""

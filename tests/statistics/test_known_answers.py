@@ -45,17 +45,23 @@ def judged(rng: np.random.Generator, truth: Floats, n: int = 20) -> Floats:
     return (rng.binomial(n, truth) + rng.binomial(n, truth)) / (2 * n)
 
 
-TRUTH = float(true_scores(np.random.default_rng(99), (4_000_000,)).mean())
+# The mean of the logistic of N(1.5, 1), by quadrature.
+TRUTH = 0.7785266
 
 
 @pytest.mark.parametrize("r", R_VALUES)
-@pytest.mark.parametrize("n", [50, 200])
-def test_t1_interval_of_a_mean_covers_at_its_level(n: int, r: int) -> None:
+@pytest.mark.parametrize(("n", "coverage"), [(50, 0.9451), (200, 0.9475)])
+def test_t1_interval_of_a_mean_covers_at_its_level(n: int, coverage: float, r: int) -> None:
+    """A t interval of skewed scores falls short of .95 by a known little.
+
+    The coverages are those of numpy's mean, standard deviation and t in 400,000 and 100,000 samples drawn for this
+    (standard errors .0004 and .0007).
+    """
     rng = np.random.default_rng(n)
     scores = judged(rng, true_scores(rng, (r, n)))
     found = [mean(row).interval(0.95) for row in scores]
     rate = float(np.mean([low <= TRUTH <= high for low, high in found]))
-    assert band(0.95, r)[0] - (0.01 if n == 50 else 0) <= rate <= band(0.95, r)[1]  # skewed scores cost ~.005 at N = 50
+    assert inside(rate, coverage, r)
 
 
 @pytest.mark.parametrize("r", R_VALUES)
@@ -129,7 +135,12 @@ def test_t6_an_underpowered_comparison_is_never_called_equivalent() -> None:
 
 @pytest.mark.parametrize("r", R_VALUES)
 def test_t8_frequency_weighted_mean_is_unbiased_and_covered_under_mixture_sampling(r: int) -> None:
-    """32,768 latents with log rates of sd 2, sampled half uniformly, half in proportion to rate."""
+    """32,768 latents with log rates of sd 2, sampled half uniformly, half in proportion to rate.
+
+    The error is that of draws with replacement, .0063; latents that are drawn for certain, or nearly, add none to the
+    frequency-weighted mean, whose true error is .00489 by Poisson sampling's own formula, sum of (1 - p) / p z^2: the
+    interval covers 2 Phi(1.96 x 1.289) - 1 = .988. Written out in numpy it covered .9881 and .9494 of 20,000 samples.
+    """
     rng = np.random.default_rng(8)
     total, n = 32_768, 500
     rate = np.exp(rng.normal(0, 2, total))
@@ -145,7 +156,7 @@ def test_t8_frequency_weighted_mean_is_unbiased_and_covered_under_mixture_sampli
             hits[name] += low <= truth[name] <= high
             values[name].append(found.value)
     for name in hits:
-        assert band(0.95, r)[0] - 0.01 <= hits[name] / r  # finite population: slightly above nominal is right
+        assert inside(hits[name] / r, {"freq": 0.988, "unweighted": 0.9494}[name], r)
         spread = float(np.std(values[name]))
         assert abs(float(np.mean(values[name])) - truth[name]) < 4 * spread / np.sqrt(r) + 0.1 * spread  # Hajek: O(1/n)
 

@@ -50,7 +50,11 @@ def scores_frame(values: np.ndarray, name: str = "d", **columns: object) -> pd.D
 
 @pytest.mark.parametrize("r", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_t7_two_way_errors_cover_where_latents_share_contexts_and_latent_errors_do_not(r: int) -> None:
-    """The same 40 negatives for 60 latents, contexts' difficulty of sd 1.5 logits: latent-only intervals are short."""
+    """The same 40 negatives for 60 latents, contexts' difficulty of sd 1.5 logits: latent-only intervals are short.
+
+    Two-way errors from 40 contexts are a little short too (few clusters): the formula written out in numpy covered
+    .937 of 20,000 samples (standard error .0017), the latents' errors alone .551.
+    """
     rng = np.random.default_rng(7)
     n, m = 60, 40
     grid = pd.DataFrame({"latent": np.repeat(np.arange(n), 2 * m), "j": np.tile(np.arange(2 * m), n)})
@@ -73,8 +77,8 @@ def test_t7_two_way_errors_cover_where_latents_share_contexts_and_latent_errors_
         extra = added_variance(moved, np.full(n, 1 / n), np.zeros(n, dtype=np.int64))[0]
         for place, se in enumerate((inner.se, np.hypot(inner.se, np.sqrt(extra)))):
             hits[place] += abs(inner.value - truth) <= stats.t.ppf(0.975, inner.df) * se
-    assert hits[0] / r < 0.9
-    assert band(0.95, r)[0] - 0.015 <= hits[1] / r  # 40 contexts: slightly short of nominal
+    assert inside(hits[0] / r, 0.551, r)
+    assert inside(hits[1] / r, 0.937, r)
 
 
 # T10: the monitor
@@ -204,15 +208,18 @@ def test_t15_random_effects_equal_statsmodels_and_the_written_formula() -> None:
     assert found["se"] ** 2 == pytest.approx((w @ (effects - centre) ** 2) / 3 / w.sum(), rel=1e-4)
 
 
-def test_t15_hksj_covers_where_the_fixed_effect_interval_does_not() -> None:
+@pytest.mark.parametrize("r", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_t15_hksj_covers_where_the_fixed_effect_interval_does_not(r: int) -> None:
+    """With equal variances HKSJ is the t interval of the effects: .95 whatever tau. The fixed effect's covers .644."""
     rng = np.random.default_rng(151)
-    hits, r, k = np.zeros(2), 400, 4
+    hits, k = np.zeros(2), 4
     for _ in range(r):
         effects = 0.05 + rng.normal(0, 0.015, k) + rng.normal(0, 0.008, k)
         found = random_effects(effects, np.full(k, 0.008**2))
         hits += [found["low"] <= 0.05 <= found["high"], abs(effects.mean() - 0.05) < 1.96 * 0.008 / 2]
-    assert hits[0] / r > 0.92
-    assert hits[1] / r < 0.8
+    assert inside(hits[0] / r, 0.95, r)
+    # 2 Phi(1.96 x .008 / sqrt(.015^2 + .008^2)) - 1
+    assert inside(hits[1] / r, 0.6437, r)
 
 
 def test_cliffs_delta_and_hedges_g_equal_their_definitions() -> None:
