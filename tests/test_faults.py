@@ -155,7 +155,7 @@ def _wait_for_replies(store: Path, more: int) -> None:
 def test_the_key_is_in_no_written_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    key = "sk-live/0123456789abcdef"
+    key = "sk-live/0123456789+abcdef"
     monkeypatch.setenv("OPENAI_API_KEY", key)
 
     def leak(body: dict[str, object]) -> str:
@@ -168,7 +168,7 @@ def test_the_key_is_in_no_written_byte(
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"Authorization: Bearer [key]" in written
     said = capfd.readouterr()
-    for form in (key, key.replace("/", "\\/"), "0123456789abcdef"):
+    for form in (key, key.replace("/", "\\/"), key.replace("+", "\\u002B"), "0123456789"):
         assert form.encode() not in written
         assert form not in said.out + said.err
 

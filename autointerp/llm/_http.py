@@ -22,6 +22,8 @@ Json = dict[str, Any]
 REMEMBERED = 4096
 # Least share of distinct ones at which they are taken to tell; some servers give every reply the same.
 TELLING_SHARE = 0.7
+# Ways in which JSON writers escape what need not be: \/ (PHP), \u002B (.NET), \u003c (Go).
+ESCAPED = re.compile(r"\\(?:/|u00([2-7][0-9a-fA-F]))")
 TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 
 
@@ -133,8 +135,14 @@ class Http:
         """The text without the key, should a server echo it."""
         if len(self._key) < 8:
             return text
-        plain = text.replace("\\/", "/") if "\\/" in text else text
+        plain = ESCAPED.sub(_unescaped, text) if "\\" in text else text
         return plain.replace(self._key, "[key]") if self._key in plain else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """The character that an escape stands for; those stay escaped that JSON must have so."""
+    character = chr(int(found[1], 16)) if found[1] else "/"
+    return found[0] if character in '"\\' else character
 
 
 def _without_logprobs(value: Json) -> Json:

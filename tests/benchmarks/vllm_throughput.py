@@ -113,7 +113,7 @@ def engine(args: argparse.Namespace, asked: list[Request]) -> float:
             began = time.monotonic()
             replies = list(llm.generate(asked))
             rates.append(len(replies) / (time.monotonic() - began))
-        assert all(reply.text is not None for reply in replies)
+            assert all(reply.text is not None for reply in replies)
     return max(rates[1:])
 
 

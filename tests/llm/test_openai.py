@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -309,6 +310,21 @@ def test_a_key_comes_from_the_environment_and_goes_nowhere(monkeypatch: pytest.M
         with pytest.raises(EngineError, match="refuses the key") as caught, client(server, api_key_env="MY_KEY"):
             pass
         assert "wrong-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["401", "redirect", "garbled"])
+def test_a_key_that_an_answer_to_the_first_look_echoes_is_not_told(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-0123+4567/89=secret"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    answer = {
+        "401": Answer(401, {"error": {"message": f"no such key: {key}"}}, escape=True),
+        "redirect": Answer(302, {}, headers={"Location": f"https://a.b/login?key={key}"}),
+        "garbled": Answer(403, {"detail": [{"msg": f"Bearer {key} is not known"}]}, escape=True),
+    }[form]
+    monkeypatch.setattr(Server, "respond", lambda *_: answer)
+    with Server() as server, pytest.raises((EngineError, StudyError), match=r"\[key\]") as caught:
+        openai.open(openai.Config(base_url=server.url))
+    assert not re.search("0123|4567|secret", str(caught.value))
 
 
 @pytest.mark.parametrize("url", ["http://user:pw@host/v1", "http://host/v1?key=1", "host:8000", "file:///etc/passwd"])

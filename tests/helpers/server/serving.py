@@ -120,6 +120,7 @@ class Server:
         self.n_calls += 1
         fault = self.faults.draw(prompt, attempt) if self.faults else ""
         answer = Answer.error(503, "down") if self.down else (self._refusal(body) or self._faulty(fault, body))
+        answer.escape = model.echo_key
         if self._keep_log:
             usage = answer.value.get("usage", {}) if answer.whole else {}
             self.log.append(
@@ -148,7 +149,6 @@ class Server:
         if fault[:3] in {"429", "500", "503"}:
             said = f"scripted {fault}" + (f", key {self.model.key}" if self.model.echo_key else "")
             answer = Answer.error(int(fault[:3]), said)
-            answer.escape = self.model.echo_key
             answer.headers = {"Retry-After": self.retry_after} if fault.endswith("after") else {}
             if fault.endswith("date"):  # whole seconds, so at most one from now
                 answer.headers = {"Retry-After": email.utils.formatdate(time.time() + 0.9, usegmt=True)}

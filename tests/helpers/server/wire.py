@@ -32,7 +32,7 @@ class Answer:
     def wire(self) -> bytes:
         """The bytes to send; none for a dropped connection."""
         text = json.dumps(self.value)
-        body = (text.replace("/", "\\/") if self.escape else text).encode()
+        body = (text.replace("/", "\\/").replace("+", "\\u002B") if self.escape else text).encode()
         body = {
             "cut-json": body[: len(body) // 2],
             "not-json": b"<html>gateway</html>",
