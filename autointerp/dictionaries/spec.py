@@ -132,8 +132,10 @@ class Dictionary:
                 return None
             return workspace((len(tile), self.n_latents), self._dtype(tile), self.device)
 
-        tiles = (self.pre_activations(tile, out=into(tile)) for tile in self._tiles(x))
-        return Codes.cat([self.activation.sparse(h, width) for h in tiles])
+        # No name for a tile: it would stay while the next is made.
+        return Codes.cat(
+            [self.activation.sparse(self.pre_activations(tile, out=into(tile)), width) for tile in self._tiles(x)]
+        )
 
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
         """Activations of rows x [n, d_in] as [n, n_latents], or [n, len(latents)] of some latents.

@@ -1,8 +1,8 @@
 """Memory of collection: taken once, kept in large pieces, given back, so that its peak is what the work needs.
 
 glibc's heap keeps resident what is freed below something that is still in use. Of a batch, temporaries of several MB
-are freed and a little is kept: with each batch's share a block of its own in the heap, gaps between them held 40 to 66
-of 440 MiB, and how much depended on the addresses of the day.
+are freed and a little is kept: with each batch's share a block of its own in the heap there were gaps between them, and
+how much they held depended on the addresses of the day (results/reference/collection-speed).
 """
 
 import ctypes

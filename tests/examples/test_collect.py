@@ -42,13 +42,23 @@ def test_the_same_set_as_a_naive_dense_loop(
     batch: int,
     shard: int,
 ) -> None:
-    """Every (document, position, latent, value), for all architectures at once, whatever batches and shards."""
+    """Every (document, position, latent, value), for all architectures at once, whatever batches and shards.
+
+    Besides `arms`: a k above the number of active latents, the embedding read, and a dictionary that never fires.
+    """
+    silent = dictionary("silent", "sae", "relu", seed=9)
+    silent.b_enc.sub_(1000)
+    more = [
+        Placed(dictionary("wide", "transcoder", k=64, seed=8), Site(MLP, "input")),
+        Placed(dictionary("embedding", seed=10), Site("model.embed_tokens", "output")),
+        Placed(silent, Site(MLP, "output")),
+    ]
     documents = ["the cat sat on the mat", "a dog ran after it", *texts(n_documents, seed)] * 2
     windows = {"packing": "packed" if packed else "documents", "bos": "auto" if bos else "none", "held_out_share": 0.4}
     config = CollectConfig(batch_tokens=batch, shard_tokens=shard)
-    found = run(tmp_path_factory.mktemp("run"), documents, arms(), windows, collection=config)
-    for name, theirs in naive(documents, arms(), bos=bos, packed=packed).items():
-        assert theirs
+    found = run(tmp_path_factory.mktemp("run"), documents, [*arms(), *more], windows, collection=config)
+    for name, theirs in naive(documents, [*arms(), *more], bos=bos, packed=packed).items():
+        assert bool(theirs) == (name != "silent")
         assert_same(collected(found, documents, name), theirs)
 
 
