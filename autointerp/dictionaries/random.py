@@ -24,9 +24,9 @@ from autointerp.dictionaries.base import Control
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError
 
-# Floats of the rows on which rates are matched (256 MB), and the most rows; floats that are sorted at once (64 MB).
-MAX_FLOATS, MAX_ROWS = 2**26, 2**17
-SORTED = 2**24
+# Floats of the rows on which rates are matched (256 MB), and the most rows; floats that are ranked at once (64 MB).
+MAX_FLOATS, MAX_ROWS = 2**26, 2**16
+RANKED = 2**24
 
 
 def n_rows(dictionary: Dictionary) -> int:
@@ -79,10 +79,9 @@ def matched(dictionary: Dictionary, x: Tensor, own: Tensor, directions: Tensor) 
         b_enc=torch.zeros(dictionary.n_latents, device=dictionary.device), pre_bias=None, l0=0.0,
     )  # fmt: skip
     thresholds = torch.empty(dictionary.n_latents, device=dictionary.device)
-    block = max(1, SORTED // len(own))
+    # Latents that fire about as often together: only so many of their greatest projections need be ranked.
     with torch.inference_mode():
-        for start in range(0, dictionary.n_latents, block):
-            these = torch.arange(start, min(start + block, dictionary.n_latents), device=dictionary.device)
+        for these in torch.argsort(n_fired).split(max(1, RANKED // len(own))):
             thresholds[these] = _between(random.pre_activations(own, these), n_fired[these])
     return replace(random, b_enc=-thresholds)
 
@@ -99,10 +98,11 @@ def fired(dictionary: Dictionary, x: Tensor) -> Tensor:
 
 def _between(h: Tensor, counts: Tensor) -> Tensor:
     """Return per column of h [n, m] a value that exactly `counts` [m] of its entries exceed (ties aside)."""
-    ordered = torch.sort(h, dim=0, descending=True).values
     n = len(h)
-    above = ordered.gather(0, (counts - 1).clamp(min=0)[None])[0]
-    below = ordered.gather(0, counts.clamp(max=n - 1)[None])[0]
-    middle = (above + below) / 2
-    middle = torch.where(counts == 0, ordered[0] + (ordered[0] - ordered[-1]), middle)
-    return torch.where(counts >= n, ordered[-1] - 1, middle)
+    columns = h.T.contiguous()
+    greatest = columns.topk(min(n, int(counts.max()) + 1), dim=1).values
+    above = greatest.gather(1, (counts - 1).clamp(min=0)[:, None])[:, 0]
+    below = greatest.gather(1, counts.clamp(max=greatest.shape[1] - 1)[:, None])[:, 0]
+    lowest = columns.amin(dim=1)
+    middle = torch.where(counts == 0, greatest[:, 0] + (greatest[:, 0] - lowest), (above + below) / 2)
+    return torch.where(counts >= n, lowest - 1, middle)
