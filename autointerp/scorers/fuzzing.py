@@ -8,6 +8,11 @@ they can be added by setting, and are reported apart by kind.) Degenerate: a win
 marks can be put wrongly into it is not asked about at all, since it would be known by being only ever right; a latent
 with no others has no fuzzing score.
 
+What stands in the marks does tell, without any explanation, where a prompt shows several contexts: a judge that calls
+those marked words right which other contexts of the prompt have marked too scores .66 on planted rules of the Python
+manual in words, .85 in sub-word tokens (`AUTOINTERP_TABLES=print pytest -s -k what_marks tests/scorers`). Such a judge
+fails the shuffled and empty controls; `n_per_question: 1` gives it nothing to compare, at five times the prompts.
+
 Source: arXiv 2410.13928, section 3.2 ("fuzzing"); the negatives are this project's.
 """
 

@@ -2,8 +2,9 @@
 
 Four contexts activate the latent (of neighbouring deciles), one does not. Score: the share of questions in which the
 intruder is found, in [0, 1]; chance 1 / n_contexts, .2 by default. Degenerate: a latent with fewer positives than a
-question shows, or without negatives, has no questions. By default active tokens are marked, and the intruder's marks
-lie where another activating window has them, so that neither their number nor their places tell it apart.
+question shows, or without negatives, has no questions. By default active tokens are marked: of five activating windows
+of neighbouring deciles, any of them alike, one is taken away and the intruder marked as it was, so that neither the
+number of marks nor their places tell the intruder apart. From two rounds on each window is shown at least once.
 
 A judgement has one row per context: the intruder is the one to be found (`truth`, kind `positive`), the others are
 kind `random`. Explanations play no part, so controls on them (shuffled, empty) ask nothing.
@@ -11,6 +12,7 @@ kind `random`. Explanations play no part, so controls on them (shuffled, empty) 
 Source: arXiv 2507.08473 (intruder detection for sparse coders, after the topic-model task of Chang et al. 2009).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,7 +48,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_contexts: int = Field(default=5, ge=3, le=20, description="contexts per question, one of them the intruder")
-    n_rounds: int = Field(default=2, ge=1, le=20, description="how often each activating window is shown")
+    n_rounds: int = Field(default=2, ge=1, le=20, description="how often all activating windows are dealt")
     marks: bool = Field(default=True, description="whether active tokens are marked")
     mark_share: float = Field(
         default=0.3, gt=0, le=1, description="tokens are marked from this share of the window's largest activation on"
@@ -73,19 +75,19 @@ class Intruder:
         if control not in ("none", "planted") or not silent:
             return []
         groups = [
-            group
-            for _ in range(self.config.n_rounds)
-            for group in deal(examples.held_out, self.config.n_contexts - 1, rng)
+            group for _ in range(self.config.n_rounds) for group in deal(examples.held_out, self.config.n_contexts, rng)
         ]
         # An intruder comes back in each round as its company does: a context seen again tells nothing.
         n_intruders = min(len(silent), len(groups) // self.config.n_rounds)
         order = rng.permutation(len(silent))[:n_intruders]
+        lent: Counter[int] = Counter()
         made = []
         for number, group in enumerate(groups):
             intruder = silent[order[number % n_intruders]]
-            # Marks of a window that is not in the question: two contexts marked alike would tell the intruder.
-            others = [example for example in examples.held_out if example not in group] or group
-            donor = others[int(rng.integers(len(others)))]
+            rare = [example for example in group if lent[example.window] == min(lent[e.window] for e in group)]
+            donor = rare[int(rng.integers(len(rare)))]
+            lent[donor.window] += 1
+            group.remove(donor)
             entries = [self._entry(example, example, found=False) for example in group]
             entries.append(self._entry(intruder, donor, found=True))
             shuffled = [entries[i] for i in rng.permutation(len(entries))]
