@@ -123,6 +123,16 @@ def check_splits(path: Path | str) -> None:
             )
 
 
+def refuse_empty(run: RunTables, path: Path | str) -> None:
+    """Refuse a run that judged nothing.
+
+    Raises:
+        TableError: it has no judgements.
+    """
+    if run.judgements.empty:
+        raise TableError(f"{path} has no judgements: nothing was scored; finish it with `autointerp score`")
+
+
 def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
     """Name the settings in which runs differ that must agree for their scores to be compared."""
     found: list[str] = []
@@ -170,6 +180,8 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
     for path in paths:
         check_splits(path)
     runs = [read_tables(path) for path in paths]
+    for path, run in zip(paths, runs, strict=True):
+        refuse_empty(run, path)
     apart = differences([run.manifests[0] for run in runs])
     if apart and not allow:
         raise TableError(

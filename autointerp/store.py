@@ -181,7 +181,13 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """The manifest; empty before the first stage."""
         path = self.path / "manifest.json"
-        return read_json(path) if path.exists() else {}
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise RunDirectoryError(f"{path} is no JSON ({error}); restore it, or run again") from error
+        if not isinstance(found, dict):
+            raise RunDirectoryError(f"{path} holds {type(found).__name__}, not a JSON object; restore it, or run again")
+        return found
 
     def update_manifest(self, **entries: object) -> None:
         """Replace these entries of the manifest, and bring its stages up to date."""

@@ -132,14 +132,16 @@ def read(judgements: pd.DataFrame) -> Answers:
     correct = answered & ((answer == 1) == truth)
     share = judgements["stratum_share"].to_numpy(np.float64)
     _check_shares(share, cell, cell_first, units, unit)
+    probability = judgements["probability"].to_numpy(np.float64, na_value=np.nan)
+    _check_probabilities(probability, units, unit)
     n_cells = len(cell_first)
     document, n_documents = _numbers(judgements["document_id"])
     return Answers(
         units=units, unit=unit, kind=kind, cell=cell, answered=answered, correct=correct, truth=truth,
         document=document, n_documents=n_documents,
-        probability=judgements["probability"].to_numpy(np.float64, na_value=np.nan),
-        cell_unit=unit[cell_first], cell_kind=kind[cell_first], cell_stratum=stratum[cell_first],
-        cell_share=share[cell_first],
+        probability=probability,
+        cell_unit=unit[cell_first], cell_kind=kind[cell_first],
+        cell_stratum=stratum[cell_first], cell_share=share[cell_first],
         cell_n=np.bincount(cell, minlength=n_cells), cell_answered=np.bincount(cell[answered], minlength=n_cells),
         cell_correct=np.bincount(cell[correct], minlength=n_cells),
     )  # fmt: skip
@@ -176,6 +178,18 @@ def _refuse_duplicates(judgements: pd.DataFrame, unit: np.ndarray, kind: np.ndar
         raise TableError(
             f"judgements: {int(repeated.sum())} rows repeat a judgement, first {row['dictionary']} latent "
             f"{row['latent']} {row['scorer']}/{row['control']} window {row['window_id']}; were two runs appended?"
+        )
+
+
+def _check_probabilities(probability: np.ndarray, units: pd.DataFrame, unit: np.ndarray) -> None:
+    """A judge's P(yes) is in [0, 1], or not known (NaN)."""
+    bad = (probability < 0) | (probability > 1)
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        name = units.iloc[unit[at]]
+        raise TableError(
+            f"judgements: probability {probability[at]:g} of {name['dictionary']} latent {name['latent']} "
+            f"{name['scorer']} is not in [0, 1]; null stands for a judge that gave none"
         )
 
 

@@ -88,7 +88,7 @@ def scores_of(
         if name == "rate":
             frame["recall"], frame["specificity"] = recall, specificity
             frame["score_hard"] = np.where(choosing, np.nan, (recall + rates["rate"][:, KINDS.index("hard")]) / 2)
-    frame["negatives"] = frame["scorer"].map(used).fillna("")
+    frame["negatives"] = [used.get(scorer, "") for scorer in frame["scorer"]]
     variance = rates["variance"]
     both = (variance[units, POSITIVE] + np.where(negative >= 0, variance[units, negative], np.nan)) / 4
     frame["noise_variance"] = np.where(choosing, variance[units, POSITIVE], both)
@@ -254,10 +254,21 @@ def _with_latents(frame: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
         )
     _check_inclusion(joined)
     joined = joined.drop(columns="_merge").join(totals, on="dictionary")
+    _check_eligible(joined[~planted.to_numpy()])
     rank = {name: place for place, name in enumerate(pd.unique(latents["dictionary"]))}
     joined["_rank"] = joined["dictionary"].map(rank)
     ordered = joined.sort_values(["_rank", "site", "scorer", "control", "latent"], kind="stable")
     return ordered.drop(columns="_rank").reset_index(drop=True)
+
+
+def _check_eligible(joined: pd.DataFrame) -> None:
+    """A dictionary whose latents were scored has some that could be."""
+    none = joined[joined["n_eligible"] == 0]
+    if len(none):
+        raise TableError(
+            f"latents: no latent of {none['dictionary'].iloc[0]} is eligible, yet {len(none)} of its scores "
+            "are here; the two tables are not of one run"
+        )
 
 
 def _check_inclusion(joined: pd.DataFrame) -> None:

@@ -222,8 +222,10 @@ def _estimates(
     details = dictionaries.set_index("dictionary")[["layer", "k", "seed"]].rename(columns={"seed": "training_seed"})
     for name in dictionaries["dictionary"]:
         mine = own[own["dictionary"] == name]
-        if mine.empty and name != "planted":
-            skipped.append({"what": f"estimates of {name}", "reason": "no latent was scored"})
+        if name not in bins or (mine.empty and name != "planted"):
+            why = "no latent was scored" if name in bins else "no latent was eligible"
+            skipped.append({"what": f"estimates of {name}", "reason": why})
+            continue
         for scorer, arm in mine.groupby("scorer", sort=False, observed=True):
             wanted: dict[Population, float] = {
                 population: extras.get((name, str(scorer), population), 0.0) for population in POPULATIONS

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 def _components(args: argparse.Namespace) -> dict[str, float]:
     """Take variance components from flags, else the pilot, else the defaults."""
     from autointerp.errors import StudyError
-    from autointerp.runs import read_tables
+    from autointerp.runs import read_tables, refuse_empty
     from autointerp.statistics import latent_scores
     from autointerp.statistics.planning import DEFAULT_RECALL, DEFAULT_SPECIFICITY, DEFAULT_TAU
     from autointerp.statistics.variance import varcomp
@@ -98,11 +98,17 @@ def _components(args: argparse.Namespace) -> dict[str, float]:
     }  # fmt: skip
     if args.pilot:
         pilot = read_tables(args.pilot)
+        refuse_empty(pilot, args.pilot)
         table = varcomp(latent_scores(pilot.judgements, pilot.latents))
         rows = table[table["scorer"] == args.scorer] if len(table) else table
         if rows.empty:
             there = ", ".join(table["scorer"].unique()) if len(table) else "none with answers"
             raise StudyError(f"--scorer {args.scorer} was not scored in {args.pilot}; there are: {there}")
+        if int(rows["n"].max()) < 2:
+            raise StudyError(
+                f"--pilot {args.pilot} has one scored latent; how far latents differ takes at least two latents of one "
+                "dictionary (100 are a fair pilot), or give --tau"
+            )
         found["tau"] = float((rows["tau"] ** 2).mean() ** 0.5)
         found["recall"], found["specificity"] = float(rows["recall"].mean()), float(rows["specificity"].mean())
     given = {name: getattr(args, name) for name in ("tau", "recall", "specificity") if getattr(args, name) is not None}
