@@ -292,8 +292,10 @@ FRONTIER = {
     "ci90_lo": "float64",
     "ci90_hi": "float64",
     "p_diff": "float64",
+    "p_diff_adj": "float64",  # Holm over layers, scorers and contrasts with SAEs
     "margin": "float64",
     "p_tost": "float64",
+    "p_tost_adj": "float64",
     "verdict": "str",
     "reason": "str",  # why it cannot be measured; "" where it was
 }

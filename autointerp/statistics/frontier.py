@@ -3,7 +3,7 @@
 Dictionaries of several k trace a curve for each architecture, layer and seed. Between their points a curve is linear in
 the logarithm of the cross-entropy increase; its height is its mean over the range of costs that all curves compared
 have in common, uniformly in that logarithm. One architecture is on the Pareto front above another where its curve is
-higher. p values are not adjusted for the number of contrasts, layers and scorers; `compare` prints that.
+higher. Verdicts on contrasts with SAEs rest on p values adjusted (Holm) over layers, scorers and these contrasts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,10 @@ from autointerp import tables
 from autointerp.seeds import generator
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import StatisticsConfig
-from autointerp.statistics.contrasts import outcome
+from autointerp.statistics.contrasts import outcome, verdict
 from autointerp.statistics.controls import validity
 from autointerp.statistics.intervals import Floats, mean, unpaired
+from autointerp.statistics.multiplicity import adjust
 
 COST = "ce_increase"
 # Points at which a curve's height is averaged, and draws of a curve's own error where no other seed shows it.
@@ -89,9 +90,27 @@ def frontier(
     """
     config = StatisticsConfig() if config is None else config
     rows = [_row(front, config) for front in _fronts(_points(estimates, reconstruction, dictionaries))]
+    rows = _adjusted(rows, config.alpha)
     if controls is not None and validity(controls)[0] == "INVALID":
         rows = [{**row, "verdict": "invalid"} for row in rows]
     return tables.check(pd.DataFrame(rows, columns=pd.Index(list(tables.FRONTIER))), tables.FRONTIER, "frontier")
+
+
+def _adjusted(rows: list[dict[str, object]], alpha: float) -> list[dict[str, object]]:
+    """Adjust (Holm) the measured contrasts with SAEs, over layers and scorers, within each scope, and name verdicts."""
+    out = [{**row, "p_diff_adj": row["p_diff"], "p_tost_adj": row["p_tost"]} for row in rows]
+    for scope in dict.fromkeys(row["scope"] for row in out):
+        family = [
+            row for row in out
+            if row["scope"] == scope and not row["reason"] and str(row["contrast"]).endswith(" - sae")
+        ]  # fmt: skip
+        for name in ("p_diff", "p_tost"):
+            for row, p in zip(family, adjust([float(str(row[name])) for row in family]), strict=True):
+                row[f"{name}_adj"] = float(p)
+        for row in family:
+            known = (float(str(row[name])) for name in ("diff", "p_diff_adj", "p_tost_adj"))
+            row["verdict"] = verdict(*known, alpha=alpha)
+    return out
 
 
 def _points(estimates: pd.DataFrame, reconstruction: pd.DataFrame, dictionaries: pd.DataFrame) -> pd.DataFrame:

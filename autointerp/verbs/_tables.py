@@ -47,8 +47,7 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
 def claims_tables(claims: pd.DataFrame) -> list[Table]:
     """Show each of the paper's claims with the comparisons that answer it; titles name whose scores these are.
 
-    One table per claim, contrast and scope, no wider than 80 columns. Claim d's verdicts rest on unadjusted p values
-    (`frontier`), and its titles say so.
+    One table per claim, contrast and scope, no wider than 80 columns.
     """
     found = []
     for _, part in claims.groupby(["claim", "contrast", "scope"], sort=False):
@@ -63,7 +62,6 @@ def claims_tables(claims: pd.DataFrame) -> list[Table]:
         scope = f"{one['n_a']} v {one['n_b']} seeds" if one["scope"] == "architecture" else "these dictionaries"
         title = f"Claim {one['claim']}: {one['words']}\n{one['contrast']}, {scope}"
         title += f", scores judged by {one['judge']}" if one["judge"] else ""
-        title += "\n(not adjusted for the number of contrasts, layers and scorers)" if one["claim"] == "d" else ""
         found.append(grid(title, ["layer, k", "by", "difference [95 %]", "verdict", "holds"], rows))
     return found
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from autointerp import tables
 from autointerp.__main__ import main
@@ -52,10 +53,11 @@ def test_compare_answers_the_claims_about_architectures(tmp_path: Path, capsys: 
     printed = capsys.readouterr().out
     answers = printed[printed.index("Claim a: transcoders score higher than SAEs") : printed.index("controls: ")]
     assert "transcoder - sae, 3 v 3 seeds, scores judged by pattern" in answers
-    assert answers.count("not adjusted") == 2  # the two contrasts of d
     assert max(len(line.rstrip()) for line in answers.splitlines()) <= 80
     front = pd.read_parquet(tmp_path / "frontier.parquet")
     assert list(front.columns) == list(tables.FRONTIER)
+    tested = front[front["contrast"].str.endswith(" - sae")]
+    assert tested["p_diff_adj"].to_numpy() == pytest.approx(multipletests(tested["p_diff"], method="holm")[1])
     assert set(front["contrast"]) == {"transcoder - sae", "skip-transcoder - sae", "skip-transcoder - transcoder"}
 
 
