@@ -10,8 +10,9 @@ from autointerp.statistics._answers import CHOOSING, KINDS, SHARE_TOLERANCE, UNI
 from autointerp.statistics.base import CHANCE
 
 POSITIVE = KINDS.index("positive")
-# Which negatives a score rests on, unless told: the first of these that a scorer was given.
-PREFERENCE = ("random", "mismarked", "hard")
+# Which negatives a score rests on, unless told: the first of these that a scorer was given. Fuzzing that has silent
+# contexts besides still rests on wrong marks: such contexts are known without looking at marks.
+PREFERENCE = ("mismarked", "random", "hard")
 CARRIED = [
     "architecture",
     "firing_rate_token",
@@ -46,7 +47,7 @@ def latent_scores(
         latents: rows of `tables.LATENTS`, every latent of every dictionary.
         scorer: one scorer, or None for all.
         control: one control, or None for all.
-        negatives: scorer -> kind of negative its score rests on; else the first of random, mismarked, hard it has.
+        negatives: scorer -> kind of negative its score rests on; else the first of mismarked, random, hard it has.
         failed: what a sampled latent without a readable explanation scores: `chance` (.5; 1 / n where one of n contexts
             is picked), `worst` 0, `drop` no row.
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autointerp import config, pipeline, tables
+from autointerp import config, open_run, pipeline, tables
 from autointerp.errors import StudyError
 from autointerp.store import Run
 from tests.helpers import audit
@@ -219,3 +219,13 @@ def test_a_scorer_that_is_not_there_is_said_in_a_line(
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(StudyError, match=said):
         config.load(study_of(scorers=[use]))
+
+
+def test_a_fuzzing_score_rests_on_wrong_marks_whatever_else_is_asked(run: Run) -> None:
+    """By hand from the judgements: recall over deciles, and the specificity on mismarked contexts alone."""
+    judged = run.read("judgements").query("scorer == 'fuzzing' and control == 'none' and dictionary == 'noise'")
+    own = open_run(run.path).own_scores.query("scorer == 'fuzzing' and dictionary == 'noise'").set_index("latent")
+    for latent, mine in judged.groupby("latent"):
+        recall = (mine[mine["truth"]]["answer"] == "yes").groupby(mine["stratum"]).mean().mean()
+        specificity = (mine[mine["kind"] == "mismarked"]["answer"] == "no").mean()
+        assert own.loc[latent, "score"] == pytest.approx((recall + specificity) / 2)
