@@ -20,7 +20,7 @@ from autointerp.run_rows import Counts
 from autointerp.store import fingerprint
 
 # Windows of the pool near to a latent's own, given its explain windows.
-Near = Callable[[LatentId, tuple[Example, ...]], NDArray[np.int64]]
+Near = Callable[[LatentId, tuple[Example, ...]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ LATENT = LatentExamples(
     latent=LatentId("sae", "mlp.output", 7),
     explain=tuple(example(i, active=True) for i in range(4)),
     explain_contrast=tuple(example(10 + i, active=False) for i in range(2)),
-    held_out=tuple(example(20 + i, active=True) for i in range(4)),
+    held_out=tuple(example(20 + i, active=True) for i in range(5)),
     contrast=tuple(example(30 + i, active=False) for i in range(3)),
 )
 TOLD = Explanation(

@@ -158,8 +158,8 @@ class ExamplesConfig(BaseModel):
     )
     hard: tuple[HardKind, ...] = Field(
         default=("words", "cofiring"),
-        description="near in words (tf-idf); near by `embedding_model`; where co-firing latents of the sample fire; "
-        "where latents of the sample with like decoder rows fire",
+        description="near in words (tf-idf); near by `embedding_model`; where co-firing latents of the sample fire "
+        "most; where latents of the sample with like decoder rows fire most",
     )
     embedding_model: str | None = Field(
         default=None,

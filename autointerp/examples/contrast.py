@@ -4,11 +4,12 @@ The pool is drawn once, by seed, from the windows of one split; a latent's negat
 token activates it at all (checked on its activations, not assumed), without replacement, by a draw of its own. Windows
 lie on one fixed grid, so that negatives and positives have the same length and place.
 
-With hard strata the latent's silent pool is parted: strata 1.. lie near the latent's own windows, stratum 0 is all
-the rest. `random` negatives are drawn from the whole pool, whatever stratum they fall into, so that a score by them
-means the same with and without hard ones; their `stratum_share` is the share of these draws. `hard` negatives are drawn
-from one stratum each, besides; their `stratum_share` is the share of the silent population that the stratum is. From
-both a specificity can be weighted to the real distribution (Horvitz-Thompson; `statistics.prevalence`).
+With hard strata the latent's silent pool is parted: strata 1.. are the `NEAR_SHARE` of it that lies nearest to the
+latent's own windows in one sense each (`near`), stratum 0 is all the rest. `random` negatives are drawn from the whole
+pool, whatever stratum they fall into, so that a score by them means the same with and without hard ones; their
+`stratum_share` is the share of these draws. `hard` negatives are drawn from one stratum each, besides; their
+`stratum_share` is the share of the silent population that the stratum is. From both a specificity can be weighted to
+the real distribution (Horvitz-Thompson; `statistics.prevalence`).
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from autointerp.examples.base import Firing, Windows
 from autointerp.records import Example, Kind, LatentId
 from autointerp.seeds import generator
+
+# Share of a latent's silent windows that counts as near, by each kind of nearness.
+NEAR_SHARE = 0.02
 
 
 def pool(
@@ -55,7 +59,7 @@ def negatives(
     n: int,
     seed: int,
     n_hard: int = 0,
-    near: Sequence[NDArray[np.int64]] = (),
+    near: Sequence[NDArray[np.floating]] = (),
 ) -> tuple[Example, ...]:
     """Draw a latent's negatives: `n` random ones, and `n_hard` from each hard stratum.
 
@@ -67,16 +71,18 @@ def negatives(
         n: random negatives wanted, from the whole silent pool.
         seed: the study's.
         n_hard: negatives wanted from each of `near`, besides.
-        near: hard strata, most wanted first: windows of the pool that are near to the latent's own. A window in several
-            belongs to the first.
+        near: [n_pool] each, one per hard stratum, most wanted first: how near windows of the pool are to the latent's
+            own; what is not above 0 is not near at all. A window that is among the nearest of several belongs to the
+            first.
 
     Returns:
         As many as there are, none twice; a dense latent may have fewer than wanted, or none, which the caller counts.
     """
     quiet = silent(windows, firing, pool)
+    places = np.searchsorted(pool, quiet)
     stratum = np.zeros(len(quiet), dtype=np.int64)
-    for number, members in reversed(list(enumerate(near, start=1))):
-        stratum[np.isin(quiet, members)] = number
+    for number, nearness in reversed(list(enumerate(near, start=1))):
+        stratum[_nearest(nearness[places])] = number
     split = bool(windows.held_out[pool[0]]) if len(pool) else False
     rng = generator(seed, "contrast", latent, split)
     order = rng.permutation(len(quiet))
@@ -91,6 +97,12 @@ def negatives(
         hard = left[stratum[left] == number][:n_hard]
         chosen += [_example(windows, int(quiet[i]), "hard", number, float(sizes[number] / len(quiet))) for i in hard]
     return tuple(chosen)
+
+
+def _nearest(nearness: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the places of the nearest `NEAR_SHARE`, at least one, of those that are near at all."""
+    first = np.argsort(-nearness, kind="stable")[: max(1, round(NEAR_SHARE * len(nearness)))]
+    return first[nearness[first] > 0]
 
 
 def _example(windows: Windows, window: int, kind: Kind, stratum: int, share: float) -> Example:

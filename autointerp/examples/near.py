@@ -1,15 +1,15 @@
-"""Hard negatives: silent windows near to a latent's own, in four senses; a stratum each of the shared pool.
+"""How near windows of the pool are to a latent's own, in four senses; the nearest silent ones are hard negatives.
 
-* `words`: windows whose words are most like those of the latent's explain windows, by tf-idf over token ids: sparse,
-  exact, and without a model.
+* `words`: by the words they share with the latent's explain windows (tf-idf over token ids): sparse, exact, and without
+  a model.
 * `embedding`: the same by a sentence-embedding model.
-* `cofiring`: windows in which the latent's nearest neighbours fire: the sampled latents of the same dictionary that
-  fire in the same windows most often (cosine of co-firing, by a sparse product).
+* `cofiring`: by how strongly the latent's nearest neighbours fire there: the sampled latents of the same dictionary
+  that fire in the same windows most often (cosine of co-firing, by a sparse product).
 * `decoder`: likewise, the neighbours being those whose decoder rows are most alike (cosine, block by block).
 
-Neighbours are looked for among the sampled latents, since only their activations are kept; a latents x latents matrix
-is never held. The strata are verified silent like all negatives (`contrast.negatives`), which also tells the share of
-the silent population each stands for.
+Each gives a number per window of the pool; more is nearer, nothing at or below 0 is near. `contrast.negatives` takes
+the same small share of the latent's silent windows by each. Neighbours are looked for among the sampled latents, since
+only their activations are kept; a latents x latents matrix is never held.
 
 Source: hard negatives answer arXiv 2506.05774 (random ones cannot punish an explanation that is too broad).
 """
@@ -25,9 +25,7 @@ from autointerp.records import Example, LatentId
 
 # Texts -> unit vectors, [n_texts, d].
 Embed = Callable[[Sequence[str]], NDArray[np.floating]]
-# Share of the pool that counts as near in words or in meaning.
-NEAR_SHARE = 0.02
-# How many neighbours' windows count as near by co-firing or decoder rows.
+# How many neighbours tell nearness by co-firing or decoder rows.
 N_NEIGHBOURS = 3
 # Rows of decoder weights that are compared with all others at once.
 BLOCK = 1024
@@ -45,13 +43,13 @@ class Words:
         self._idf = np.log((1 + len(pool)) / (1 + in_windows)) + 1
         self._vectors = self._unit(counts)
 
-    def near(self, positives: Sequence[Example]) -> NDArray[np.int64]:
-        """Return the share `NEAR_SHARE` of the pool that is most like these windows (cosine to their mean vector)."""
+    def near(self, positives: Sequence[Example]) -> NDArray[np.float64]:
+        """Return how like each window of the pool is to these windows (cosine to their mean vector): [n_pool]."""
         if not positives or not len(self._pool):
-            return self._pool[:0]
+            return np.zeros(len(self._pool))
         own = self._unit(self._counts(np.array([e.window for e in positives]), len(self._idf)))
         mean = np.asarray(own.mean(axis=0)).ravel()
-        return _nearest(self._pool, self._vectors @ mean)
+        return np.asarray(self._vectors @ mean, dtype=np.float64)
 
     def _counts(self, which: NDArray[np.int64], n_vocabulary: int) -> sparse.csr_array:
         length = self._windows.length
@@ -74,16 +72,12 @@ class Meanings:
         texts = ["".join(windows.pieces(int(window))) for window in pool]
         self._vectors = embed(texts) if texts else np.empty((0, 1))
 
-    def near(self, positives: Sequence[Example]) -> NDArray[np.int64]:
-        """Return the share `NEAR_SHARE` of the pool that is most like these windows (cosine to their mean vector)."""
+    def near(self, positives: Sequence[Example]) -> NDArray[np.float64]:
+        """Return how like each window of the pool is to these windows (cosine to their mean vector): [n_pool]."""
         if not positives or not len(self._pool):
-            return self._pool[:0]
-        return _nearest(self._pool, self._vectors @ self._embed([example.text for example in positives]).mean(axis=0))
-
-
-def _nearest(pool: NDArray[np.int64], likeness: NDArray[np.floating]) -> NDArray[np.int64]:
-    n = max(1, round(NEAR_SHARE * len(pool)))
-    return pool[np.argsort(-likeness, kind="stable")[:n]]
+            return np.zeros(len(self._pool))
+        mean = self._embed([example.text for example in positives]).mean(axis=0)
+        return np.asarray(self._vectors @ mean, dtype=np.float64)
 
 
 def decoder_neighbours(rows: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -103,34 +97,48 @@ def decoder_neighbours(rows: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 class Cofiring:
-    """In which of the pool's windows each of some latents fires, [n_pool, n_latents], sparse, 0 or 1."""
+    """How strongly each of some latents fires in each of the pool's windows, [n_pool, n_latents], sparse.
+
+    Strength is the window's greatest activation over the latent's greatest in the pool, in (0, 1].
+    """
 
     def __init__(self, windows: Windows, pool: NDArray[np.int64], firings: Mapping[LatentId, Firing]) -> None:
-        self._pool = pool
         self._column = {latent: i for i, latent in enumerate(firings)}
-        rows, columns = [], []
+        rows, columns, strengths = [np.array([], int)], [np.array([], int)], [np.array([], float)]
         for i, firing in enumerate(firings.values()):
-            fired = np.flatnonzero(np.isin(pool, windows.of(np.asarray(firing.positions))))
+            fired, strength = _strength(windows, pool, firing)
             rows.append(fired)
             columns.append(np.full(len(fired), i))
-        place = (np.concatenate([*rows, np.array([], int)]), np.concatenate([*columns, np.array([], int)]))
-        shape = (len(pool), len(firings))
-        self._fires = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsc()
+            strengths.append(strength)
+        place, shape = (np.concatenate(rows), np.concatenate(columns)), (len(pool), len(firings))
+        self._strength = sparse.coo_array((np.concatenate(strengths), place), shape=shape).tocsc()
+        self._fires = self._strength.copy()
+        self._fires.data[:] = 1
         self._size = np.sqrt(np.maximum(1, np.asarray(self._fires.sum(axis=0)).ravel()))
 
-    def near(self, latent: LatentId) -> NDArray[np.int64]:
-        """Return the windows in which the latent's neighbours by co-firing fire, those of its own dictionary only."""
+    def near(self, latent: LatentId) -> NDArray[np.float64]:
+        """Return `of` the latent's neighbours by co-firing, those of its own dictionary only: [n_pool]."""
         own = self._column[latent]
         together = np.asarray((self._fires.T @ self._fires[:, [own]]).todense()).ravel()
         likeness = together / self._size / self._size[own]
-        others = [i for other, i in self._column.items() if i != own and other.dictionary == latent.dictionary]
-        nearest = sorted((i for i in others if likeness[i] > 0), key=lambda i: (-likeness[i], i))[:N_NEIGHBOURS]
-        return self._fired(nearest)
+        others = [(other, i) for other, i in self._column.items() if i != own and other.dictionary == latent.dictionary]
+        nearest = sorted((one for one in others if likeness[one[1]] > 0), key=lambda one: (-likeness[one[1]], one[1]))
+        return self.of([other for other, _ in nearest[:N_NEIGHBOURS]])
 
-    def of(self, latents: Sequence[LatentId]) -> NDArray[np.int64]:
-        """Return the windows in which any of these latents fires."""
-        return self._fired([self._column[latent] for latent in latents])
+    def of(self, latents: Sequence[LatentId]) -> NDArray[np.float64]:
+        """Return the sum of these latents' strengths in each window of the pool: [n_pool]."""
+        columns = [self._column[latent] for latent in latents]
+        return np.asarray(self._strength[:, columns].sum(axis=1), dtype=np.float64).ravel()
 
-    def _fired(self, columns: Sequence[int]) -> NDArray[np.int64]:
-        found = np.unique(self._fires[:, list(columns)].tocoo().row) if columns else np.array([], dtype=np.int64)
-        return self._pool[found]
+
+def _strength(
+    windows: Windows, pool: NDArray[np.int64], firing: Firing
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the places in the pool of the windows in which a latent fires, and how strongly it does."""
+    values, window = np.asarray(firing.values, dtype=np.float64), windows.of(np.asarray(firing.positions))
+    place = np.searchsorted(pool, window)
+    inside = (place < len(pool)) & (pool[np.minimum(place, len(pool) - 1)] == window) if len(pool) else window < -1
+    peaks = np.zeros(len(pool))
+    np.maximum.at(peaks, place[inside], values[inside])
+    fired = np.flatnonzero(peaks)
+    return fired, peaks[fired] / max(peaks.max(initial=0), 1e-300)

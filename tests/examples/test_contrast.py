@@ -55,10 +55,16 @@ def test_the_pool_is_one_for_all_and_each_latents_draw_its_own() -> None:
     assert draws[0] == draws[2] != draws[1]
 
 
-def test_hard_strata_part_the_silent_population() -> None:
+def near_to(pool: np.ndarray, *some: slice) -> list[np.ndarray]:
+    """Nearness that is 1 in some windows of the pool and 0 in all others."""
+    return [np.isin(np.arange(len(pool)), np.arange(len(pool))[one]).astype(float) for one in some]
+
+
+def test_hard_strata_part_the_silent_population(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window in two strata is of the first; a hard negative's share is its stratum's part of all silent windows."""
+    monkeypatch.setattr(contrast, "NEAR_SHARE", 0.2)
     pool = contrast.pool(corpus(), held_out=True, size=500, seed=0)
-    near = [pool[:50], pool[25:100]]
+    near = near_to(pool, slice(0, 50), slice(25, 100))
     latent = firing(0.001)
     drawn = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=20, seed=0, n_hard=5, near=near)
     silent = set(contrast.silent(corpus(), latent, pool).tolist())
@@ -72,12 +78,30 @@ def test_hard_strata_part_the_silent_population() -> None:
     assert len({example.window for example in drawn}) == len(drawn) == 30
 
 
-def test_random_negatives_are_the_same_with_and_without_hard_ones() -> None:
+def test_a_stratum_is_the_nearest_share_of_the_silent_windows() -> None:
+    """However many windows are near, and however near active ones are: 2 % of the silent ones, the nearest."""
+    pool = contrast.pool(corpus(), held_out=True, size=500, seed=0)
+    latent = firing(0.02)
+    silent = contrast.silent(corpus(), latent, pool)
+    nearness = np.random.default_rng(0).random(len(pool)) + ~np.isin(pool, silent)
+    drawn = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=0, seed=0, n_hard=len(pool), near=[nearness])
+    of = dict(zip(pool.tolist(), nearness.tolist(), strict=True))
+    expected = sorted(silent.tolist(), key=lambda window: -of[window])[: round(0.02 * len(silent))]
+    assert 1 < len(expected) < len(silent) < len(pool)
+    assert sorted(example.window for example in drawn) == sorted(expected)
+    nothing = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=0, seed=0, n_hard=5, near=[0 * nearness])
+    assert nothing == ()
+
+
+def test_random_negatives_are_the_same_with_and_without_hard_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """A score by random negatives means the same in both: they come from all silent windows, and weigh alike."""
+    monkeypatch.setattr(contrast, "NEAR_SHARE", 0.6)
     pool = contrast.pool(corpus(), held_out=True, size=500, seed=0)
     latent = firing(0.001)
     plain = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=20, seed=0)
-    both = contrast.negatives(corpus(), latent, pool, latent=LATENT, n=20, seed=0, n_hard=5, near=[pool[:250]])
+    both = contrast.negatives(
+        corpus(), latent, pool, latent=LATENT, n=20, seed=0, n_hard=5, near=near_to(pool, slice(0, 250))
+    )
     random = [example for example in both if example.kind == "random"]
     assert [example.window for example in random] == [example.window for example in plain]
     fell = sum(example.stratum for example in random)

@@ -36,7 +36,7 @@ def measured(case: tuple[str, ...]) -> dict[str, dict[str, float]]:
     firing = planted.firing(rules[0], corpus(), pool)
     latent = LatentId("planted", "text", 0)
     # The hard stratum: windows of the latent's neighbours, which the broad rule describes.
-    near = [pool[holds["broad"] | holds["near"]]]
+    near = [(holds["broad"] | holds["near"]).astype(float)]
     hard = contrast.negatives(corpus(), firing, pool, latent=latent, n=0, seed=0, n_hard=30, near=near)
     # Random ones from all the silent population, neighbours included: what a run without hard strata draws.
     silent = (*contrast.negatives(corpus(), firing, pool, latent=latent, n=100, seed=1), *hard)

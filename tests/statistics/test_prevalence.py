@@ -15,9 +15,15 @@ from tests.helpers.planted import corpus, latents, put
 
 POOL = contrast.pool(corpus(), held_out=True, size=400, seed=0)
 SILENT = Firing(positions=np.array([], dtype=np.int64), values=np.array([]))
-NEAR = [POOL[:40], POOL[30:80]]
+NEAR = [np.isin(POOL, part).astype(float) for part in (POOL[:40], POOL[30:80])]
 # The judge calls active all windows of the first stratum, half of the second one's own, and one in twenty of the rest.
 FALSE = {*POOL[:40].tolist(), *POOL[40:80:2].tolist(), *POOL[80::20].tolist()}
+
+
+@pytest.fixture(autouse=True)
+def strata_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strata as large as nearness makes them."""
+    monkeypatch.setattr(contrast, "NEAR_SHARE", 0.2)
 
 
 def rows(index: int, *, n_hard: int) -> pd.DataFrame:
