@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.run import ReportRun
+from autointerp.statistics import standing
 from autointerp.statistics.random_arms import CONTROL_ARMS
 
 RUNGS = ["total", "alive", "eligible", "sampled", "explained", "scored"]
@@ -24,11 +25,20 @@ def facts(run: ReportRun) -> dict[str, Any]:
     cards, n_more = _cards(summary.get("headlines", []))
     return {
         "name": run.name, "subtitle": _subtitle(run),
-        "validity": summary.get("controls", {"verdict": "", "reasons": []}),
+        "validity": _validity(summary.get("controls", {})),
         "headlines": cards, "n_more_headlines": n_more, "no_headlines": _no_headlines(run),
         "estimates": _estimates(run), "reconstruction": _reconstruction(run), "metrics": _metrics(run),
         "rungs": RUNGS, "coverage": [row for row in summary.get("coverage", []) if row["architecture"] != "planted"],
         "controls": _controls(run.controls), "facts": _facts(run), "usage": _usage(run.manifest.get("usage", {})),
+    }  # fmt: skip
+
+
+def _validity(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whether the scores may be read, and of which scorers not."""
+    partly = standing.partly(found)
+    return {
+        "verdict": found.get("verdict", ""), "reasons": found.get("reasons", []), "warning": standing.warning(found),
+        "partly": partly, "words": standing.in_words(found), "invalid": standing.invalid_scorers(found),
     }  # fmt: skip
 
 

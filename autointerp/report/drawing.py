@@ -13,6 +13,7 @@ from autointerp.errors import StudyError
 from autointerp.report import latex
 from autointerp.report.figures.base import STYLES, FigureModule, Style
 from autointerp.report.run import ReportRun
+from autointerp.statistics import standing
 from autointerp.store import write_atomically
 
 FORMATS = ("pdf", "svg", "png")
@@ -65,8 +66,7 @@ def settings(style: Style) -> Any:
 
 def warning(run: ReportRun) -> str:
     """Return what every figure and table of this run must carry: a text if a control failed, else nothing."""
-    failed = run.summary.get("controls", {}).get("verdict") == "INVALID"
-    return "INVALID: a control of this run failed; these are not results" if failed else ""
+    return standing.warning(run.summary.get("controls", {}))
 
 
 def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str, mark: str = "") -> bytes:

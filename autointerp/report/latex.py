@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.run import ReportRun
+from autointerp.statistics import standing
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -55,12 +56,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], mark: str = "") ->
 
 def tables_of(run: ReportRun, mark: str = "") -> dict[str, str]:
     """Make the tables of a run: scores, comparisons, reconstruction; those that the run has data for."""
-    made = {"table_scores": _scores(run.estimates, mark), "table_comparisons": _comparisons(run.comparisons, mark),
+    made = {"table_scores": _scores(run, mark), "table_comparisons": _comparisons(run.comparisons, mark),
             "table_reconstruction": _reconstruction(run.reconstruction)}  # fmt: skip
     return {name: text for name, text in made.items() if text}
 
 
-def _scores(estimates: pd.DataFrame, mark: str) -> str:
+def _scores(run: ReportRun, mark: str) -> str:
+    estimates, found = run.estimates, run.summary.get("controls", {})
     if estimates.empty:
         return ""
     means = estimates[(estimates["statistic"] == "score") & (estimates["architecture"] != "planted")]
@@ -68,7 +70,8 @@ def _scores(estimates: pd.DataFrame, mark: str) -> str:
     for (dictionary, scorer), part in means.groupby(["dictionary", "scorer"], sort=False):
         cells = {row["population"]: row for row in part.to_dict("records")}
         values = [_cell(cells.get(name)) for name in POPULATIONS]
-        rows.append([escape(dictionary), escape(scorer), *values, str(int(part["n_latents"].max()))])
+        name = standing.marked(str(scorer), found)
+        rows.append([escape(dictionary), escape(name), *values, str(int(part["n_latents"].max()))])
     return table(["dictionary", "scorer", *map(escape, POPULATIONS.values()), "$n$"], rows, mark)
 
 

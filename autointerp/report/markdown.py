@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autointerp.report.run import ReportRun
+from autointerp.statistics import standing
 
 POPULATIONS = {"eligible": "eligible latents", "iti": "all latents (ITI)"}
 METRICS = {"fvu": "FVU", "ce_increase": "CE increase (nats)"}
@@ -53,7 +54,8 @@ def dictionaries_of(run: ReportRun) -> str:
     estimates, measured = run.estimates, run.reconstruction
     metrics = {name: label for name, label in METRICS.items() if name in set(measured["metric"])}
     scorers = run.scorers if len(estimates) else []
-    head = ["", *(f"{scorer}, {words}" for scorer in scorers for words in POPULATIONS.values()), *metrics.values()]
+    shown = [standing.marked(scorer, run.summary.get("controls", {})) for scorer in scorers]
+    head = ["", *(f"{scorer}, {words}" for scorer in shown for words in POPULATIONS.values()), *metrics.values()]
     rows = []
     for name in run.dictionaries["dictionary"]:
         cells = [f"**{escape(name)}**"]
@@ -85,7 +87,7 @@ def caveats_of(run: ReportRun) -> str:
     judges = run.manifest.get("llms", {})
     uses = {str(role.get("use")) for role in judges.values()} if isinstance(judges, Mapping) else set()
     n = int(run.latents["sampled"].sum())
-    status = run.summary.get("controls", {}).get("verdict", "not run")
+    status = standing.in_words(run.summary.get("controls", {}))
     words = (
         f"{n:,} latents of {len(run.dictionaries)} dictionaries; 95 % intervals over latents (FVU and CE: over "
         f"documents); controls: {status}."

@@ -4,7 +4,7 @@ from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits
 from autointerp.statistics.claims import claims
 from autointerp.statistics.composition import decompose
 from autointerp.statistics.contrasts import WORDS, compare, verdict
-from autointerp.statistics.controls import controls, planted_moved, validity
+from autointerp.statistics.controls import controls, planted_moved
 from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
 from autointerp.statistics.frontier import frontier
@@ -17,6 +17,7 @@ from autointerp.statistics.planning import allocate, plan
 from autointerp.statistics.preserved import compare_reconstruction
 from autointerp.statistics.prevalence import real_distribution
 from autointerp.statistics.scores import latent_scores
+from autointerp.statistics.standing import validity
 from autointerp.statistics.summary import Summary, coverage, headlines, summarise
 from autointerp.statistics.variance import shrink, varcomp
 from autointerp.statistics.verdicts import GateResult

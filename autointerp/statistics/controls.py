@@ -1,4 +1,4 @@
-"""Do the run's controls come out as they must? If not, its scores are INVALID, not merely low."""
+"""Do a run's controls come out as they must? If not, scores are INVALID, not merely low (`standing` says whose)."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -194,16 +194,6 @@ def _row(
 ) -> dict[str, object]:  # fmt: skip
     values = (control, scorer, dictionary, measure, value, low, high, expected, n, status, reason)
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def validity(table: pd.DataFrame) -> tuple[Literal["valid", "INVALID", "undecided"], list[str]]:
-    """Say whether the run's scores may be read, and why not: only rows over all dictionaries decide."""
-    deciding = table[table["dictionary"] == "all"]
-    failed = [str(reason) for reason in deciding.loc[deciding["status"] == "failed", "reason"]]
-    if failed:
-        return "INVALID", failed
-    open_ones = [str(reason) for reason in deciding.loc[deciding["status"] == "undecided", "reason"]]
-    return ("undecided", open_ones) if open_ones else ("valid", [])
 
 
 def shuffled_scores(scores: pd.DataFrame) -> Mapping[tuple[str, str], float]:

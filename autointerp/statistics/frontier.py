@@ -18,9 +18,9 @@ from autointerp.seeds import generator
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import StatisticsConfig
 from autointerp.statistics.contrasts import outcome, verdict
-from autointerp.statistics.controls import validity
 from autointerp.statistics.intervals import Floats, mean, unpaired
 from autointerp.statistics.multiplicity import adjust
+from autointerp.statistics.standing import validity_by_scorer
 
 COST = "ce_increase"
 # Points at which a curve's height is averaged, and draws of a curve's own error where no other seed shows it.
@@ -82,7 +82,7 @@ def frontier(
         reconstruction: `tables.RECONSTRUCTION`.
         dictionaries: `tables.DICTIONARIES`.
         config: margin (of scores), error rate, level; the defaults if None.
-        controls: the runs' controls, if any; where one failed every verdict is `invalid`.
+        controls: the runs' controls, if any; verdicts of a scorer whose control failed are `invalid`.
 
     Returns:
         `tables.FRONTIER`. A contrast that cannot be measured (one k only, a cost of 0 or less, no cost in common) is
@@ -91,8 +91,9 @@ def frontier(
     config = StatisticsConfig() if config is None else config
     rows = [_row(front, config) for front in _fronts(_points(estimates, reconstruction, dictionaries))]
     rows = _adjusted(rows, config.alpha)
-    if controls is not None and validity(controls)[0] == "INVALID":
-        rows = [{**row, "verdict": "invalid"} for row in rows]
+    if controls is not None:
+        status = validity_by_scorer(controls, [str(row["scorer"]) for row in rows])
+        rows = [{**row, "verdict": "invalid"} if status[str(row["scorer"])] == "INVALID" else row for row in rows]
     return tables.check(pd.DataFrame(rows, columns=pd.Index(list(tables.FRONTIER))), tables.FRONTIER, "frontier")
 
 

@@ -13,7 +13,7 @@ from autointerp.statistics.arms import Pair, groups, pairs
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
 from autointerp.statistics.clusters import added_variance, arm_codes, influence
 from autointerp.statistics.contrasts import WORDS, compare, verdict
-from autointerp.statistics.controls import controls, judge_accuracy, planted_moved, shuffled_scores, validity
+from autointerp.statistics.controls import controls, judge_accuracy, planted_moved, shuffled_scores
 from autointerp.statistics.estimates import estimate_rows
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
@@ -24,6 +24,7 @@ from autointerp.statistics.prevalence import real_distribution_of
 from autointerp.statistics.random_arms import arm_rows, trained
 from autointerp.statistics.replicates import architecture_rows
 from autointerp.statistics.scores import scores_of
+from autointerp.statistics.standing import validity, validity_by_scorer
 from autointerp.statistics.variance import shrink
 
 
@@ -68,6 +69,7 @@ def summarise(
     table = controls(scores, limits=config.limits, alpha=config.alpha)
     table = pd.concat([table, *_moved(scores, references or {}, config)], ignore_index=True)
     status, reasons = validity(table)
+    by_scorer = validity_by_scorer(table, scores["scorer"].astype(str).unique())
     own = scores[scores["control"] == "none"]
     beside = arm_rows(own, dictionaries, config.level)
     table = pd.concat([table, pd.DataFrame(beside, columns=table.columns)], ignore_index=True) if beside else table
@@ -76,13 +78,14 @@ def summarise(
     estimates, skipped = _estimates(own, dictionaries, bins, _extras(answers, own, bins), config)
     comparisons, refused = _comparisons(own, dictionaries, bins, config)
     comparisons, pooled = _pooled(comparisons, own, dictionaries, bins, config)
-    comparisons = _with_controls(comparisons, scores, dictionaries, table, status)
+    comparisons = _with_controls(comparisons, scores, dictionaries, table, by_scorer)
     kept = pd.DataFrame(columns=list(tables.RECONSTRUCTION_COMPARISONS))
     if reconstruction is not None and len(reconstruction):
         kept = compare_reconstruction(reconstruction, dictionaries, documents, config)
     summary = {
         "controls": {
             "verdict": status,
+            "scorers": by_scorer,
             "reasons": reasons,
             "remarks": [row["reason"] for row in beside if row["reason"]],
         },
@@ -293,9 +296,10 @@ def _pooled(
 
 
 def _with_controls(
-    comparisons: pd.DataFrame, scores: pd.DataFrame, dictionaries: pd.DataFrame, table: pd.DataFrame, status: str
-) -> pd.DataFrame:
-    """Add the controls' columns; a run with a failed control has no verdict but INVALID."""
+    comparisons: pd.DataFrame, scores: pd.DataFrame, dictionaries: pd.DataFrame, table: pd.DataFrame,
+    by_scorer: Mapping[str, str],
+) -> pd.DataFrame:  # fmt: skip
+    """Add the controls' columns; a scorer whose control failed has no verdict but INVALID."""
     if comparisons.empty:
         return comparisons
     out = comparisons.copy()
@@ -314,8 +318,7 @@ def _with_controls(
         for diff, scorer in zip(out["diff"], out["scorer"], strict=True)
     ]
     out["J_star_diff"] = pd.array(stars, dtype="Float64")
-    if status == "INVALID":
-        out["verdict"] = "invalid"
+    out.loc[[by_scorer[str(scorer)] == "INVALID" for scorer in out["scorer"]], "verdict"] = "invalid"
     return out
 
 

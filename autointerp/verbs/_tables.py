@@ -21,14 +21,16 @@ def grid(title: str, heads: list[str], rows: list[list[str]]) -> Table:
     return table
 
 
-def estimates_table(estimates: pd.DataFrame) -> Table:
-    """Show each dictionary's score in the four populations."""
+def estimates_table(estimates: pd.DataFrame, controls: dict[str, Any]) -> Table:
+    """Show each dictionary's score in the four populations; `controls` of the summary says which are INVALID."""
+    from autointerp.statistics import standing
+
     rows = []
     scores = estimates[estimates["statistic"] == "score"] if len(estimates) else estimates
     for (name, scorer), part in scores.groupby(["dictionary", "scorer"], sort=False, observed=True):
         by = {row["population"]: row for row in part.to_dict("records")}
         cells = [f"{by[p]['value']:.3f} ±{(by[p]['high'] - by[p]['low']) / 2:.3f}" for p in POPULATION_HEADS]
-        rows.append([str(name), str(scorer), *cells])
+        rows.append([str(name), standing.marked(str(scorer), controls), *cells])
     return grid("Scores (balanced accuracy, chance .5)", ["dictionary", "scorer", *POPULATION_HEADS.values()], rows)
 
 
@@ -68,6 +70,8 @@ def claims_tables(claims: pd.DataFrame) -> list[Table]:
 
 def beyond_table(summary: dict[str, Any]) -> Table:
     """Show what scores mean at real firing rates, without the judge's own errors, and without judging noise."""
+    from autointerp.statistics import standing
+
     real = {(row["dictionary"], row["scorer"], row["measure"]): row for row in summary["real_distribution"]}
     star = {(row["dictionary"], row["scorer"]): row for row in summary["judge_corrected"]}
     rows = []
@@ -76,7 +80,8 @@ def beyond_table(summary: dict[str, Any]) -> Table:
         cells = [_span(real.get((*key, name))) for name in ("precision", "false_per_true")]
         corrected = star.get(key)
         cells.append(_span({**corrected, "value": corrected["informedness"]} if corrected else None))
-        rows.append([*key, *cells, f"{row['observed']:.2f} / {row['without_noise']:.2f}"])
+        name = standing.marked(row["scorer"], summary["controls"])
+        rows.append([row["dictionary"], name, *cells, f"{row['observed']:.2f} / {row['without_noise']:.2f}"])
     heads = ["dictionary", "scorer", "precision at real rates", "false per true alarm", "J* (judge corrected)"]
     return grid("Beyond the score", [*heads, "share above, observed / without noise"], rows)
 
@@ -90,38 +95,39 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(table.to_json(orient="records", double_precision=15))
 
 
-def write_all(folder: Path, tables: dict[str, pd.DataFrame], summary: dict[str, object]) -> None:
+def write_all(folder: Path, tables: dict[str, pd.DataFrame], summary: dict[str, Any]) -> None:
     """Write every table as parquet and CSV, the short ones as LaTeX (booktabs), and the summary as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
         table.to_csv(folder / f"{name}.csv", index=False)
     for name in ("estimates", "comparisons"):
-        (folder / f"{name}.tex").write_text(latex(name, tables[name]), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(latex(name, tables[name], summary["controls"]), encoding="utf-8")
     text = json.dumps(summary, indent=2, allow_nan=False, default=str)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
-def latex(name: str, rows: pd.DataFrame) -> str:
-    """Write a table for a paper: booktabs, scores with intervals, names escaped."""
+def latex(name: str, rows: pd.DataFrame, controls: dict[str, Any]) -> str:
+    """Write a table for a paper: booktabs, scores with intervals, names escaped; a failed control is said on top."""
     from autointerp.report.latex import escape, number, table
+    from autointerp.statistics import standing
 
     if rows.empty:
         return "% no rows\n"
-    own = rows[rows["population"] == "eligible"]
+    own, mark = rows[rows["population"] == "eligible"], standing.warning(controls)
     if name == "estimates":
         return table(["dictionary", "scorer", r"score [95\,\%]", "$n$"], [
-            [escape(row["dictionary"]), escape(row["scorer"]), number(row["value"], row["low"], row["high"]),
-             str(row["n_latents"])]
+            [escape(row["dictionary"]), escape(standing.marked(str(row["scorer"]), controls)),
+             number(row["value"], row["low"], row["high"]), str(row["n_latents"])]
             for row in own[own["statistic"] == "score"].to_dict("records")
-        ])  # fmt: skip
+        ], mark)  # fmt: skip
     head = ["contrast", "layer", "scorer", r"difference [95\,\%]", r"$p_{\mathrm{TOST}}$", "verdict"]
     return table(head, [
         [escape(row["contrast"]), str(row["layer"]) if row["layer"] >= 0 else escape(row["over"]),
          escape(row["scorer"]), number(row["diff"], row["ci95_lo"], row["ci95_hi"]), number(row["p_tost_adj"]),
          escape(str(row["verdict"]).replace("_", " "))]
         for row in own.to_dict("records")
-    ])  # fmt: skip
+    ], mark)  # fmt: skip
 
 
 def show(*tables: Table) -> None:

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     _tables.show(
-        _tables.estimates_table(found.estimates), _tables.comparisons_table(found.comparisons),
+        _tables.estimates_table(found.estimates, summary["controls"]), _tables.comparisons_table(found.comparisons),
         _tables.beyond_table(summary),
     )  # fmt: skip
     if len(written.get("claims", ())):
@@ -78,9 +78,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _remarks(summary: dict[str, object]) -> list[str]:
     """List what a reader must know beside the tables."""
+    from autointerp.statistics import standing
+
     controls = summary["controls"]
     assert isinstance(controls, dict)
-    lines = [f"controls: {controls['verdict']}", *(f"  {reason}" for reason in controls["reasons"])]
+    lines = [f"controls: {standing.in_words(controls)}", *(f"  {reason}" for reason in controls["reasons"])]
     for key in ("headlines", "reconstruction_headlines", "skipped"):
         rows = summary[key]
         assert isinstance(rows, list)

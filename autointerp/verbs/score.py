@@ -11,8 +11,8 @@ interruption goes on where it stopped and repeats no finished LLM call.
     autointerp score study.yaml --gate results/base    a checkpoint against an earlier run of the same protocol: asks
         for the baseline's latents in looks, stops once the verdict is clear, and says how many calls that saved
 
-exit codes: 0 done, 2 something to mend, 3 a control failed (the comparison is INVALID), 4 stopped part-way; with --gate
-those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or something to mend), 3 INVALID.
+exit codes: 0 done, 2 something to mend, 3 a control failed (INVALID; it says of which scorers), 4 stopped part-way;
+with --gate those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or something to mend), 3 INVALID.
 """
 
 import argparse

@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from autointerp.report.drawing import write_figures
+from autointerp.report.markdown import block_of
 from autointerp.report.page import LIMIT_BYTES, write_report
 from autointerp.report.run import ReportRun
 from tests.helpers.runs import HOSTILE, RunSpec, write_run
@@ -52,3 +55,32 @@ def test_an_invalid_run_says_so_wherever_its_numbers_stand(tmp_path: Path) -> No
     for file in map(Path, found["written"]):
         if file.suffix == ".txt" or file.name in {"table_scores.tex", "table_comparisons.tex"}:
             assert "INVALID: a control of this run failed" in file.read_text(encoding="utf-8"), file.name
+
+
+def test_an_invalid_scorer_is_named_wherever_the_run_is_called_invalid(tmp_path: Path) -> None:
+    """Shuffled explanations give the truth away in fuzzing alone: detection's verdicts stand, everywhere."""
+    spec = RunSpec(n_sampled=8, n_latents=30, architectures=("sae", "transcoder"), unanswered=0.0, prompts=False)
+    path = write_run(tmp_path / "half", spec)
+    table = pd.read_parquet(path / "judgements.parquet")
+    leaks = (table["scorer"] == "fuzzing") & (table["control"] == "shuffled")
+    table.loc[leaks, "answer"] = np.where(table.loc[leaks, "truth"], "yes", "no")
+    table.to_parquet(path / "judgements.parquet", index=False)
+    run = ReportRun(path)
+    assert run.summary["controls"]["scorers"]["fuzzing"] == "INVALID"
+    assert run.summary["controls"]["scorers"]["detection"] != "INVALID"
+    words = "INVALID for fuzzing: a control of fuzzing failed; numbers of fuzzing are not results"
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "INVALID for fuzzing, " in re.findall(r"<h1>.*?</h1>", text, flags=re.DOTALL)[0]
+    assert text.count(f"{words}.") == 3
+    cells = re.findall(
+        r"<td>(detection|fuzzing)(.*?)</td>", text.split("Scores by dictionary</h3>")[1].split("</table>")[0]
+    )
+    assert {(scorer, "INVALID" in rest) for scorer, rest in cells} == {("detection", False), ("fuzzing", True)}
+    cards = re.findall(r'card verdict-(\w+)">.*?class="where">(\w+)', text, flags=re.DOTALL)
+    assert {(scorer, verdict == "invalid") for verdict, scorer in cards} == {("detection", False), ("fuzzing", True)}
+    found = write_figures(run, tmp_path / "figs", formats=())
+    for file in map(Path, found["written"]):
+        if file.suffix == ".txt" or file.name in {"table_scores.tex", "table_comparisons.tex"}:
+            assert words in file.read_text(encoding="utf-8"), file.name
+    assert "fuzzing (INVALID)" in block_of(run)
+    assert "detection (INVALID)" not in block_of(run)

@@ -130,3 +130,16 @@ def test_each_layer_scorer_and_contrast_has_its_row_and_nothing_gives_an_empty_t
     assert set(table["contrast"]) == {"transcoder - sae", "skip-transcoder - sae", "skip-transcoder - transcoder"}
     assert frontier(estimates.iloc[:0], reconstruction, dictionaries).empty
     assert frontier(estimates, reconstruction.iloc[:0], dictionaries).empty
+
+
+def test_a_failed_control_of_one_scorer_takes_that_scorers_verdicts_only() -> None:
+    estimates, reconstruction, dictionaries = tables_of(curves(0.1, noise=0.005))
+    both = pd.concat([estimates, estimates.assign(scorer="fuzzing")])
+    rows = [
+        {"control": "planted", "scorer": scorer, "dictionary": "all", "status": status, "reason": "why"}
+        for scorer, status in (("fuzzing", "failed"), ("detection", "passed"))
+    ]
+    free = frontier(both, reconstruction, dictionaries).set_index("scorer")
+    held = frontier(both, reconstruction, dictionaries, controls=pd.DataFrame(rows)).set_index("scorer")
+    assert free["verdict"].to_dict() == {"detection": "better", "fuzzing": "better"}
+    assert held["verdict"].to_dict() == {"detection": "better", "fuzzing": "invalid"}

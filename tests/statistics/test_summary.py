@@ -1,13 +1,15 @@
 """From the tables of a run to its estimates, comparisons and controls."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autointerp.errors import TableError
-from autointerp.statistics import POPULATIONS, latent_scores, summarise
-from tests.helpers.simulate import Arm, simulate
+from autointerp.statistics import POPULATIONS, latent_scores, standing, summarise
+from tests.helpers.simulate import Arm, Run, simulate
 
 
 def test_every_dictionary_scorer_and_population_has_a_finite_estimate_and_comparison() -> None:
@@ -36,6 +38,55 @@ def test_a_leaking_control_makes_every_verdict_invalid() -> None:
     found = summarise(run.judgements, run.latents, run.dictionaries)
     assert found.summary["controls"]["verdict"] == "INVALID"  # type: ignore[index]
     assert set(found.comparisons["verdict"]) == {"invalid"}
+
+
+def leaking_in_fuzzing(seed: int = 0) -> Run:
+    """Make a run whose shuffled explanations score .7 in fuzzing, and .5 in detection."""
+    sound, leaking = simulate(seed=seed), simulate(seed=seed, shuffled=0.7)
+    rows = [
+        run.judgements[((run.judgements["control"] == "shuffled") & (run.judgements["scorer"] == "fuzzing")) == taken]
+        for run, taken in ((sound, False), (leaking, True))
+    ]
+    return replace(sound, judgements=pd.concat(rows, ignore_index=True))
+
+
+def test_a_failed_control_takes_the_verdicts_of_its_own_scorer_only() -> None:
+    """The run is INVALID; detection's verdicts are those of the run whose controls all hold, fuzzing has none."""
+    sound, run = simulate(), leaking_in_fuzzing()
+    before, after = (
+        summarise(one.judgements, one.latents, one.dictionaries, one.reconstruction) for one in (sound, run)
+    )
+    found = after.summary["controls"]
+    assert before.summary["controls"]["verdict"] != "INVALID"  # type: ignore[index]
+    assert found["verdict"] == "INVALID"  # type: ignore[index]
+    assert found["scorers"]["fuzzing"] == "INVALID"  # type: ignore[index]
+    assert found["scorers"]["detection"] == before.summary["controls"]["scorers"]["detection"]  # type: ignore[index]
+    is_fuzzing = after.comparisons["scorer"] == "fuzzing"
+    assert set(after.comparisons.loc[is_fuzzing, "verdict"]) == {"invalid"}
+    kept = after.comparisons.loc[~is_fuzzing, "verdict"]
+    assert kept.tolist() == before.comparisons.loc[before.comparisons["scorer"] == "detection", "verdict"].tolist()
+    assert "invalid" not in set(kept)
+    assert standing.warning(found).startswith("INVALID for fuzzing: a control of fuzzing failed")  # type: ignore[arg-type]
+    assert "INVALID for fuzzing" in standing.in_words(found)  # type: ignore[arg-type]
+
+
+def test_missing_judgements_of_one_scorer_take_all_scorers() -> None:
+    """The judge is one: what it leaves unanswered is not told apart by scorer."""
+    run = simulate()
+    rows = run.judgements["scorer"].eq("fuzzing") & run.judgements["control"].eq("none")
+    lost = run.judgements[rows].sample(frac=0.1, random_state=0).index
+    table = run.judgements.copy()
+    table.loc[lost, "answer"], table.loc[lost, "probability"] = "unanswered", np.nan
+    found = summarise(table, run.latents, run.dictionaries)
+    assert found.summary["controls"]["scorers"] == {"detection": "INVALID", "fuzzing": "INVALID"}  # type: ignore[index]
+    assert set(found.comparisons["verdict"]) == {"invalid"}
+
+
+def test_a_summary_that_does_not_tell_scorers_apart_is_invalid_as_a_whole() -> None:
+    """A run written by an earlier version."""
+    old = {"verdict": "INVALID", "reasons": ["x"]}
+    assert standing.warning(old) == "INVALID: a control of this run failed; these are not results"
+    assert (standing.in_words(old), standing.in_words({}), standing.warning({})) == ("INVALID", "not run", "")
 
 
 def test_an_arm_without_eligible_latents_is_listed_as_skipped_with_its_reason() -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from autointerp import __version__, tables
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
+from autointerp.statistics import standing
 from autointerp.store import write_atomically
 
 ORDER = [
@@ -63,7 +64,7 @@ def card(run: ReportRun, names: list[str], config: Config) -> str:
         f"How interpretable the latents of {len(run.dictionaries)} dictionaries are, measured with autointerp "
         f"{__version__}. "
         "Every score can be computed again from `judgements` and `latents`.\n",
-        f"Controls: {status.get('verdict', 'not run')}. Protocol `{run.manifest.get('protocol_hash', '')}`; "
+        f"Controls: {standing.in_words(status)}. Protocol `{run.manifest.get('protocol_hash', '')}`; "
         "compare only with "
         "runs of the same protocol.\n",
         "## Verdicts\n",
