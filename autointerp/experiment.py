@@ -204,7 +204,7 @@ class Experiment:
         study, member = self.study, self.study.corpus
         return corpus.read(
             member.module.documents(member.settings), self.subject.tokenizer, study.windows, self.run / "tokens",
-            seed=study.seed, source=fingerprint(member.model_dump(mode="json")),
+            seed=study.seed, source=fingerprint(member.model_dump(mode="json")), both_splits=True,
         )  # fmt: skip
 
     @cached_property

@@ -13,8 +13,9 @@ __all__ = ["bos_id", "mended", "read", "token_ids"]
 
 
 def read(
-    documents: Iterable[Document], tokenizer: Any, config: WindowsConfig, folder: Path, *, seed: int, source: str = ""
-) -> TokenStore:
+    documents: Iterable[Document], tokenizer: Any, config: WindowsConfig, folder: Path, *, seed: int, source: str = "",
+    both_splits: bool = False,
+) -> TokenStore:  # fmt: skip
     """Tokenise documents into `folder` in a background thread, or open what is already there.
 
     Args:
@@ -24,8 +25,10 @@ def read(
         folder: where the tokens are kept, once.
         seed: the study's, for the split of documents into explain and held-out.
         source: the corpus's settings as text; a store made from other settings is not reused.
+        both_splits: refuse a corpus without windows of both splits as soon as all of it is read, not only in
+            `windows()`: whoever waits for a shard gets the error.
 
     Raises:
         CorpusError: the tokenizer has no BOS, and the settings do not say what to do about it.
     """
-    return TokenStore(documents, tokenizer, config, folder, seed=seed, source=source)
+    return TokenStore(documents, tokenizer, config, folder, seed=seed, source=source, both_splits=both_splits)

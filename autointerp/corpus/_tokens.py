@@ -40,8 +40,9 @@ class TokenStore:
         *,
         seed: int,
         source: str,
+        both_splits: bool = False,
     ) -> None:
-        self.config, self.folder = config, folder
+        self.config, self.folder, self._both_splits = config, folder, both_splits
         self.n_wanted = config.n_tokens
         self.bos = bos_id(tokenizer, config.bos)
         self.decode = decoder(tokenizer)
@@ -98,13 +99,19 @@ class TokenStore:
             tokens=self._tokens(), starts=starts, length=self.config.window_length, documents=documents,
             held_out=held_out[documents], decode=self.decode, fingerprint=self.fingerprint,
         )  # fmt: skip
-        if not 0 < windows.held_out.sum() < len(windows):
+        self._check_split(segments, held_out)
+        return windows
+
+    def _check_split(self, segments: Segments, held_out: NDArray[np.bool_]) -> None:
+        """Refuse a corpus without a window to explain from, or without one to judge on."""
+        n_windows = np.diff(segments.starts) // self.config.window_length
+        n_held_out, n_all = int(n_windows[held_out[segments.documents]].sum()), int(n_windows.sum())
+        if not 0 < n_held_out < n_all:
             raise CorpusError(
                 f"corpus: {len(held_out):,} documents with {segments.starts[-1]:,} tokens give "
-                f"{int(windows.held_out.sum()):,} held-out and {int((~windows.held_out).sum()):,} explain windows of "
-                f"{windows.length} tokens; both are needed: give more or longer documents, or shorter windows"
+                f"{n_held_out:,} held-out and {n_all - n_held_out:,} explain windows of {self.config.window_length} "
+                "tokens; both are needed: give more or longer documents, or shorter windows"
             )
-        return windows
 
     def counts(self) -> dict[str, int]:
         """Count what went in and what came out, once everything is tokenised."""
@@ -193,6 +200,8 @@ class TokenStore:
             os.fsync(file.fileno())
         if not any(lengths):
             raise CorpusError("corpus: it holds no document with any text")
+        if self._both_splits:
+            self._check_split(self._layout.segments(), np.concatenate(self._held_out))
         self.fingerprint = _of(seen.hexdigest(), lengths)
         meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths, "mended": self.n_mended}
         partial = self.folder / "tokens.json.partial"

@@ -146,6 +146,16 @@ def test_what_cannot_be_used_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_corpus_of_one_document_is_refused_before_its_first_shard_is_collected(tmp_path: Path) -> None:
+    """Its windows are of one split; who needs none of the other may still read it."""
+    config = WindowsConfig(context_length=16, window_length=4)
+    documents, tokenizer = [Document(0, TEXTS[0])], tiny.tokenizer()
+    refused = corpus.read(documents, tokenizer, config, tmp_path / "a", seed=1, both_splits=True)
+    with pytest.raises(CorpusError, match=r"1 documents .* both are needed: give more or longer documents"):
+        refused.shard(0, 2**18)
+    assert corpus.read(documents, tokenizer, config, tmp_path / "b", seed=1).shard(0, 2**18) is not None
+
+
 def test_an_error_while_reading_reaches_who_waits(tmp_path: Path) -> None:
     def documents():
         yield Document(0, "the cat")
