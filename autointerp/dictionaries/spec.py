@@ -132,9 +132,10 @@ class Dictionary:
                 return None
             return workspace((len(tile), self.n_latents), self._dtype(tile), self.device)
 
+        encoder = replace(self, W_enc=self.W_enc.to(self._dtype(x)))  # once, not for each tile
         # No name for a tile: it would stay while the next is made.
         return Codes.cat(
-            [self.activation.sparse(self.pre_activations(tile, out=into(tile)), width) for tile in self._tiles(x)]
+            [self.activation.sparse(encoder.pre_activations(tile, out=into(tile)), width) for tile in self._tiles(x)]
         )
 
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:

@@ -142,8 +142,9 @@ class Device:
         Raises:
             SubjectError: not even one context fits into memory, or activations are not finite.
         """
-        contexts = Contexts(tokens)
+        contexts, done = Contexts(tokens), bar.done
         while True:
+            bar.advance(done - bar.done)  # back to the shard's begin, where it is done again
             try:
                 if (shard := self._compute(contexts, keep, bar)) is not None:
                     return shard

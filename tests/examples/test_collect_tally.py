@@ -55,8 +55,10 @@ def test_rows_within_a_width_are_those_of_a_loop(rows: list[list[int]], width: i
         assert values[len(firing) :] == [0] * (width - len(firing))
 
 
-def test_a_device_that_is_asked_once_gives_the_same_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU: room from the first batch, and a shard with a fuller row is done again with more."""
+def test_a_device_that_is_asked_once_gives_the_same_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on a GPU: room from the first batch, and a shard with a fuller row is done again with more, counted once."""
     documents = ["the the the"] * 9 + collecting.texts(25, 3)
     exact = collecting.run(tmp_path / "a", documents, collecting.arms())
     done_again = []
@@ -78,6 +80,7 @@ def test_a_device_that_is_asked_once_gives_the_same_shards(tmp_path: Path, monke
     config = CollectConfig(batch_tokens=18, shard_tokens=128)
     found = collecting.run(tmp_path / "b", documents, collecting.arms(), collection=config)
     assert 0 < sum(done_again) < len(done_again)
+    assert capfd.readouterr().err.count(f"collect: {found.counts['tokens']:,} tokens") == 2
     for mine, theirs in zip(found.shards, exact.shards, strict=True):
         for name, kept in mine.kept.items():
             other = theirs.kept[name]
