@@ -216,6 +216,22 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
         run(tmp_path, texts(9, longest=200), [Placed(dictionary("sae"), site)], {"context_length": 64})
 
 
+def test_padding_beyond_a_sliding_window_does_not_reach_the_text(tmp_path: Path) -> None:
+    """Contexts of 60 beside short ones, a window of 32: the same as each context alone."""
+    under = HookedSubject(tiny.model("gemma2").double(), tiny.tokenizer(), fingerprint="sliding")
+    documents = [text * times for text in ("the cat sat on the mat ", "a dog ran after it ") for times in (1, 8, 1, 8)]
+    placed = [Placed(dictionary("relu", "sae", "relu"), Site("model.layers.2", "output"))]
+    kinds = [CollectConfig(batch_tokens=batch, shard_tokens=10**6) for batch in (1, 10**6)]
+    runs = [
+        run(tmp_path / str(i), documents, placed, {"context_length": 60}, under, collection=config)
+        for i, config in enumerate(kinds)
+    ]
+    for latent in range(64):
+        alone, beside = (found.firing("relu", latent) for found in runs)
+        np.testing.assert_array_equal(alone.positions, beside.positions)
+        np.testing.assert_allclose(alone.values, beside.values, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("n", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_the_same(tmp_path: Path, n: int) -> None:
