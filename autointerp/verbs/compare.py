@@ -2,10 +2,14 @@
 
 Several runs are compared as one study if they were made under one protocol and with one pool of contexts; otherwise the
 settings in which they differ are named, and --allow compares all the same and says so in the output.
+
+exit codes: 0 done, 2 something to mend, 3 a control failed (the comparison is INVALID; all is printed and written).
 """
 
 import argparse
 from pathlib import Path
+
+INVALID = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,27 +61,29 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or (None if args.json else args.runs[0] / "compare")
     if out:
         _tables.write_all(out, written, summary)
+    lines, verdict = _remarks(summary)
+    code = INVALID if verdict == "INVALID" else 0
     if args.json:
         print(
             json.dumps(
                 {**{name: _tables.records(table) for name, table in written.items()}, "summary": summary}, default=str
             )
         )
-        return 0
+        return code
     _tables.show(
         _tables.estimates_table(found.estimates, summary["controls"]), _tables.comparisons_table(found.comparisons),
         _tables.beyond_table(summary),
     )  # fmt: skip
     if len(written.get("claims", ())):
         _tables.show(*_tables.claims_tables(written["claims"]))
-    for line in _remarks(summary):
+    for line in lines:
         print(line)
     note(f"written: {out}")
-    return 0
+    return code
 
 
-def _remarks(summary: dict[str, object]) -> list[str]:
-    """List what a reader must know beside the tables."""
+def _remarks(summary: dict[str, object]) -> tuple[list[str], str]:
+    """List what a reader must know beside the tables, and return the controls' verdict."""
     from autointerp.statistics import standing
 
     controls = summary["controls"]
@@ -89,4 +95,5 @@ def _remarks(summary: dict[str, object]) -> list[str]:
         lines += [row["words"] if "words" in row else f"skipped: {row['what']}: {row['reason']}" for row in rows]
     allowed = summary["allowed"]
     assert isinstance(allowed, list)
-    return lines + [f"ALLOWED although it differs: {difference}" for difference in allowed]
+    lines += [f"ALLOWED although it differs: {difference}" for difference in allowed]
+    return lines, str(controls["verdict"])

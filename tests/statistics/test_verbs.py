@@ -121,7 +121,7 @@ def test_a_judge_that_knows_planted_latents_less_than_in_the_baseline_makes_gate
     later = write_run(drifted(simulate(ARMS, seed=1), share), tmp_path / "later")
     assert main(["gate", str(later), "--baseline", str(base)]) == code
     assert ("not the same judge any more" in capsys.readouterr().out) is bool(code)
-    assert main(["compare", str(base), str(later), "--json"]) == 0
+    assert main(["compare", str(base), str(later), "--json"]) == code
     found = json.loads(capsys.readouterr().out)["summary"]["controls"]
     assert (found["verdict"] == "INVALID") is bool(code)
     assert any("from base" in reason for reason in found["reasons"]) is bool(code)
