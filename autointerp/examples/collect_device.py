@@ -213,10 +213,7 @@ class Device:
     def _activations(self, batch: Batch, sites: Sequence[Site]) -> dict[Site, Tensor]:
         """Return the activations [n, d] of the batch's content tokens at each site."""
         ids, slots = self._moved(batch.ids), self._moved(batch.slots)
-        # Padding further than a sliding window behind a text attends to nothing, and its NaN spreads to the text by
-        # 0 x NaN. Behind a causal model's text padding needs no mask: nothing before it can see it.
-        slides = getattr(self._subject.model.config, "sliding_window", None) is not None
-        mask = None if batch.mask is None or slides else self._moved(batch.mask)
+        mask = None if batch.mask is None else self._moved(batch.mask)
         read = self._subject.capture(ids, mask, sites)
         return {site: x.flatten(0, 1).index_select(0, slots) for site, x in read.items()}
 

@@ -18,6 +18,7 @@ from torch import nn
 from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
 from autointerp.subject.base import Predicted, SubjectConfig
+from autointerp.subject.families import text_config
 from autointerp.subject.hooks import See, attached
 from autointerp.subject.skeleton import shorten
 
@@ -197,6 +198,10 @@ class HookedSubject:
     # ------------------------------------------------------------------ hooks
 
     def _trunk(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        # Padding further than a sliding window behind a text attends to nothing, and its NaN spreads to the text by
+        # 0 x NaN. A causal model needs no mask for padding on the right: nothing before it can see it.
+        if getattr(text_config(self.model), "sliding_window", None) is not None:
+            attention_mask = None
         return self.model.base_model(input_ids=ids, attention_mask=attention_mask, use_cache=False)[0]
 
     def _hooks(self, sites: set[Site], see: See) -> contextlib.AbstractContextManager[None]:

@@ -49,6 +49,17 @@ def test_padding_changes_no_token(family: str) -> None:
     torch.testing.assert_close(beside, alone)
 
 
+def test_padding_beyond_a_sliding_window_changes_no_loss() -> None:
+    """Beside a context longer than the window (32), a short one's losses are finite and those it has alone."""
+    under = HookedSubject(tiny.model("gemma2").double(), tiny.tokenizer(), fingerprint="sliding")
+    ids = torch.randint(1, 250, (2, 60), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    (beside,) = under.predictions(ids, mask, [under.clean(ids, mask)])
+    (alone,) = under.predictions(ids[1:, :4], None, [under.clean(ids[1:, :4], None)])
+    torch.testing.assert_close(beside.ce[1, :3], alone.ce[0])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_identity_splice_changes_the_loss_by_exactly_nothing(family: str) -> None:
     """Putting back what was there gives the very same numbers; putting back zeros does not."""
