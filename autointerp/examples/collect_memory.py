@@ -39,7 +39,8 @@ class Columns:
 
     def __init__(self) -> None:
         self._parts: list[list[Tensor]] = []
-        self._room = 0  # entries left in the last pieces
+        self._pieces: list[Tensor] = []  # those that have room, one per column
+        self._room = 0  # entries left in them
 
     def extend(self, columns: Sequence[Tensor]) -> None:
         """Append [n] entries to each column."""

@@ -18,7 +18,7 @@ from autointerp.examples.base import Firing, Windows
 from autointerp.records import Example, Explanation, LatentExamples, LatentId
 from autointerp.seeds import generator
 
-DICTIONARY = ARCHITECTURE = "planted"
+DICTIONARY = "planted"
 SITE = "text"
 N_STRATA = 10
 

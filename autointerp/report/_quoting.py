@@ -46,10 +46,3 @@ def quote(text: str, base: str, found: dict[str, int]) -> Quoted:
     if not parts:
         return text
     return [*parts, text[begun:]] if begun < len(text) else parts
-
-
-def unquote(quoted: Quoted, base: str) -> str:
-    """Put a text together again: what the page's script does."""
-    if isinstance(quoted, str):
-        return quoted
-    return "".join(part if isinstance(part, str) else base[part[0] : part[0] + part[1]] for part in quoted)

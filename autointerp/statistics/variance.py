@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp.statistics._answers import KINDS, UNIT, read
+from autointerp.statistics._answers import KINDS, read
 from autointerp.statistics.effects import between_latents
 from autointerp.statistics.intervals import Floats
 from autointerp.statistics.populations import usable
@@ -125,14 +125,3 @@ def _smooth_noise(part: pd.DataFrame) -> Floats:
     if not judged.any():
         return np.zeros(len(part))
     return np.where(positive > 0, inverse * float(noise[judged].sum() / inverse[judged].sum()), 0.0)
-
-
-def scorer_correlation(scores: pd.DataFrame, first: str, second: str) -> float:
-    """Correlate two scorers over the latents that both have scored; 0 where there are too few or one does not vary."""
-    wide = usable(scores).pivot_table(index=UNIT[:3], columns="scorer", values="score", observed=True)
-    if not {first, second} <= set(wide.columns):
-        return 0.0
-    both = wide[[first, second]].dropna()
-    if len(both) < 3 or both[first].nunique() < 2 or both[second].nunique() < 2:
-        return 0.0
-    return float(np.corrcoef(both[first], both[second])[0, 1])

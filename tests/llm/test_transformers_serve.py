@@ -46,6 +46,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.5)
+        else:
+            pytest.fail(f"server not up after {START_S} s: {log.read_text()[-2000:]}")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()

@@ -3,8 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.report._quoting import SHORTEST, places, quote, unquote
+from autointerp.report._quoting import SHORTEST, Quoted, places, quote
 from tests.helpers.runs import HOSTILE
+
+
+def unquote(quoted: Quoted, base: str) -> str:
+    """Put a text together again: what the page's script does."""
+    if isinstance(quoted, str):
+        return quoted
+    return "".join(part if isinstance(part, str) else base[part[0] : part[0] + part[1]] for part in quoted)
 
 
 @given(st.lists(st.text(alphabet="ab <>\n", min_size=10, max_size=60), max_size=5), st.text(max_size=40), st.data())

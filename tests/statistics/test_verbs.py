@@ -18,11 +18,11 @@ def base(tmp_path: Path) -> Path:
     return write_run(simulate(ARMS, seed=1), tmp_path / "base")
 
 
-def worse(run: Run, by: float) -> Run:
-    """The same run with a share of right answers turned over."""
+def worse(run: Run, by: float, control: str = "none") -> Run:
+    """The same run with a share of the right answers under one control turned over."""
     table = run.judgements.copy()
-    own = (table["control"] == "none") & (table["truth"] == (table["answer"] == "yes"))
-    turned = table[own].sample(frac=by, random_state=0).index
+    right = (table["control"] == control) & (table["truth"] == (table["answer"] == "yes"))
+    turned = table[right].sample(frac=by, random_state=0).index
     table.loc[turned, "answer"] = table.loc[turned, "answer"].map({"yes": "no", "no": "yes"})
     return Run(judgements=table, latents=run.latents, dictionaries=run.dictionaries, reconstruction=run.reconstruction)
 
@@ -103,22 +103,13 @@ def test_a_wrong_setting_is_one_line_and_code_2(base: Path, capsys: pytest.Captu
     assert main(["plan", "--rho", "3"]) == 2
 
 
-def drifted(run: Run, share: float) -> Run:
-    """The same run by a judge that has lost a share of its right answers on planted latents."""
-    table = run.judgements.copy()
-    right = (table["control"] == "planted") & (table["truth"] == (table["answer"] == "yes"))
-    turned = table[right].sample(frac=share, random_state=0).index
-    table.loc[turned, "answer"] = table.loc[turned, "answer"].map({"yes": "no", "no": "yes"})
-    return Run(judgements=table, latents=run.latents, dictionaries=run.dictionaries, reconstruction=run.reconstruction)
-
-
 # sensitivity + specificity - 1 is .9; turning a share q of the .95 right answers takes 2 x .95 q: .038 and .114.
 @pytest.mark.parametrize(("share", "code"), [(0.02, 0), (0.06, 3)])
 def test_a_judge_that_knows_planted_latents_less_than_in_the_baseline_makes_gate_and_compare_invalid(
     base: Path, tmp_path: Path, share: float, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It still knows them well enough (.6), but it is not the judge it was."""
-    later = write_run(drifted(simulate(ARMS, seed=1), share), tmp_path / "later")
+    later = write_run(worse(simulate(ARMS, seed=1), share, "planted"), tmp_path / "later")
     assert main(["gate", str(later), "--baseline", str(base)]) == code
     assert ("not the same judge any more" in capsys.readouterr().out) is bool(code)
     assert main(["compare", str(base), str(later), "--json"]) == code
@@ -130,5 +121,5 @@ def test_a_judge_that_knows_planted_latents_less_than_in_the_baseline_makes_gate
 def test_another_judge_is_not_held_to_the_baselines_planted_latents(base: Path, tmp_path: Path) -> None:
     """Only one judge's answers must agree with its own earlier ones."""
     llms = {"judge": {"use": "other"}}
-    other = write_run(drifted(simulate(ARMS, seed=1), 0.06), tmp_path / "other", llms=llms)
+    other = write_run(worse(simulate(ARMS, seed=1), 0.06, "planted"), tmp_path / "other", llms=llms)
     assert main(["gate", str(other), "--baseline", str(base)]) == 0
