@@ -1,6 +1,6 @@
 """The command line: finds the verb, parses, calls it, turns errors into one line and an exit code. No logic.
 
-A verb is one file `autointerp/verbs/<name>.py` with a docstring (its first line is the help), `configure(parser)` and
+A verb is one file `autointerp/cli/<name>.py` with a docstring (its first line is the help), `configure(parser)` and
 `run(args) -> int`. Verbs import what is heavy inside `run`, so that `--help` is quick.
 """
 
@@ -24,10 +24,10 @@ def parser(argv: list[str]) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="autointerp", description="Measure how interpretable dictionary latents are.")
     top.add_argument("--version", action="version", version=f"autointerp {__version__}")
     commands = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    members = plugins.names("verbs")
+    members = plugins.names("cli")
     wanted = [argv[0]] if argv and argv[0] in members else members
     for name in wanted:
-        module = plugins.load("verbs", name)
+        module = plugins.load("cli", name)
         doc = (module.__doc__ or "").strip()
         verb = commands.add_parser(
             name, help=doc.splitlines()[0], description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parser(argv).parse_args(argv)
     try:
-        return plugins.load("verbs", args.verb).run(args)
+        return plugins.load("cli", args.verb).run(args)
     except AutointerpError as error:
         note(f"autointerp {args.verb}: {error}")
         return error.exit_code

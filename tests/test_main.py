@@ -11,13 +11,13 @@ from autointerp import plugins
 from autointerp.__main__ import disk_is_full, main
 
 
-@pytest.mark.parametrize("verb", plugins.names("verbs"))
+@pytest.mark.parametrize("verb", plugins.names("cli"))
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` of each verb works and begins with what the verb does."""
     with pytest.raises(SystemExit) as stopped:
         main([verb, "--help"])
     assert stopped.value.code == 0
-    first = (plugins.load("verbs", verb).__doc__ or "").splitlines()[0]
+    first = (plugins.load("cli", verb).__doc__ or "").splitlines()[0]
     assert first in capsys.readouterr().out
 
 

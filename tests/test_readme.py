@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.__main__ import main, parser
-from autointerp.verbs import _study
+from autointerp.cli import _study
 from tests.helpers import readme
 
 TEXT = readme.README.read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def test_verbs_of_the_table_are_all_the_verbs() -> None:
 
     rows = [line.split("|")[1] for line in TEXT.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert set(plugins.names("verbs")) <= named
+    assert set(plugins.names("cli")) <= named
 
 
 def test_the_table_is_the_reference_runs() -> None:

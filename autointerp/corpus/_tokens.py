@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
-from autointerp.corpus.base import Document, WindowsConfig, mended, token_ids
+from autointerp.corpus.base import Document, ShardTokens, Windows, WindowsConfig, mended, token_ids
 from autointerp.errors import CorpusError, RunDirectoryError
-from autointerp.examples.base import ShardTokens, Windows
 from autointerp.seeds import generator
 
 # Documents handed to the tokenizer at once: enough for its own threads, little enough to keep memory flat.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autointerp.dictionaries import gate
+from autointerp.dictionaries import load_check
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.records import Site
 from autointerp.subject.base import Subject
@@ -37,7 +37,9 @@ class Place:
     others: Sequence[tuple[Site, Site]]
 
 
-def look(dictionary: Dictionary, place: Place, fvu: float, *, doubtful: float = DOUBTFUL) -> gate.Elsewhere | None:
+def look(
+    dictionary: Dictionary, place: Place, fvu: float, *, doubtful: float = DOUBTFUL
+) -> load_check.Elsewhere | None:
     """Try a dictionary at other sites and with other k; None where nothing explains clearly more.
 
     Args:
@@ -52,10 +54,10 @@ def look(dictionary: Dictionary, place: Place, fvu: float, *, doubtful: float = 
     for other, sentence in (*_sites(dictionary, place), *_ks(dictionary, place)):
         if other < best:
             best, words = other, sentence
-    if not best < BETTER * own or not best < gate.MAX_FVU:
+    if not best < BETTER * own or not best < load_check.MAX_FVU:
         return None
     text = f"{dictionary.name}: FVU is {own:.2f} at {_named(place.own)}, but {best:.2f} {words}"
-    return gate.Elsewhere(words=text, far=best < FAR_BETTER * own and best < GOOD)
+    return load_check.Elsewhere(words=text, far=best < FAR_BETTER * own and best < GOOD)
 
 
 def _sites(dictionary: Dictionary, place: Place) -> Iterator[tuple[float, str]]:
@@ -86,12 +88,12 @@ def _ks(dictionary: Dictionary, place: Place) -> Iterator[tuple[float, str]]:
 
 
 def _at(dictionary: Dictionary, x: Tensor, y: Tensor) -> float:
-    return gate.measure(gate.settled(dictionary, x, y)[0], x, y).fvu
+    return load_check.measure(load_check.settled(dictionary, x, y)[0], x, y).fvu
 
 
 def _rows(place: Place, pairs: Sequence[tuple[Site, Site]]) -> dict[tuple[Site, Site], tuple[Tensor, Tensor]]:
     wanted = list(dict.fromkeys(site for pair in pairs for site in pair))
-    read = gate.captured(place.subject, place.documents, wanted, bos=place.bos, n_wanted=N_TOKENS)
+    read = load_check.captured(place.subject, place.documents, wanted, bos=place.bos, n_wanted=N_TOKENS)
     return {pair: (read[pair[0]], read[pair[1]]) for pair in pairs}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, find
 from autointerp.dictionaries.spec import Dictionary
-from autointerp.store import write_json
+from autointerp.run.store import write_json
 
 # Some network file systems keep whole seconds.
 SETTLED = 2.0

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.examples.base import Firing, Windows
+from autointerp.corpus.base import Windows
+from autointerp.examples.base import Firing
 from autointerp.records import Example, Kind, LatentId
 from autointerp.seeds import generator
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from autointerp.examples.base import Firing, Windows
+from autointerp.corpus.base import Windows
+from autointerp.examples.base import Firing
 from autointerp.records import Example, LatentId
 
 # Texts -> unit vectors, [n_texts, d].

@@ -12,9 +12,10 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.corpus.base import Windows
 from autointerp.examples import contrast
 from autointerp.examples.bank import RULES, Rule
-from autointerp.examples.base import Firing, Windows
+from autointerp.examples.base import Firing
 from autointerp.records import Example, Explanation, LatentExamples, LatentId
 from autointerp.seeds import generator
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.examples.base import Windows
+from autointerp.corpus.base import Windows
 
 # Tokens in a row that two texts do not share by chance; and the share of a window in such runs that makes it a repeat.
 RUN = 16

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.examples.base import Firing, Windows
+from autointerp.corpus.base import Windows
+from autointerp.examples.base import Firing
 from autointerp.records import Example, LatentId
 from autointerp.seeds import generator
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.examples.base import Windows
+from autointerp.corpus.base import Windows
 from autointerp.records import Site
 from autointerp.subject.base import Predicted, Subject
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from autointerp.reconstruction.base import Arm, ReconstructionConfig, Spliceable
 from autointerp.reconstruction.measure import ArmSums, SiteSums, Sums, measure
+from autointerp.run.tables import RECONSTRUCTION, RECONSTRUCTION_DOCUMENTS, check
 from autointerp.seeds import generator
-from autointerp.tables import RECONSTRUCTION, RECONSTRUCTION_DOCUMENTS, check
 
 # Resamples whose firing counts [resamples, latents] are held at once.
 CHUNK = 50

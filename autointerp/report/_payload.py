@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp import tables
 from autointerp.report._quoting import places, quote
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun, sampled_rows
+from autointerp.run import tables
 
 # Latents per compressed chunk: opening one latent unpacks this many.
 CHUNK = 8

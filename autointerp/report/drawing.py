@@ -13,8 +13,8 @@ from autointerp.errors import StudyError
 from autointerp.report import latex
 from autointerp.report.figures.base import STYLES, FigureModule, Style
 from autointerp.report.run import ReportRun
+from autointerp.run.store import write_atomically
 from autointerp.statistics import standing
-from autointerp.store import write_atomically
 
 FORMATS = ("pdf", "svg", "png")
 FAMILY = "report.figures"

@@ -21,7 +21,7 @@ from autointerp.report._payload import Payload, packed, payload
 from autointerp.report.drawing import page_figures
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun
-from autointerp.store import write_atomically
+from autointerp.run.store import write_atomically
 
 # A page that would be larger leaves out the prompts of controls; if that is not enough, its latents go into a folder.
 LIMIT_BYTES = 15_000_000

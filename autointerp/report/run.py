@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from autointerp import store, tables
 from autointerp.errors import TableError
 from autointerp.report.latent import LatentView
+from autointerp.run import store, tables
 
 if TYPE_CHECKING:
     from autointerp.statistics.summary import Summary
@@ -22,7 +22,7 @@ REQUIRED = ("dictionaries", "latents", "judgements")
 class ReportRun:
     """The tables of a run directory as DataFrames, read when first asked for. Needs no torch.
 
-    `dictionaries`, `latents`, `examples`, `explanations`, `judgements` are as `autointerp.tables` describes them;
+    `dictionaries`, `latents`, `examples`, `explanations`, `judgements` are as `autointerp.run.tables` describes them;
     `questions`, `reconstruction`, `logits`, `histograms` are empty where the run has none; `estimates`, `comparisons`,
     `controls` and `summary` are read where the run wrote them, and computed from the judgements where it did not.
     """

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp import answers
 from autointerp.prompts import Prompts, context, one_line, plain
 from autointerp.records import (
     Control,
@@ -23,6 +22,7 @@ from autointerp.records import (
     Sampling,
     ShownItem,
 )
+from autointerp.scorers import _answers
 from autointerp.seeds import digest
 
 # Tokens of a reply: a JSON list's brackets and, per entry, number, comma and white space, with room to spare.
@@ -175,7 +175,7 @@ def questions(
                 max_tokens=FRAME_TOKENS + ANSWER_TOKENS * len(group),
                 top_logprobs=config.top_logprobs,
             ),
-            schema=answers.yes_no_schema(len(group)),
+            schema=_answers.yes_no_schema(len(group)),
         )
         made.append(question)
     return made
@@ -214,9 +214,9 @@ def new_order(n: int, rng: np.random.Generator) -> list[int]:
 def judge(question: Question, reply: Reply) -> list[Judgement]:
     """Read a reply with one yes or no per item; all items are `unanswered` where it has not exactly that."""
     n = len(question.items)
-    seen = answers.visible(reply)
-    told = answers.yes_no(seen.text, n) if seen.text else None
-    probabilities = answers.probabilities(seen.logprobs, n) if told else [None] * n
+    seen = _answers.visible(reply)
+    told = _answers.yes_no(seen.text, n) if seen.text else None
+    probabilities = _answers.probabilities(seen.logprobs, n) if told else [None] * n
     return [
         judgement(question, position, None if told is None else told[position], probabilities[position], reply)
         for position in range(n)

@@ -19,7 +19,6 @@ from dataclasses import replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp import answers
 from autointerp.prompts import Prompts, context
 from autointerp.records import (
     Control,
@@ -34,7 +33,7 @@ from autointerp.records import (
     Sampling,
     ShownItem,
 )
-from autointerp.scorers import _yes_no
+from autointerp.scorers import _answers, _yes_no
 from autointerp.scorers.fuzzing import active
 from autointerp.seeds import digest
 
@@ -119,7 +118,7 @@ class Intruder:
             messages=self._render(shown),
             task=JudgeTask(explanation="", items=shown, form="choose_one"),
             sampling=Sampling(temperature=self.config.temperature, max_tokens=REPLY_TOKENS),
-            schema=answers.choice_schema(len(shown)),
+            schema=_answers.choice_schema(len(shown)),
         )
 
     def _render(self, shown: Sequence[ShownItem]) -> tuple[Message, ...]:
@@ -142,8 +141,8 @@ class Intruder:
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
         """Read one number; the context it names is answered yes, all others no."""
         n = len(question.items)
-        text = answers.visible(reply).text
-        chosen = answers.choice(text, n) if text else None
+        text = _answers.visible(reply).text
+        chosen = _answers.choice(text, n) if text else None
         return [
             _yes_no.judgement(question, place, None if chosen is None else place + 1 == chosen, None, reply)
             for place in range(n)

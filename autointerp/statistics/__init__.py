@@ -8,7 +8,6 @@ from autointerp.statistics.controls import controls, planted_moved
 from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
 from autointerp.statistics.frontier import frontier
-from autointerp.statistics.gating import GateState, gate, gate_start, gate_step
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
 from autointerp.statistics.monitor import confidence_sequence
@@ -20,15 +19,12 @@ from autointerp.statistics.scores import latent_scores
 from autointerp.statistics.standing import validity
 from autointerp.statistics.summary import Summary, coverage, headlines, summarise
 from autointerp.statistics.variance import shrink, varcomp
-from autointerp.statistics.verdicts import GateResult
 
 __all__ = [
     "POPULATIONS",
     "WORDS",
     "Estimate",
     "GateConfig",
-    "GateResult",
-    "GateState",
     "Limits",
     "StatisticsConfig",
     "Summary",
@@ -47,9 +43,6 @@ __all__ = [
     "families",
     "frequency_curve",
     "frontier",
-    "gate",
-    "gate_start",
-    "gate_step",
     "headlines",
     "judge_correct",
     "latent_scores",

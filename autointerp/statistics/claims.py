@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from autointerp import tables
+from autointerp.run import tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

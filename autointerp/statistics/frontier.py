@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp import tables
+from autointerp.run import tables
 from autointerp.seeds import generator
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import StatisticsConfig

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp import tables
 from autointerp.errors import TableError
+from autointerp.run import tables
 from autointerp.statistics.arms import CLAIMS, groups, pairs
 from autointerp.statistics.base import StatisticsConfig
 from autointerp.statistics.contrasts import outcome, verdict

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from autointerp import tables
 from autointerp.errors import TableError
+from autointerp.run import tables
 from autointerp.statistics._answers import UNIT, Answers, read
 from autointerp.statistics.arms import Pair, groups, pairs
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig

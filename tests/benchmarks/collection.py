@@ -28,11 +28,13 @@ import transformers
 from numpy.typing import NDArray
 
 from autointerp import corpus
+from autointerp.collection import shards
+from autointerp.collection.base import CollectConfig, SamplingConfig
+from autointerp.collection.collect import Collection, collect
 from autointerp.corpus._tokens import TokenStore
-from autointerp.corpus.base import Document, WindowsConfig
-from autointerp.examples import select, shards
-from autointerp.examples.base import CollectConfig, Firing, SamplingConfig, Windows
-from autointerp.examples.collect import Collection, collect
+from autointerp.corpus.base import Document, Windows, WindowsConfig
+from autointerp.examples import select
+from autointerp.examples.base import Firing
 from autointerp.records import LatentId
 from autointerp.subject.model import HookedSubject
 from tests.benchmarks.collection_floor import DEVICE, LENIENT, against_floor, seconds, three

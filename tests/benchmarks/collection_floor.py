@@ -23,12 +23,14 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from autointerp.collection.base import CollectConfig, SamplingConfig
+from autointerp.collection.collect import Collection, collect
+from autointerp.collection.device import Placed
+from autointerp.collection.memory import Workspace
+from autointerp.corpus.base import ShardTokens, Windows
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.spec import Dictionary, Provenance
-from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig, ShardTokens, Windows
-from autointerp.examples.collect import Collection, collect
-from autointerp.examples.collect_device import Placed
-from autointerp.examples.collect_memory import Workspace
+from autointerp.examples.base import ExamplesConfig
 from autointerp.records import Site
 from autointerp.subject.model import HookedSubject
 from tests.helpers import tiny

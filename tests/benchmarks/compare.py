@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autointerp import tables
-from autointerp.store import arrow_schema
+from autointerp.run import tables
+from autointerp.run.store import arrow_schema
 from tests.helpers.simulate import Arm, dictionaries_table, latents_table
 
 ARCHITECTURES = ("sae", "transcoder", "skip-transcoder")

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autointerp.collection.memory import Workspace
 from autointerp.dictionaries.activations import Codes
-from autointerp.examples.collect_memory import Workspace
 from tests.benchmarks.collection import hardware
 from tests.benchmarks.collection_floor import DEVICE, LENGTH, N_LATENTS, D, K, dictionary, pythia, seconds, tokens_of
 

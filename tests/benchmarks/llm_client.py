@@ -6,9 +6,9 @@ Several concurrencies make a curve: at 50 ms, 25 of them are a server of 500 rep
 
 The server (`tests.helpers.canned`, a process of its own) takes `latency` per reply and next to no CPU; the generator
 writes fixed bytes on keep-alive sockets and reads the reply's length, so its rate is what the server can do. Then
-prompts of about 700 tokens, made beforehand, go through `autointerp.ask` with the openai back end, without and with
-the response store. Measured in turns, so that other load hits all alike: the table has the median of each way's share
-of the bare rate beside it in the same turn. Processor time does not depend on other load so much.
+prompts of about 700 tokens, made beforehand, go through `autointerp.asking.ask` with the openai back end, without and
+with the response store. Measured in turns, so that other load hits all alike: the table has the median of each way's
+share of the bare rate beside it in the same turn. Processor time does not depend on other load so much.
 
 `--full` measures against the server of the tests (`tests.helpers.server`), which reads prompts and counts tokens.
 """
@@ -30,7 +30,7 @@ from pathlib import Path
 from unittest import mock
 from urllib.parse import urlsplit
 
-from autointerp import ask
+from autointerp.asking import ask
 from autointerp.llm import _http, openai
 from autointerp.records import Message, Question
 from tests.helpers import asking

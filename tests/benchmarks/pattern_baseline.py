@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from autointerp.corpus import docstrings, text
+from autointerp.corpus.base import Windows
 from autointerp.examples import contrast, planted
-from autointerp.examples.base import Windows
 from autointerp.explainers import pattern as explainer
 from autointerp.llm import pattern
 from autointerp.prompts import Prompts

@@ -30,11 +30,12 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
+from autointerp.collection.base import CollectConfig, SamplingConfig
+from autointerp.collection.collect import collect, peak_memory
+from autointerp.collection.device import Placed
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.loading import open_dictionary
-from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
-from autointerp.examples.collect import collect, peak_memory
-from autointerp.examples.collect_device import Placed
+from autointerp.examples.base import ExamplesConfig
 from autointerp.records import Site
 from tests.benchmarks.collection import hardware
 from tests.benchmarks.collection_floor import BATCH, LENGTH, N_LATENTS, D, Given, K, pythia, tokens_of

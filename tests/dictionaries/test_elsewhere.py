@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autointerp import dictionaries
-from autointerp.dictionaries import elsewhere, gate
+from autointerp.dictionaries import elsewhere, load_check
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError
 from autointerp.subject import model, neighbours, sites
@@ -29,17 +29,19 @@ def loaded(name: str) -> Dictionary:
 
 def admitted(
     subject: HookedSubject, dictionary: Dictionary, reads: str, predicts: str, *, accept: bool = False
-) -> gate.Admitted:
+) -> load_check.Admitted:
     """Pass the gate at these sites, on real stories."""
     stories = (SHARED / "text/tinystories.txt").read_text().split("<|endoftext|>")[-20:]
     bos, tokenizer = subject.tokenizer.bos_token_id, subject.tokenizer
     ids = [np.array(tokenizer(story.strip(), add_special_tokens=False).input_ids[:200]) for story in stories]
     own = (sites.resolve(subject.model, reads), sites.resolve(subject.model, predicts))
-    x, y = gate.rows(subject, ids, *own, bos=bos, n_wanted=2048)
+    x, y = load_check.rows(subject, ids, *own, bos=bos, n_wanted=2048)
     place = elsewhere.Place(
         subject=subject, documents=ids, bos=bos, own=own, others=neighbours.elsewhere(subject.model, *own)
     )
-    return gate.admit(dictionary, x, y, accept=accept, elsewhere=partial(elsewhere.look, dictionary, place, doubtful=0))
+    return load_check.admit(
+        dictionary, x, y, accept=accept, elsewhere=partial(elsewhere.look, dictionary, place, doubtful=0)
+    )
 
 
 @pytest.mark.parametrize("reads", ["layers.1.mlp.output", "layers.3.mlp.output", "layers.2.output"])

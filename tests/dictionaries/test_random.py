@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.config import validate
 from autointerp.dictionaries import random
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.spec import Dictionary, Provenance
 from autointerp.errors import DictionaryError, StudyError
+from autointerp.experiment.study import validate_study
 
 D, M, N = 12, 40, 3000
 
@@ -82,4 +82,4 @@ def test_a_control_names_a_dictionary_of_the_study() -> None:
         "dictionaries": [{"name": "a", "source": "x"}, {"name": "b", "source": "y", "control": "random_directions"}],
     }  # fmt: skip
     with pytest.raises(StudyError, match="names a dictionary of this study, not 'y'; there are: a"):
-        validate(values, source="test")
+        validate_study(values, source="test")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from autointerp.examples.base import Windows
+from autointerp.corpus.base import Windows
 from autointerp.examples.repeats import RUN, fit_to_judge
 from tests.helpers.planted import corpus
 from tests.helpers.text import pieces, windows

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autointerp.examples.base import Firing, Windows
+from autointerp.corpus.base import Windows
+from autointerp.examples.base import Firing
 from autointerp.examples.select import peaks, positives, strata
 from autointerp.records import LatentExamples, LatentId
 

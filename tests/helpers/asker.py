@@ -8,9 +8,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from autointerp import ask
+from autointerp.asking import ask
+from autointerp.asking.budget import Tally
 from autointerp.llm import openai
-from autointerp.spending import Tally
 from tests.helpers import asking
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from autointerp import answers
 from autointerp.explainers.base import UnreadableError
 from autointerp.records import (
     Control,
@@ -26,6 +25,7 @@ from autointerp.records import (
     ShownExample,
     ShownItem,
 )  # fmt: skip
+from autointerp.scorers import _answers
 
 N_ITEMS = 5
 
@@ -84,8 +84,8 @@ class YesNo:
         return None
 
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
-        told = answers.yes_no(reply.text or "", len(question.items))
-        chances = answers.probabilities(reply.logprobs, len(question.items))
+        told = _answers.yes_no(reply.text or "", len(question.items))
+        chances = _answers.probabilities(reply.logprobs, len(question.items))
         return [
             Judgement(
                 latent=question.latent, scorer=question.scorer, control=question.control,
@@ -116,7 +116,7 @@ def question(
         explanation_id="e", items=tuple(item(number, position) for position in range(n_items)),
         messages=(Message("system", "Answer with a JSON list."), *shots, Message("user", lines)),
         task=JudgeTask(explanation="even ones", items=tuple(ShownItem(text=text) for text in texts)),
-        sampling=Sampling(max_tokens=32, top_logprobs=top), schema=answers.yes_no_schema(n_items),
+        sampling=Sampling(max_tokens=32, top_logprobs=top), schema=_answers.yes_no_schema(n_items),
     )  # fmt: skip
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from autointerp import corpus
+from autointerp.collection import collect as collecting
+from autointerp.collection.base import CollectConfig, SamplingConfig
+from autointerp.collection.collect import Collection
+from autointerp.collection.device import Placed
 from autointerp.console import Bar
 from autointerp.corpus._tokens import TokenStore
 from autointerp.corpus.base import Document, WindowsConfig
-from autointerp.examples import collect as collecting
-from autointerp.examples.base import CollectConfig, ExamplesConfig, SamplingConfig
-from autointerp.examples.collect import Collection
-from autointerp.examples.collect_device import Placed
+from autointerp.examples.base import ExamplesConfig
 from autointerp.records import Site
 from autointerp.subject.model import HookedSubject
 from tests.helpers import tiny

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from autointerp.examples.base import CollectConfig, SamplingConfig
-from autointerp.examples.collect import Collection
+from autointerp.collection.base import CollectConfig, SamplingConfig
+from autointerp.collection.collect import Collection
 from tests.helpers.collecting import arms, run, texts
 
 

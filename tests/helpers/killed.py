@@ -21,8 +21,8 @@ from pathlib import Path
 import torch  # noqa: F401  imported once, here
 import transformers  # noqa: F401
 
-from autointerp import pipeline  # noqa: F401
 from autointerp.__main__ import main as command
+from autointerp.experiment import pipeline  # noqa: F401
 from autointerp.llm import openai
 
 # Longest wait for a run's first reply, in seconds.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from autointerp.collection.collect import Collection
+from autointerp.collection.device import Placed
 from autointerp.dictionaries.spec import Dictionary
-from autointerp.examples.collect import Collection
-from autointerp.examples.collect_device import Placed
 from tests.helpers import tiny
 from tests.helpers.collecting import subject
 

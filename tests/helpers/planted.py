@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
+from autointerp.corpus.base import Windows
 from autointerp.examples import contrast, planted
-from autointerp.examples.base import Windows
 from autointerp.llm.base import LLM
 from autointerp.records import Judgement, LatentExamples, Question, Reply, Request
 from autointerp.scorers.base import Scorer

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from autointerp import tables
+from autointerp.run import tables
 
 # Text that has broken viewers before: markup, script ends, templates, marks, control characters, right-to-left
 # overrides, formulas, terminal escapes, LaTeX, one token without a break, and letters that are two code points.

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from autointerp import plugins
-from autointerp.config import EMBEDDED
 from autointerp.corpus._pieces import decoder
+from autointerp.corpus.base import Windows
 from autointerp.examples import contrast, planted
-from autointerp.examples.base import Windows
+from autointerp.experiment.study import EMBEDDED
 from autointerp.prompts import plain
 from autointerp.records import Explanation, LatentExamples, Message, Question, ShownItem
 from autointerp.seeds import generator

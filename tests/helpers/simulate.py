@@ -1,4 +1,4 @@
-"""Synthetic runs with known truth: tables of the shapes in `autointerp.tables`, made in vectorised numpy."""
+"""Synthetic runs with known truth: tables of the shapes in `autointerp.run.tables`, made in vectorised numpy."""
 
 import json
 from dataclasses import dataclass, field

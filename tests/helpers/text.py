@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.examples.base import Windows
+from autointerp.corpus.base import Windows
 
 # A word with the space before it, a number, a mark, other white space: joined they are the text.
 PIECE = re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\w\s]|_|\s")

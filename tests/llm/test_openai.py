@@ -11,12 +11,12 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from autointerp import ask
+from autointerp.asking import ask
+from autointerp.asking.budget import Tally
 from autointerp.errors import EngineError, StudyError
 from autointerp.llm import _http, openai
 from autointerp.llm.openai import OpenAI
 from autointerp.records import Message, Reply, Sampling
-from autointerp.spending import Tally
 from tests.helpers import asking
 from tests.helpers.server import FORMS, Answer, Faults, Model, Server
 

@@ -15,10 +15,10 @@ from contextlib import closing
 
 import pytest
 
-from autointerp import ask
+from autointerp.asking import ask
+from autointerp.asking.budget import Tally
 from autointerp.errors import EngineError, StudyError
 from autointerp.llm import openai
-from autointerp.spending import Tally
 from tests.helpers import asking, tiny_llm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -21,13 +21,14 @@ from pathlib import Path
 
 import pytest
 
-from autointerp import ask, plugins
+from autointerp import plugins
+from autointerp.asking import ask
+from autointerp.asking.budget import Tally
 from autointerp.llm import openai
 from autointerp.prompts import Prompts
 from autointerp.records import Explanation, Question, Reply, Request
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
-from autointerp.spending import Tally
 from tests.helpers import tiny_llm
 from tests.helpers.planted import latents
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from autointerp import dictionaries
+from autointerp.corpus.base import Windows
 from autointerp.dictionaries.activations import Activation, Codes
 from autointerp.dictionaries.spec import Dictionary, Provenance
 from autointerp.errors import SubjectError
-from autointerp.examples.base import Windows
 from autointerp.reconstruction.base import Arm, ReconstructionConfig, held_out_documents
 from autointerp.reconstruction.metrics import evaluate, evaluate_documents
 from autointerp.records import Site

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 import autointerp
-from autointerp import tables
 from autointerp.__main__ import main
 from autointerp.errors import TableError
 from autointerp.report._payload import LEVELS, _Parts
 from autointerp.report.latent import latent_page, visible
 from autointerp.report.listing import latents_table, rows_of
 from autointerp.report.run import ReportRun
+from autointerp.run import tables
 from tests.helpers.runs import HOSTILE, RunSpec, write_run
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autointerp import ask, plugins
+from autointerp import plugins
+from autointerp.asking import ask
 from autointerp.llm import openai
 from autointerp.prompts import Prompts
 from autointerp.records import Example, Explanation, LatentExamples, Question

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from autointerp.errors import TableError
+from autointerp.gate.decide import gate, gate_start, gate_step
 from autointerp.statistics import GateConfig, compare, estimate, latent_scores, summarise
-from autointerp.statistics.gating import gate, gate_start, gate_step
 from autointerp.statistics.intervals import mean
 from tests.helpers.simulate import Arm, Run, simulate
 from tests.statistics.test_laws import scores_frame

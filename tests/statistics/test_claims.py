@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from autointerp import tables
 from autointerp.__main__ import main
+from autointerp.run import tables
 from autointerp.statistics import claims
 from tests.helpers.simulate import Arm, Run, simulate, write_run
 

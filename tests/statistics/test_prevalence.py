@@ -8,7 +8,7 @@ from autointerp.examples import contrast
 from autointerp.examples.base import Firing
 from autointerp.prompts import Prompts
 from autointerp.records import Example, Explanation, LatentExamples, LatentId
-from autointerp.run_rows import judgement_row
+from autointerp.run.record_rows import judgement_row
 from autointerp.scorers import detection
 from autointerp.statistics.prevalence import silent_error
 from tests.helpers.planted import corpus, latents, put

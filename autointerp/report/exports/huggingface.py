@@ -6,11 +6,12 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp import __version__, tables
+from autointerp import __version__
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
+from autointerp.run import tables
+from autointerp.run.store import write_atomically
 from autointerp.statistics import standing
-from autointerp.store import write_atomically
 
 ORDER = [
     "estimates", "comparisons", "latents", "explanations", "judgements", "examples", "questions", "reconstruction",

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from autointerp import tables
 from autointerp.errors import StudyError
 from autointerp.report.exports.base import Export
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun, sampled_rows
-from autointerp.store import write_atomically
+from autointerp.run import tables
+from autointerp.run.store import write_atomically
 
 MAX_FEATURES, MAX_TEXT, MAX_LOGITS, MAX_TOKENS, MAX_INDEX = 128, 512, 20, 1024, 10_000_000
 SET_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")

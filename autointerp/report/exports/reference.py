@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from autointerp import tables
 from autointerp.errors import StudyError
 from autointerp.report import markdown
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
-from autointerp.store import write_atomically
+from autointerp.run import tables
+from autointerp.run.store import write_atomically
 
 KEPT = (
     "dictionaries", "latents", "explanations", "judgements", "reconstruction", "estimates", "comparisons", "controls",

@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autointerp.asking.responses import Store
 from autointerp.errors import RunDirectoryError
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
-from autointerp.responses import Store
-from autointerp.store import write_atomically
+from autointerp.run.store import write_atomically
 
 
 class Config(BaseModel):

@@ -20,7 +20,7 @@ from autointerp.errors import StudyError
 from autointerp.report.exports.base import Export
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun
-from autointerp.store import write_atomically
+from autointerp.run.store import write_atomically
 
 METRIC = "mean over eligible latents of decile-weighted balanced accuracy (chance .5); not SAEBench's accuracy over 14"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp import tables
 from autointerp.report.figures import _paper, _plotly
 from autointerp.report.figures.base import GREY, arms, listed, scorers_of, with_arm
 from autointerp.report.run import ReportRun
+from autointerp.run import tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

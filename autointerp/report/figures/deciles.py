@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from autointerp import tables
 from autointerp.report.figures import _paper, _plotly
 from autointerp.report.figures.base import arms, interval_columns, scorers_of, simultaneous, with_arm
 from autointerp.report.run import ReportRun
+from autointerp.run import tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

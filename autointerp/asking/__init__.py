@@ -1,0 +1,1 @@
+"""Between a question and a back end: requests, retries, budget, response store."""

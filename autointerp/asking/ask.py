@@ -1,0 +1,290 @@
+"""The one loop that puts explainers' and scorers' questions to an LLM: keyed, stored, retried, limited, counted.
+
+    llm = ask.connect(back_end, store=run / "responses.sqlite", meter=meter, price=price)
+    for told in ask.explanations(explainer, llm, examples, config=config, seed=seed, tally=tally):
+        told.explanation, told.row
+    for told in ask.judgements({"detection": detection}, llm, questions, config=config, tally=tally):
+        told.judgements, told.row
+
+Everything streams, in the order in which replies come: memory holds what is in flight. Sort tables by `question_id`.
+
+A reply that cannot be read is asked for again with a fresh seed, `attempts` times in all, and then stands as
+`unanswered` (a judge's) or failed (an explainer's), with its raw text and the reason. A call that brought no reply is
+repeated with the same seed, so that a resumed run asks exactly what an undisturbed one asks. A prompt that exceeds the
+model's context is shortened by whole examples, and counted.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from autointerp.asking.attempts import AskConfig as AskConfig
+from autointerp.asking.attempts import Pending, Read, T, put
+from autointerp.asking.budget import FREE, Meter, Tally
+from autointerp.asking.cached import Cached
+from autointerp.asking.limited import Limited
+from autointerp.asking.responses import Store
+from autointerp.explainers.base import Explainer, UnreadableError
+from autointerp.llm.base import LLM, Price
+from autointerp.quickjson import quoted
+from autointerp.records import (
+    Explanation,
+    Judgement,
+    LatentExamples,
+    LatentId,
+    Message,
+    Question,
+    Reply,
+    Request,
+)  # fmt: skip
+from autointerp.scorers.base import Scorer
+from autointerp.seeds import digest, generator
+
+# An explanation's status by what went wrong; anything else (no reply, too long for the model) is "failed".
+STATUS: dict[str, Literal["ok", "unparsed", "refused", "empty", "truncated"]] = {
+    "": "ok", "unparsed": "unparsed", "refused": "refused", "empty": "empty", "truncated": "truncated",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """How one prompt ended: a row of `tables.QUESTIONS`, one field per column."""
+
+    question_id: str
+    dictionary: str
+    site: str
+    latent: int
+    scorer: str
+    control: str
+    prompt: str
+    reply: str | None
+    failure: str
+    retried_for: str
+    n_left_out: int
+    n_calls: int
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+    latency_s: float
+    from_cache: bool
+    n_retries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One latent's explanation, and the prompt that brought it."""
+
+    explanation: Explanation
+    row: Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One question's judgements, one per item, and the prompt that brought them."""
+
+    question: Question
+    judgements: tuple[Judgement, ...]
+    row: Row
+
+
+def connect(llm: LLM, *, store: Path | None, meter: Meter | None = None, price: Price = FREE) -> LLM:
+    """Put an LLM behind the run's limits and its response store (None: no store, every call is made again)."""
+    limited = Limited(llm, meter or Meter(), price)
+    return limited if store is None else Cached(limited, Store(store))
+
+
+def explanation_id(latent: LatentId, explainer: str) -> str:
+    """Name an explanation: the same on every resume, unique in a run of one explainer."""
+    return f"{latent.dictionary}/{latent.site}/{latent.index}/{explainer}"
+
+
+def explanations(
+    explainer: Explainer,
+    llm: LLM,
+    examples: Iterable[LatentExamples],
+    *,
+    config: AskConfig,
+    seed: int,
+    tally: Tally | None = None,
+    advance: Callable[[int, Callable[[], str]], None] | None = None,
+) -> Iterator[Explained]:
+    """Explain every latent once; failed explanations come too, with `text` None and a status.
+
+    Args:
+        explainer: writes the prompts and reads the replies.
+        llm: answers; from `connect`.
+        examples: one latent each, pulled as the LLM has room.
+        config: how often to ask.
+        seed: the study's.
+        tally: filled with counts as replies come.
+        advance: called after each latent with 1 and what says in a few words how it goes.
+
+    Raises:
+        StoppedError: the LLM is gone or a limit is reached.
+    """
+    pending = (_explaining(explainer, latent, seed) for latent in examples)
+    tally = Tally() if tally is None else tally
+    for asked, reply, read in put(llm, pending, config, tally):
+        row = _row(asked, reply, read.failure)
+        raw = reply.text or ""
+        explanation = Explanation(
+            explanation_id=explanation_id(asked.latent, explainer.name), latent=asked.latent,
+            text=None if read.failure else read.value, explainer=explainer.name,
+            prompt_hash=f"{digest(asked.request.messages):032x}"[:16], raw=raw,
+            status=STATUS.get(read.failure, "failed"), n_retries=row.n_retries,
+        )  # fmt: skip
+        yield Explained(explanation=explanation, row=row)
+        if advance:
+            advance(1, tally.words)
+
+
+def judgements(
+    scorers: Mapping[str, Scorer],
+    llm: LLM,
+    questions: Iterable[Question],
+    *,
+    config: AskConfig,
+    tally: Tally | None = None,
+    advance: Callable[[int, Callable[[], str]], None] | None = None,
+) -> Iterator[Judged]:
+    """Put every question once; each yields one judgement per item, `unanswered` where no reply could be read.
+
+    Args:
+        scorers: by name; a question's `scorer` names the one that reads its replies.
+        llm: answers; from `connect`.
+        questions: of any scorers, mixed, pulled as the LLM has room.
+        config: how often to ask.
+        tally: filled with counts as replies come.
+        advance: called after each question with 1 and what says in a few words how it goes.
+
+    Raises:
+        StoppedError: the LLM is gone or a limit is reached.
+    """
+    asked_of: dict[str, Question] = {}
+
+    def pending() -> Iterator[Pending[tuple[Judgement, ...]]]:
+        for question in questions:
+            asked_of[question.question_id] = question
+            yield _judging(scorers[question.scorer], question)
+
+    tally = Tally() if tally is None else tally
+    for asked, reply, read in put(llm, pending(), config, tally):
+        row = _row(asked, reply, read.failure)
+        question = asked_of.pop(asked.first.key)
+        told = read.value
+        if row.n_retries:
+            told = tuple(replace(judgement, n_retries=row.n_retries) for judgement in told)
+        yield Judged(question=question, judgements=told, row=row)
+        if advance:
+            advance(1, tally.words)
+
+
+def _explaining(explainer: Explainer, examples: LatentExamples, seed: int) -> Pending[str]:
+    def request(shown: LatentExamples) -> Request:
+        rng = generator(seed, "explain", explainer.name, examples.latent)
+        made = explainer.request(shown, rng)
+        return replace(made, key=explanation_id(examples.latent, explainer.name))
+
+    def read(reply: Reply) -> Read[str]:
+        if failure := _unread(reply):
+            return Read("", failure)
+        try:
+            return Read(explainer.read(reply))
+        except UnreadableError as error:
+            return Read("", error.status)
+
+    def shorter(left_out: int) -> tuple[Request, int] | None:
+        n = len(examples.explain)
+        keep = (n - left_out) * 3 // 4
+        if keep < 1:
+            return None
+        # Evenly spaced, so that every activation decile stays.
+        kept = tuple(examples.explain[index * n // keep] for index in range(keep))
+        return request(replace(examples, explain=kept)), n - keep
+
+    first = request(examples)
+    return Pending(
+        latent=examples.latent, scorer="explain", control="none", first=first, request=first, read=read, shorter=shorter
+    )
+
+
+def _judging(scorer: Scorer, question: Question) -> Pending[tuple[Judgement, ...]]:
+    first = Request(
+        key=question.question_id, messages=question.messages, task=question.task, sampling=question.sampling,
+        schema=question.schema,
+    )  # fmt: skip
+
+    def read(reply: Reply) -> Read[tuple[Judgement, ...]]:
+        failure = _unread(reply)
+        if failure and failure != "truncated":  # a list may be whole although more words were cut
+            return Read(_unanswered(question, failure), failure)
+        told = tuple(scorer.judge(question, reply))
+        assert len(told) == len(question.items), f"{scorer.name} judged {len(told)} of {len(question.items)} items"
+        missing = [judgement.status for judgement in told if judgement.answer == "unanswered"]
+        if not missing:
+            return Read(told)
+        failure = failure or (missing[0] if missing[0] != "ok" else "unparsed")
+        return Read(_unanswered(question, failure) if len(missing) == len(told) else told, failure)
+
+    def shorter(left_out: int) -> tuple[Request, int] | None:
+        messages = _without_shots(question.messages, left_out + 1)
+        return None if messages is None else (replace(first, messages=messages), left_out + 1)
+
+    return Pending(
+        latent=question.latent, scorer=question.scorer, control=question.control, first=first, request=first,
+        read=read, shorter=shorter,
+    )  # fmt: skip
+
+
+def _unread(reply: Reply) -> str:
+    """Why a reply cannot be an answer whatever its words, or ""."""
+    if reply.text is None:
+        return reply.failure or "no_reply"
+    if reply.finish_reason == "content_filter":
+        return "refused"
+    if reply.finish_reason == "length":
+        return "truncated"
+    return "" if reply.text.strip() else "empty"
+
+
+def _unanswered(question: Question, status: str) -> tuple[Judgement, ...]:
+    return tuple(
+        Judgement(
+            latent=question.latent, scorer=question.scorer, control=question.control, question_id=question.question_id,
+            position=position, item=item, answer="unanswered", probability=None,
+            explanation_id=question.explanation_id, status=status,
+        )
+        for position, item in enumerate(question.items)
+    )  # fmt: skip
+
+
+def _without_shots(messages: tuple[Message, ...], n: int) -> tuple[Message, ...] | None:
+    """Leave out the first `n` few-shot turns (a user's and the assistant's message each); None if there are fewer."""
+    start = 1 if messages[0].role == "system" else 0
+    shots = (len(messages) - start - 1) // 2
+    return messages[:start] + messages[start + 2 * n :] if n <= shots else None
+
+
+def _row(asked: Pending[T], reply: Reply, failure: str) -> Row:
+    *before, last = asked.request.messages
+    usage = reply.usage
+    return Row(
+        question_id=asked.first.key, dictionary=asked.latent.dictionary, site=asked.latent.site,
+        latent=asked.latent.index, scorer=asked.scorer, control=asked.control,
+        prompt=f"[{_told(tuple(before))}{_message(last)}]", reply=reply.text, failure=failure,
+        retried_for=" ".join(asked.retried_for), n_left_out=asked.n_left_out, n_calls=usage.calls,
+        tokens_in=usage.tokens_in, tokens_cached=usage.tokens_cached, tokens_out=usage.tokens_out,
+        latency_s=usage.latency_s, from_cache=reply.from_cache, n_retries=len(asked.retried_for),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _told(messages: tuple[Message, ...]) -> str:
+    """Few-shot messages as they stand in a prompt's JSON; all prompts of a scorer have the same."""
+    return "".join(f"{_message(message)}, " for message in messages)
+
+
+def _message(message: Message) -> str:
+    return f'{{"role": "{message.role}", "content": {quoted(message.content)}}}'

@@ -1,0 +1,162 @@
+"""What the verbs that run a study have in common: their arguments, and how arguments become a study."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autointerp.errors import StudyError
+from autointerp.experiment.study import EMBEDDED, Study, load_study, override, validate_study
+
+YAML = (".yaml", ".yml")
+# File endings by corpus member.
+FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".txt": "text", ".md": "text"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a study: a file, or a model and dictionaries, or nothing (the embedded default)."""
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="STUDY.yaml | MODEL DICTIONARY",
+        help="a study file; or a model and its dictionaries (local folders or hub ids, each as PATH or NAME=PATH); "
+        "nothing runs the embedded default",
+    )
+    group = parser.add_argument_group("the common case without a study file")
+    group.add_argument("--data", metavar="PATH_OR_NAME", help="text, jsonl or parquet file or folder; `docstrings`; "
+                       "or a hub data set as org/name[:subset[:split]]")  # fmt: skip
+    group.add_argument("--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1")
+    group.add_argument("--explainer-model", metavar="MODEL", help="the model's name at an http explainer")
+    group.add_argument("--judge", metavar="NAME", help="as --explainer; default: the explainer")
+    group.add_argument("--judge-model", metavar="MODEL", help="the model's name at an http judge")
+    group.add_argument("--tokens", type=count, metavar="N", help="tokens of text to read, such as 500k or 10M")
+    group.add_argument("--latents", metavar="N", help="latents to explain per dictionary, or `all`")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides",
+                        help="override one setting of the study; may be given several times")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run directory; default: results/<study name>")
+
+
+def count(text: str) -> int:
+    """Read a count such as 2000, 500k or 10M."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMbB]?)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count such as 2000, 500k or 10M")
+    return int(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[match[2].lower()])
+
+
+def study_of(args: argparse.Namespace) -> Study:
+    """Make the study that the arguments ask for.
+
+    Raises:
+        StudyError: the arguments do not go together, or the study is not valid.
+    """
+    what: list[str] = args.what
+    overrides = _shortcuts(args) + args.overrides
+    if not what:
+        return load_study(EMBEDDED / "study.yaml", overrides)
+    if what[0].endswith(YAML):
+        if len(what) > 1:
+            raise StudyError(f"a study file names its own dictionaries; what are {' '.join(what[1:])} for?")
+        return load_study(what[0], overrides)
+    if len(what) == 1:
+        raise StudyError(f"{what[0]}: a study file ends in .yaml; for a model, name its dictionaries behind it")
+    return validate_study(override(_from_names(what[0], what[1:], args), overrides), source="arguments")
+
+
+def out_of(args: argparse.Namespace, study: Study) -> Path:
+    """Return the run directory."""
+    return args.out or Path("results") / study.name
+
+
+def _shortcuts(args: argparse.Namespace) -> list[str]:
+    """Turn the flags that stand for one setting into overrides."""
+    given = []
+    if args.tokens is not None:
+        given.append(f"windows.n_tokens={args.tokens}")
+    if args.latents is not None:
+        given.append(f"sampling.n_latents={args.latents}")
+    if args.what and not args.what[0].endswith(YAML):
+        return given
+    # A study file (or the default) has these sections already; the flags replace them.
+    if args.data:
+        given.append(f"corpus={_flow(corpus_of(args.data))}")
+    if args.explainer:
+        given.append(f"explainer_llm={_flow(llm_of(args.explainer, args.explainer_model))}")
+    if args.judge:
+        given.append(f"judge_llm={_flow(llm_of(args.judge, args.judge_model))}")
+    return given
+
+
+def _flow(value: dict[str, Any]) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
+
+
+def _from_names(model: str, dictionaries: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    for flag in ("data", "explainer"):
+        if not getattr(args, flag):
+            raise StudyError(f"--{flag} is needed with a model and dictionaries (or write a study: autointerp init)")
+    explainer = llm_of(args.explainer, args.explainer_model)
+    judge = llm_of(args.judge, args.judge_model) if args.judge else explainer
+    return {
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "study",
+        "subject": {"model": model},
+        "corpus": corpus_of(args.data),
+        "dictionaries": named(dictionaries),
+        "explainer": "pattern" if explainer["use"] == "pattern" else "default",
+        "explainer_llm": explainer,
+        "judge_llm": judge,
+    }
+
+
+def named(sources: list[str]) -> list[dict[str, str]]:
+    """Name dictionaries: as `NAME=SOURCE` says, else by the shortest end of the path that no other one shares."""
+    pairs = [source.partition("=") for source in sources]
+    given = [(left if equals else "", right if equals else left) for left, equals, right in pairs]
+    paths = [[part for part in re.split(r"[/:]", source) if part not in {"", ".", ".."}] for _, source in given]
+    depth = 1
+    while depth < max(map(len, paths)) and len({tuple(parts[-depth:]) for parts in paths}) < len(paths):
+        depth += 1
+    tails = ["-".join(parts[-depth:]) for parts in paths]
+    return [{"name": name or tail, "source": source} for (name, source), tail in zip(given, tails, strict=True)]
+
+
+def corpus_of(text: str) -> dict[str, Any]:
+    """Turn `--data` into the study's corpus section.
+
+    Raises:
+        StudyError: a local path of an unknown kind.
+    """
+    if text == "docstrings":
+        return {"use": "docstrings"}
+    path = Path(text)
+    if path.is_dir():
+        endings = sorted({file.suffix for file in path.iterdir() if file.suffix in FILES})
+        members = {FILES[ending] for ending in endings}
+        if len(members) != 1:
+            raise StudyError(f"--data {text}: should hold one kind of text ({', '.join(FILES)}); it holds {endings}")
+        return {"use": members.pop(), "path": text}
+    if path.suffix in FILES:
+        return {"use": FILES[path.suffix], "path": text}
+    if path.exists():
+        raise StudyError(f"--data {text}: the ending should be one of {', '.join(FILES)}")
+    name, *rest = text.split(":")
+    return {"use": "huggingface", "name": name, **dict(zip(("subset", "split"), rest, strict=False))}
+
+
+def llm_of(text: str, model: str | None) -> dict[str, Any]:
+    """Turn `--explainer` or `--judge` into the study's section.
+
+    Raises:
+        StudyError: not one of the forms.
+    """
+    if text == "pattern":
+        return {"use": "pattern"}
+    if text.startswith(("http://", "https://")):
+        if not model:
+            raise StudyError(f"{text}: which of the server's models? add --explainer-model (or --judge-model) MODEL")
+        return {"use": "openai", "base_url": text, "model": model}
+    if text.startswith("vllm:"):
+        return {"use": "vllm", "model": text.removeprefix("vllm:")}
+    raise StudyError(f"{text!r} is no LLM; there are: pattern, vllm:MODEL, http://host:port/v1")

@@ -1,0 +1,1 @@
+"""One pass of the subject over the corpus: activations, shards, the sample of latents."""

@@ -1,0 +1,37 @@
+"""Settings of the collection and of the sample of latents."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+
+class CollectConfig(BaseModel):
+    """How activations are collected. None of it but `values` changes what is collected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    batch_tokens: int = Field(
+        default=0, ge=0, description="tokens in one forward pass; 0: 4,096 on a CPU, 65,536 on a GPU"
+    )
+    shard_tokens: int = Field(default=2**18, ge=1, description="tokens of one unit of work that is kept whole")
+    values: Literal["float16", "float32"] = Field(default="float32", description="how activations are stored")
+
+
+class SamplingConfig(BaseModel):
+    """Which latents of each dictionary are explained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    n_latents: PositiveInt | Literal["all"] = Field(
+        default=100, description="latents drawn per dictionary, or `all` of them"
+    )
+    same_as: str | None = Field(
+        default=None,
+        description="a finished run whose sample is taken, dictionary by name: to compare checkpoints latent by latent",
+    )
+    proportional_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of draws made proportionally to firing rate; the rest is uniform"
+    )
+    survey_share: float = Field(
+        default=0.1, gt=0, le=1, description="share of the corpus, from its start, that tells firing rates for the draw"
+    )

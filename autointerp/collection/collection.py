@@ -1,0 +1,55 @@
+"""What a pass over the subject collected: every latent's row, and the activations of the sampled ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from autointerp.collection import shards
+from autointerp.corpus.base import Windows
+from autointerp.examples.base import Firing
+from autointerp.run.store import fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What was collected.
+
+    Attributes:
+        windows: the corpus as judged windows.
+        latents: `tables.LATENTS`; token_share and peak_token are filled by `select.describe`.
+        fingerprint: hash of all it depends on.
+        counts: of documents, tokens, windows; of latents drawn and eligible; of what this process did.
+        seconds: of this process, per part.
+    """
+
+    windows: Windows
+    latents: pd.DataFrame
+    fingerprint: str
+    counts: dict[str, int]
+    seconds: dict[str, float]
+    shards: Sequence[shards.Shard]
+
+    def firing(self, dictionary: str, latent: int) -> Firing:
+        """Return one kept latent's activations over the whole corpus."""
+        parts = [shard.kept[dictionary] for shard in self.shards]
+        slices = [part.of(latent) for part in parts]
+        return Firing(
+            positions=np.concatenate([part.positions[at] for part, at in zip(parts, slices, strict=True)]),
+            values=np.concatenate([part.values[at] for part, at in zip(parts, slices, strict=True)]),
+        )
+
+    def joined(self, other: "Collection") -> "Collection":
+        """Return this with what another subject's pass over the same tokens collected of other dictionaries."""
+        assert self.windows.fingerprint == other.windows.fingerprint, "passes over one corpus"
+        pairs = zip(self.shards, other.shards, strict=True)
+        summed = ("latents", "eligible", "drawn", "sampled", "tokens_computed", "bytes_written", "bytes_kept")
+        return Collection(
+            windows=self.windows, latents=pd.concat([self.latents, other.latents], ignore_index=True),
+            fingerprint=fingerprint(self.fingerprint, other.fingerprint),
+            counts=self.counts | {name: self.counts[name] + other.counts[name] for name in summed}
+            | {"peak_memory_bytes": other.counts["peak_memory_bytes"]},
+            seconds={part: seconds + other.seconds[part] for part, seconds in self.seconds.items()},
+            shards=[shards.Shard(kept={**one.kept, **more.kept}, n=one.n) for one, more in pairs],
+        )  # fmt: skip

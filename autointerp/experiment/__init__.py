@@ -1,0 +1,1 @@
+"""The run, in order: study, context, stages, pipeline."""

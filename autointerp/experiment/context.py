@@ -1,0 +1,288 @@
+"""A study in its run directory, with the heavy things it needs, each opened when first used."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp import __version__, corpus, plugins
+from autointerp.asking import ask
+from autointerp.asking.budget import Meter, Tally
+from autointerp.collection.collect import collect
+from autointerp.collection.collection import Collection
+from autointerp.collection.device import Placed, check
+from autointerp.console import note
+from autointerp.corpus.base import Tokens
+from autointerp.dictionaries import elsewhere, identity, load_check, loading
+from autointerp.dictionaries.base import DictionaryConfig
+from autointerp.dictionaries.spec import Dictionary
+from autointerp.errors import CorpusError, DictionaryError, StudyError
+from autointerp.experiment import control_arms
+from autointerp.experiment.study import LLMMember, Study, dump_study, located
+from autointerp.llm.base import LLM, Price, Served
+from autointerp.prompts import Prompts
+from autointerp.reconstruction.base import Arm
+from autointerp.records import LatentId, Site
+from autointerp.run import provenance
+from autointerp.run.store import Run, fingerprint, now
+from autointerp.scorers.base import Scorer
+from autointerp.subject import model as subject_model
+from autointerp.subject import neighbours, redraw, sites, skeleton
+from autointerp.subject.base import SubjectConfig
+from autointerp.subject.model import HookedSubject
+
+# Documents that the load gate may read; it stops at its own number of tokens.
+GATE_DOCUMENTS = 200
+# Characters of a document that are sure to hold as many tokens as there are multiples of this; a document may be huge.
+LONGEST_TOKEN = 64
+# Hashes of checkpoints that were opened, in the run directory: a start does not read them again.
+CHECKPOINTS = "checkpoints.json"
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """What the stages share.
+
+    `batches` limits explaining and judging to some of the sampled latents, in that order; `only_reads` says that no
+    stage needs what the subject predicts.
+    """
+
+    study: Study
+    run: Run
+    cache: bool = True
+    batches: tuple[frozenset[LatentId], ...] = ()
+    only_reads: bool = False
+    meter: Meter = field(init=False)
+    _recalled: dict[str, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Start the meter of this invocation."""
+        self.meter = Meter(self.study.limits)
+
+    @property
+    def asked(self) -> frozenset[LatentId] | None:
+        """The latents that are explained and judged; None for all that are sampled."""
+        return frozenset().union(*self.batches) if self.batches else None
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The templates: the user's folder first, then the shipped ones."""
+        return Prompts(Path(self.study.prompts) if self.study.prompts else None)
+
+    @cached_property
+    def scorers(self) -> dict[str, Scorer]:
+        """The scorers by the names that their judgements carry.
+
+        Raises:
+            StudyError: two have the same name, so that nobody could tell their judgements apart.
+        """
+        built = [member.module.build(member.settings, self.prompts) for member in self.study.scorers]
+        names = [scorer.name for scorer in built]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise StudyError(
+                f"scorers: names must differ; twice: {', '.join(twice)} (score other settings in another run directory)"
+            )
+        return dict(zip(names, built, strict=True))
+
+    @cached_property
+    def subject(self) -> HookedSubject:
+        """The subject model."""
+        return self._loaded()
+
+    def _loaded(self) -> HookedSubject:
+        wanted = self.study.subject.model_copy(update={"model": located(self.study.subject.model)})
+        return subject_model.load(wanted, self._n_blocks(wanted) if self.only_reads else None)
+
+    def _n_blocks(self, wanted: SubjectConfig) -> int | None:
+        """How many of the subject's blocks the dictionaries' sites need; None for all."""
+        model = skeleton.skeleton(wanted.model, wanted.revision, trust_remote_code=wanted.trust_remote_code)
+        reads = [sites.resolve(model, one.site_in, _role(one)) for one in self.opened]
+        writes = [sites.resolve(model, one.site_out, "output") for one in self.opened]
+        return skeleton.blocks_needed(model, [*reads, *writes])
+
+    @cached_property
+    def opened(self) -> list[Dictionary]:
+        """The dictionaries, memory-mapped."""
+        return [self._open(one) for one in self._named()]
+
+    def _named(self) -> list[DictionaryConfig]:
+        """The dictionaries as the study names them, those of the package by their path; a control as what it is of."""
+        named = {one.name: one for one in self.study.dictionaries}
+        found = [
+            one if one.control is None else named[one.source].model_copy(update={"name": one.name})
+            for one in self.study.dictionaries
+        ]
+        return [one.model_copy(update={"source": located(one.source)}) for one in found]
+
+    def _open(self, one: DictionaryConfig) -> Dictionary:
+        """Open a dictionary, and keep its hash in the run directory.
+
+        Raises:
+            DictionaryError: it is another one than this invocation began with.
+        """
+        began = time.time()
+        dictionary = loading.open_dictionary(one)
+        sha256 = dictionary.provenance.sha256
+        if self._recalled.get(one.name, sha256) != sha256:
+            raise DictionaryError(f"{one.name}: {one.source} changed while this ran; run the same command again")
+        identity.remember(one, dictionary, self.run / CHECKPOINTS, began=began)
+        return dictionary
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The dictionaries with the sites they read and reconstruct, moved to the subject and past the load gate."""
+        model, device = self.subject.model, str(self.subject.device)
+        moved = [one.to(device) for one in self.opened]
+        reads = [sites.resolve(model, one.site_in, _role(one)) for one in moved]
+        # Before any text is read: a dictionary that does not fit its site is said at once.
+        check(self.subject, [Placed(dictionary=one, site=site) for one, site in zip(moved, reads, strict=True)])
+        return [self._admitted(*pair) for pair in zip(moved, reads, strict=True)]
+
+    def _admitted(self, dictionary: Dictionary, site_in: Site) -> Arm:
+        """Let a dictionary pass whose vital signs on the first documents are possible; it says what it decided."""
+        site_out = sites.resolve(self.subject.model, dictionary.site_out, "output")
+        wanted = next(one for one in self.study.dictionaries if one.name == dictionary.name)
+        bos = corpus.bos_id(self.subject.tokenizer, self.study.windows.bos)
+        read = partial(load_check.rows, self.subject, self.first_documents, site_in, site_out, bos=bos)
+        if wanted.control is not None:
+            settled, _ = load_check.settled(dictionary, *read())
+            made = control_arms.made(
+                wanted.control, settled, site_in, subject=self.subject, redrawn=lambda: self.redrawn,
+                tokens=self.tokens, study=self.study,
+            )  # fmt: skip
+            return Arm(made, site_in, site_out)
+        x, y = read()
+        place = elsewhere.Place(
+            subject=self.subject, documents=self.first_documents, bos=bos, own=(site_in, site_out),
+            others=neighbours.elsewhere(self.subject.model, site_in, site_out),
+        )  # fmt: skip
+        admitted = load_check.admit(
+            dictionary, x, y, accept=wanted.accept, elsewhere=partial(elsewhere.look, dictionary, place)
+        )
+        for words in admitted.notes:
+            note(words)
+        return Arm(admitted.dictionary, site_in, site_out)
+
+    @cached_property
+    def first_documents(self) -> list[NDArray[np.int64]]:
+        """Token ids of the corpus's first documents, each cut to one context: enough for the load gate.
+
+        Raises:
+            CorpusError: there is no document.
+        """
+        member, length = self.study.corpus, self.study.windows.context_length
+        documents = itertools.islice(member.module.documents(member.settings), GATE_DOCUMENTS)
+        texts = [corpus.mended(one.text[: length * LONGEST_TOKEN]) for one in documents]
+        ids = corpus.token_ids(self.subject.tokenizer, texts) if texts else []
+        found = [np.array(one[:length], dtype=np.int64) for one in ids if one]
+        if not found:
+            raise CorpusError(f"corpus {member.use}: there is no text in it")
+        return found
+
+    @cached_property
+    def collected(self) -> Collection:
+        """The corpus as windows and the sampled latents' activations on it: collected now, or taken up again."""
+        redrawn = {one.name for one in self.study.dictionaries if one.control == "random_subject"}
+        placed = [Placed(dictionary=arm.dictionary, site=arm.site_in) for arm in self.arms]
+        others = [place for place in placed if place.dictionary.name in redrawn]
+        found = self._collect(self.subject, [place for place in placed if place not in others], "activations")
+        return found.joined(self._collect(self.redrawn, others, "activations-random-subject")) if others else found
+
+    def _collect(self, subject: HookedSubject, placed: list[Placed], folder: str) -> Collection:
+        study = self.study
+        return collect(
+            subject, placed, self.tokens, collection=study.collection, sampling=study.sampling,
+            examples=study.examples, folder=self.run / folder, seed=study.seed,
+        )  # fmt: skip
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The tokenised corpus, kept in the run directory, perhaps still growing."""
+        study, member = self.study, self.study.corpus
+        return corpus.read(
+            member.module.documents(member.settings), self.subject.tokenizer, study.windows, self.run / "tokens",
+            seed=study.seed, source=fingerprint(member.model_dump(mode="json")), both_splits=True,
+        )  # fmt: skip
+
+    @cached_property
+    def redrawn(self) -> HookedSubject:
+        """The subject once more, with weights drawn anew, for control arms."""
+        return redraw.redrawn(self._loaded(), self.study.seed)
+
+    @contextmanager
+    def asking(self, role: str, stage: str, back_end: LLMMember | None = None) -> Iterator[tuple[LLM, Tally]]:
+        """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest.
+
+        Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own.
+        """
+        member = back_end or (self.study.explainer_llm if role == "explainer" else self.study.judge_llm)
+        backend = member.module.open(member.settings)
+        price = getattr(member.settings, "price", Price())
+        tally = Tally(price=price)
+        store = self.run / "responses.sqlite" if self.cache else None
+        try:
+            yield ask.connect(backend, store=store, meter=self.meter, price=price), tally
+        finally:
+            facts = backend.facts() if isinstance(backend, Served) else {}
+            backend.close()
+            manifest = self.run.manifest
+            role_facts = {"use": member.use, "fingerprint": backend.fingerprint, **facts}
+            self.run.update_manifest(
+                llms={**manifest.get("llms", {}), role: role_facts},
+                usage={**manifest.get("usage", {}), stage: tally.manifest()},
+            )
+
+    def templates(self, stage: str) -> dict[str, str]:
+        """Return the hashes of the templates that a stage renders, and of the user's own code that renders them."""
+        built, code = [], {}
+        if stage == "explain":
+            built = [self.study.explainer.module.build(self.study.explainer.settings, self.prompts)]
+            code = plugins.outside("explainers", self.study.explainer.use)
+        elif stage == "judge":
+            built = self.scorers.values()
+            for family, uses in (
+                ("scorers", [member.use for member in self.study.scorers]), ("llm", [one.needs for one in built]),
+            ):  # fmt: skip
+                code |= {name: mark for use in uses for name, mark in plugins.outside(family, use).items()}
+        return {name: self.prompts.hash(name) for one in built for name in one.templates} | code
+
+    def inputs(self) -> list[object]:
+        """Return what tells whether the files the study names are still those that were read."""
+        paths = [Path(located(self.study.subject.model))]
+        if path := getattr(self.study.corpus.settings, "path", None):
+            paths.append(Path(path))
+        if self.study.sampling.same_as is not None:
+            paths.append(Path(self.study.sampling.same_as) / "latents.parquet")
+        files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+        found: list[object] = [[file.name, *file.stat()[6:9:2]] for file in files if file.is_file()]
+        known = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}
+        self._recalled = {name: sha256 for name, sha256 in known.items() if sha256 is not None}
+        if len(self._recalled) < len(known):
+            return [*found, *(one.provenance.sha256 for one in self.opened)]
+        return [*found, *self._recalled.values()]
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the manifest says of the study, the software and the machine."""
+        study = dump_study(self.study)
+        return {
+            "autointerp": __version__,
+            "name": self.study.name,
+            "created": self.run.manifest.get("created", now()),
+            "study_fingerprint": self.study.fingerprint(),
+            "prompts": {**self.templates("explain"), **self.templates("judge")},
+            **provenance.software(),
+            "subject": study["subject"],
+            "corpus": study["corpus"],
+        }
+
+
+def _role(dictionary: Dictionary) -> Literal["input", "output"]:
+    """Which side of a bare module path a dictionary reads."""
+    return "output" if dictionary.architecture == "sae" else "input"

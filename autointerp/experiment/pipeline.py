@@ -1,0 +1,128 @@
+"""The whole experiment on one page, in order.
+
+    corpus -> subject -> dictionaries -> examples -> explanations -> judgements -> estimates -> report
+
+Each stage writes its tables into the run directory and is marked when it is done, under a fingerprint of all that it
+depends on. The same command goes on where the last one stopped: a stage whose mark is there is not done again, and a
+stage that was interrupted repeats no LLM call, since replies are kept as they come.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from autointerp import __version__
+from autointerp.console import note
+from autointerp.errors import RunDirectoryError
+from autointerp.experiment import dry_run, selection, stages
+from autointerp.experiment.context import Experiment
+from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
+from autointerp.run.store import Run, claimed, fingerprint, write_atomically
+
+# In order: the stage, the study's sections it reads, and the stages it builds on.
+STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ...], tuple[str, ...]]] = {
+    "collect": (
+        stages.collect,
+        ("seed", "subject", "corpus", "windows", "dictionaries", "collection", "sampling", "examples"),
+        ("inputs",),
+    ),
+    "reconstruct": (stages.reconstruct, ("reconstruction",), ("collect",)),
+    "select": (selection.select_examples, ("controls",), ("collect",)),
+    "describe": (stages.describe, (), ("collect",)),
+    "explain": (stages.explain, ("explainer", "explainer_llm", "prompts"), ("select",)),
+    "judge": (stages.judge, ("scorers", "judge_llm", "controls", "prompts"), ("explain",)),
+    "estimate": (stages.estimate, ("statistics",), ("judge", "reconstruct")),
+}
+
+
+def score(study: Study, path: Path, *, update: bool = False, cache: bool = True, until: str = "") -> Run:
+    """Run a study, or what is left of it, in its run directory.
+
+    Args:
+        study: what to do.
+        path: the run directory, made where it is not there.
+        update: let a changed study redo the stages that the change touches, instead of refusing.
+        cache: keep and reuse LLM replies.
+        until: stop after this stage.
+
+    Raises:
+        UserError: something in the study, its inputs or the directory is wrong.
+        StoppedError: an LLM or a limit stopped it; what is done is kept.
+    """
+    with claimed(path) as run:
+        experiment = Experiment(study=study, run=run, cache=cache, only_reads=until == "collect")
+        begin(experiment, update=update)
+        marks = fingerprints(experiment)
+        reach(experiment, marks)
+        for name, (work, _, _) in STAGES.items():
+            do(experiment, name, marks[name], work)
+            if name == until:
+                return run
+        stages.report(experiment)
+    return run
+
+
+def plan(study: Study, path: Path, *, update: bool = False) -> list[str]:
+    """Collect and select, then say in a line per LLM what explaining and judging would take; no LLM is asked.
+
+    Raises:
+        UserError: as `score`.
+    """
+    run = score(study, path, update=update, until="select")
+    return [planned.words() for planned in dry_run.plan(Experiment(study=study, run=run))]
+
+
+def begin(experiment: Experiment, *, update: bool) -> None:
+    """Write the study into the run directory; one of another study is refused, or brought up to date.
+
+    Raises:
+        RunDirectoryError: the directory holds another study.
+    """
+    run, study = experiment.run, dump_study(experiment.study)
+    path = run / "study.yaml"
+    if path.exists() and run.stages():
+        old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        matter = study_changes(essential(old), essential(study))
+        if matter and not update:
+            raise RunDirectoryError(
+                f"{run.path} holds another study ({'; '.join(matter[:5])}{'; ...' if matter[5:] else ''}); choose "
+                "another --out, or --update to redo what this changes"
+            )
+        for line in matter:
+            note(f"changed: {line}")
+    text = study_yaml(experiment.study)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    run.update_manifest(**experiment.provenance())
+
+
+def fingerprints(experiment: Experiment) -> dict[str, str]:
+    """Return each stage's fingerprint: of its sections, of the templates it uses, and of the stages before it."""
+    study = essential(dump_study(experiment.study))
+    marks: dict[str, str] = {"inputs": fingerprint(experiment.inputs())}
+    for name, (_, sections, before) in STAGES.items():
+        settings = {section: study[section] for section in sections}
+        marks[name] = fingerprint(
+            __version__, name, settings, experiment.templates(name), [marks[earlier] for earlier in before]
+        )
+    return marks
+
+
+def reach(experiment: Experiment, marks: dict[str, str]) -> None:
+    """Open the LLMs of stages still to do, so that a server that is down is said before anything is collected."""
+    for name, member in (("explain", experiment.study.explainer_llm), ("judge", experiment.study.judge_llm)):
+        if not experiment.run.finished(name, marks[name]):
+            member.module.open(member.settings).close()
+
+
+def do(experiment: Experiment, name: str, mark: str, work: Callable[[Experiment], dict[str, object]]) -> None:
+    """Do one stage, unless it is done."""
+    run = experiment.run
+    if run.finished(name, mark):
+        note(f"{name}: done before")
+        return
+    began = time.monotonic()
+    counts = work(experiment)
+    run.finish(name, mark, seconds=time.monotonic() - began, counts=counts)
+    run.update_manifest()

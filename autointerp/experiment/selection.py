@@ -1,0 +1,165 @@
+"""Choosing every latent's windows: positives, negatives of each kind, planted rules; who has too few is counted."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from autointerp.console import note, track
+from autointerp.errors import CorpusError
+from autointerp.examples import contrast, near, planted, repeats, select
+from autointerp.examples.base import Firing, HardKind
+from autointerp.experiment.context import Experiment
+from autointerp.llm import embedding
+from autointerp.records import Example, LatentExamples, LatentId
+from autointerp.run import tables
+from autointerp.run.example_rows import to_rows
+from autointerp.run.record_rows import Counts
+from autointerp.run.store import fingerprint
+
+# Windows of the pool near to a latent's own, given its explain windows.
+Near = Callable[[LatentId, tuple[Example, ...]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """What all latents' draws share: which windows may be judged, the pools by split, the hard strata in order."""
+
+    fit: NDArray[np.bool_]
+    pools: Mapping[bool, NDArray[np.int64]]
+    hard: tuple[Near, ...]
+
+
+def select_examples(experiment: Experiment) -> Counts:
+    """Choose the windows of every sampled and planted latent; later stages need no subject and no tokenizer."""
+    study, run, windows = experiment.study, experiment.run, experiment.collected.windows
+    wanted = study.examples
+    latents = experiment.collected.latents.set_index(tables.KEY)
+    sampled = [LatentId(*key) for key in latents.index[latents["sampled"]]]
+    drawing = _drawing(experiment, sampled)
+    n_repeated = int((windows.held_out & ~drawing.fit).sum())
+    n_planted = 0
+    with run.writing("examples", tables.EXAMPLES) as writer:
+        for latent in track(sampled, "select", total=len(sampled), unit="latents"):
+            examples, found = _examples(experiment, latent, drawing)
+            place = (latent.dictionary, latent.site, latent.index)
+            if status := _lacking(examples, wanted.n_positives, wanted.n_negatives):
+                _leave_out(latents, place, status)
+                continue
+            latents.loc[place, ["token_share", "peak_token"]] = [found.token_share, found.peak_token]
+            for row in to_rows(examples):
+                writer.add(row)
+        for examples in _planted(experiment, drawing):
+            n_planted += 1
+            for row in to_rows(examples):
+                writer.add(row)
+    run.write("latents", latents.reset_index(), tables.LATENTS)
+    run.update_manifest(context_pool_hash=fingerprint(windows.fingerprint, drawing.pools[True].tolist()))
+    n_left = int(latents["sampled"].sum())
+    if sampled and not n_left:
+        raise CorpusError(
+            f"none of {len(sampled):,} sampled latents has {wanted.n_positives} activating and {wanted.n_negatives} "
+            f"silent windows to be judged on; {n_repeated:,} of {int(windows.held_out.sum()):,} held-out windows "
+            "repeat text of the explain documents: read more or more varied text, or lower examples.n_positives"
+        )
+    if n_repeated:
+        note(f"select: {n_repeated:,} held-out windows repeat text of the explain documents and are not judged on")
+    return {
+        "latents": n_left, "too_few_windows": len(sampled) - n_left, "repeated_windows": n_repeated,
+        "planted": n_planted, "planted_wanted": study.controls.n_planted,
+    }  # fmt: skip
+
+
+def _lacking(examples: LatentExamples, n_positives: int, n_negatives: int) -> str:
+    """Say why a latent cannot be judged: rare or dense, as in the latents table; "" where it can."""
+    if len(examples.held_out) < n_positives:
+        return "rare"
+    n_random = sum(example.kind == "random" for example in examples.contrast)
+    return "dense" if n_random < n_negatives else ""
+
+
+def _leave_out(latents: pd.DataFrame, place: tuple[str, str, int], status: str) -> None:
+    latents.loc[place, ["sampled", "eligible", "look_order", "status"]] = [False, False, -1, status]
+
+
+def _drawing(experiment: Experiment, sampled: list[LatentId]) -> Drawing:
+    windows, wanted, seed = experiment.collected.windows, experiment.study.examples, experiment.study.seed
+    fit = repeats.fit_to_judge(windows)
+    pools = {
+        True: contrast.pool(windows, held_out=True, size=wanted.pool_windows, seed=seed, fit=fit),
+        False: contrast.pool(windows, held_out=False, size=wanted.pool_windows, seed=seed),
+    }
+    hard = _hard(experiment, sampled, pools[True]) if wanted.n_hard else ()
+    return Drawing(fit=fit, pools=pools, hard=hard)
+
+
+def _hard(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int64]) -> tuple[Near, ...]:
+    """Prepare the search for hard negatives of each kind."""
+    collected, wanted = experiment.collected, experiment.study.examples
+    found: dict[HardKind, Near] = {}
+    if "words" in wanted.hard:
+        words = near.Words(collected.windows, pool)
+        found["words"] = lambda latent, explain: words.near(explain)
+    if "embedding" in wanted.hard:
+        meanings = near.Meanings(collected.windows, pool, _embedder(wanted.embedding_model))
+        found["embedding"] = lambda latent, explain: meanings.near(explain)
+    if {"cofiring", "decoder"} & set(wanted.hard):
+        firings: dict[LatentId, Firing] = {one: collected.firing(one.dictionary, one.index) for one in sampled}
+        cofiring = near.Cofiring(collected.windows, pool, firings)
+        found["cofiring"] = lambda latent, explain: cofiring.near(latent)
+        if "decoder" in wanted.hard:
+            neighbours = _decoder_neighbours(experiment, sampled)
+            found["decoder"] = lambda latent, explain: cofiring.of(neighbours[latent])
+    return tuple(found[kind] for kind in wanted.hard)
+
+
+def _embedder(model: str | None) -> near.Embed:
+    assert model is not None, "the study was checked to name a model"
+    return embedding.open(embedding.Config(model=model)).embed
+
+
+def _decoder_neighbours(experiment: Experiment, sampled: list[LatentId]) -> dict[LatentId, list[LatentId]]:
+    """Return each sampled latent's nearest sampled latents of its dictionary by the cosine of decoder rows."""
+    found: dict[LatentId, list[LatentId]] = {}
+    controls = {one.name for one in experiment.study.dictionaries if one.control is not None}
+    for dictionary in experiment.opened:
+        mine = [latent for latent in sampled if latent.dictionary == dictionary.name]
+        if not mine or dictionary.name in controls:  # a control arm has no decoder rows, hence no neighbours
+            found |= {latent: [] for latent in mine}
+            continue
+        rows = dictionary.W_dec[[latent.index for latent in mine]].float().cpu().numpy()
+        for latent, nearest in zip(mine, near.decoder_neighbours(rows), strict=True):
+            found[latent] = [mine[i] for i in nearest]
+    return found
+
+
+def _examples(experiment: Experiment, latent: LatentId, drawing: Drawing) -> tuple[LatentExamples, select.Positives]:
+    wanted, collected, seed = experiment.study.examples, experiment.collected, experiment.study.seed
+    firing = collected.firing(latent.dictionary, latent.index)
+    found = select.positives(
+        collected.windows, firing, latent=latent, n_explain=wanted.n_explain, n_held_out=wanted.n_positives, seed=seed,
+        fit=drawing.fit,
+    )  # fmt: skip
+
+    def silent(split: bool, n: int) -> tuple[Example, ...]:
+        return contrast.negatives(
+            collected.windows, firing, drawing.pools[split], latent=latent, n=n, seed=seed,
+            n_hard=wanted.n_hard if split else 0,
+            near=[search(latent, found.explain) for search in drawing.hard] if split else (),
+        )  # fmt: skip
+
+    examples = LatentExamples(
+        latent=latent, explain=found.explain, explain_contrast=silent(False, wanted.n_explain_negatives),
+        held_out=found.held_out, contrast=silent(True, wanted.n_negatives),
+    )  # fmt: skip
+    return examples, found
+
+
+def _planted(experiment: Experiment, drawing: Drawing) -> Iterator[LatentExamples]:
+    study, wanted = experiment.study, experiment.study.examples
+    return planted.examples(
+        experiment.collected.windows, drawing.pools[True], n_rules=study.controls.n_planted,
+        n_positives=wanted.n_positives, n_negatives=wanted.n_negatives, seed=study.seed,
+    )  # fmt: skip

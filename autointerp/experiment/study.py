@@ -1,0 +1,289 @@
+"""The study file: what is measured, on what, by whom; frozen, unknown keys refused, all checked before any work.
+
+Every section is defined beside the code that uses it; this file only puts them together. Paths are relative to the
+directory the command runs in; `embedded/...` is what the package ships.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from autointerp import plugins
+from autointerp.asking.ask import AskConfig
+from autointerp.asking.budget import LimitsConfig
+from autointerp.collection.base import CollectConfig, SamplingConfig
+from autointerp.corpus.base import WindowsConfig
+from autointerp.dictionaries.base import DictionaryConfig
+from autointerp.errors import StudyError
+from autointerp.examples.base import ExamplesConfig
+from autointerp.llm import base as llm
+from autointerp.reconstruction.base import ReconstructionConfig
+from autointerp.run.store import fingerprint
+from autointerp.scorers.base import ControlsConfig
+from autointerp.statistics.base import StatisticsConfig
+from autointerp.subject.base import SubjectConfig
+
+# What the package ships for `autointerp score` without arguments.
+EMBEDDED = Path(__file__).parent.parent / "_default"
+# Sections that change how fast or how safely a run goes, never what it finds.
+OPERATIONAL = ("limits", "ask")
+
+
+class Member(BaseModel):
+    """A member of a plugin family with its settings: `{use: detection, n_per_question: 5}`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    family: ClassVar[str] = ""
+
+    use: str
+    settings: SerializeAsAny[BaseModel]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = {"use": value}
+        if not isinstance(value, Mapping) or "use" not in value:
+            raise ValueError(f"should be a name or {{use: name, ...}}; names: {', '.join(plugins.names(cls.family))}")
+        if set(value) == {"use", "settings"} and isinstance(value["settings"], BaseModel):
+            return value
+        module = plugins.load(cls.family, str(value["use"]))
+        if not hasattr(module, "Config"):
+            raise ValueError(
+                f"{value['use']} defines no `Config`: see `autointerp/{cls.family}/base.py` for what it needs"
+            )
+        rest = {key: item for key, item in value.items() if key != "use"}
+        try:
+            return {"use": value["use"], "settings": module.Config.model_validate(rest)}
+        except ValidationError as error:
+            raise ValueError("; ".join(problems(error))) from error
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"use": self.use, **self.settings.model_dump(mode="json")}
+
+    @property
+    def module(self) -> Any:
+        """The member's module."""
+        return plugins.load(self.family, self.use)
+
+
+class CorpusMember(Member):
+    """Where the text comes from."""
+
+    family = "corpus"
+
+
+class ExplainerMember(Member):
+    """How explanations are asked for."""
+
+    family = "explainers"
+
+
+class ScorerMember(Member):
+    """How explanations are judged."""
+
+    family = "scorers"
+
+
+class LLMMember(Member):
+    """Who answers."""
+
+    family = "llm"
+
+
+def _unique(dictionaries: tuple[DictionaryConfig, ...]) -> tuple[DictionaryConfig, ...]:
+    names = [dictionary.name for dictionary in dictionaries]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names must differ; twice: {', '.join(twice)} (set `name:` on each)")
+    trained = [dictionary.name for dictionary in dictionaries if dictionary.control is None]
+    for dictionary in dictionaries:
+        if dictionary.control is not None and dictionary.source not in trained:
+            raise ValueError(
+                f"{dictionary.name}: a control's source names a dictionary of this study, not {dictionary.source!r}; "
+                f"there are: {', '.join(trained) or 'none'}"
+            )
+    return dictionaries
+
+
+class Study(BaseModel):
+    """A whole experiment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(description="names the run directory results/<name>", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=0, ge=0, description="of every random draw")
+    subject: SubjectConfig = Field(description="the model whose dictionaries are measured")
+    corpus: CorpusMember = Field(description="the text it reads")
+    windows: WindowsConfig = Field(default_factory=WindowsConfig, description="how text becomes contexts and windows")
+    dictionaries: Annotated[tuple[DictionaryConfig, ...], AfterValidator(_unique)] = Field(
+        min_length=1, description="the sparse autoencoders and transcoders to compare"
+    )
+    collection: CollectConfig = Field(default_factory=CollectConfig, description="the pass over the subject")
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig, description="which latents are explained")
+    examples: ExamplesConfig = Field(default_factory=ExamplesConfig, description="what is shown and what is judged")
+    reconstruction: ReconstructionConfig = Field(
+        default_factory=ReconstructionConfig, description="what the dictionaries preserve"
+    )
+    explainer: ExplainerMember = Field(
+        default_factory=lambda: ExplainerMember.model_validate("default"), description="writes explanations"
+    )
+    explainer_llm: LLMMember = Field(description="answers the explainer's prompts")
+    scorers: tuple[ScorerMember, ...] = Field(
+        default_factory=lambda: tuple(ScorerMember.model_validate(name) for name in ("detection", "fuzzing")),
+        min_length=1,
+        description="judge the explanations",
+    )
+    judge_llm: LLMMember = Field(description="answers the scorers' prompts")
+    controls: ControlsConfig = Field(default_factory=ControlsConfig, description="checks that every run carries")
+    prompts: str | None = Field(default=None, description="a folder of templates to use instead of the shipped ones")
+    ask: AskConfig = Field(default_factory=AskConfig, description="retries, caching")
+    limits: LimitsConfig = Field(default_factory=LimitsConfig, description="stop cleanly when these are reached")
+    statistics: StatisticsConfig = Field(default_factory=StatisticsConfig, description="levels, margins")
+
+    def fingerprint(self) -> str:
+        """Hash everything that can change a result."""
+        return fingerprint(essential(dump_study(self)))
+
+
+def essential(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a dumped study can change a result."""
+    kept = {section: value for section, value in values.items() if section not in OPERATIONAL}
+    for section in ("explainer_llm", "judge_llm"):
+        if isinstance(kept.get(section), dict):
+            kept[section] = {key: value for key, value in kept[section].items() if key not in llm.OPERATIONAL}
+    return kept
+
+
+def located(text: str) -> str:
+    """Return where a model or dictionary of the study is: `embedded/...` lies in the package."""
+    head, _, rest = text.partition("/")
+    return str(EMBEDDED / rest) if head == "embedded" else text
+
+
+def problems(error: ValidationError) -> list[str]:
+    """Turn pydantic's errors into one short line each: where, what was seen, what is allowed."""
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "no such setting"
+        elif item["type"] != "value_error" and item["type"] != "missing":
+            message += f" (it is {item['input']!r:.80})"
+        lines.append(f"{where}: {message}" if where else message)
+    return lines
+
+
+def dump_study(study: Study) -> dict[str, Any]:
+    """Return the study as plain YAML-able values, defaults written out."""
+    return study.model_dump(mode="json")
+
+
+def study_yaml(study: Study) -> str:
+    """Write the study as YAML that `load` reads back to an equal study."""
+    return yaml.safe_dump(dump_study(study), sort_keys=False, allow_unicode=True)
+
+
+def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
+    """Check a study.
+
+    Raises:
+        StudyError: all that is wrong, a line each, with near misses of unknown settings suggested.
+    """
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        lines = [_suggest(line) for line in problems(error)]
+    raise StudyError(f"{source}: " + (lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)))
+
+
+def _suggest(line: str) -> str:
+    where, _, message = line.partition(": ")
+    if message != "no such setting":
+        return line
+    near = difflib.get_close_matches(where.rsplit(".", 1)[-1], _known_settings(Study), n=1)
+    return f"{line}; did you mean {near[0]!r}?" if near else line
+
+
+def _known_settings(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _known_settings(field.annotation)
+
+
+def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
+    """Read a study file and apply `key.sub=value` overrides.
+
+    Raises:
+        StudyError: the file is missing, no YAML, or not a valid study.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"study file {path}: {error.strerror}; `autointerp init {path}` writes one") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise StudyError(f"study file {path} should hold settings like `name: my-study`; it holds {values!r:.60}")
+    return validate_study(override(values, overrides or []), source=str(path))
+
+
+def override(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Apply `key.sub=value` settings, values read as YAML; a number in a key picks from a list.
+
+    Raises:
+        StudyError: a setting without `=`, or a key into something that is neither settings nor a list.
+    """
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise StudyError(f"--set {text}: should be key.sub=value, for example examples.n_positives=20")
+        try:
+            values = _put(values, key.split("."), yaml.safe_load(value))
+        except (TypeError, ValueError, IndexError, yaml.YAMLError) as error:
+            raise StudyError(f"--set {text}: {' '.join(str(error).split())}") from error
+    return values
+
+
+def _put(node: Any, path: list[str], value: object) -> Any:
+    if not path:
+        return value
+    head, *rest = path
+    if isinstance(node, list):
+        index = int(head)
+        return [*node[:index], _put(node[index], rest, value), *node[index + 1 :]]
+    if isinstance(node, str) and rest:
+        raise ValueError(f"{head!r} cannot be set in {node!r}")
+    node = {"use": node} if isinstance(node, str) else (node or {})
+    return {**node, head: _put(node.get(head), rest, value)}
+
+
+def study_changes(old: Any, new: Any, where: str = "") -> list[str]:
+    """List the settings in which two dumped studies differ, as `key: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            line for key in keys for line in study_changes(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            line for n, pair in enumerate(zip(old, new, strict=True)) for line in study_changes(*pair, f"{where}.{n}")
+        ]
+    return [] if old == new else [f"{where}: {old!r} -> {new!r}"]

@@ -1,0 +1,1 @@
+"""Pass or fail a checkpoint against a baseline run."""

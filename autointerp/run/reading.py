@@ -1,0 +1,237 @@
+"""Finished runs as the statistics need them: their tables, compact, and whether they may be compared at all."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autointerp.errors import RunDirectoryError, TableError
+from autointerp.run import store, tables
+
+# Columns of the judgements that no statistic reads.
+UNREAD = {"explanation_id", "status", "n_retries", "position"}
+PLANTED = "planted"
+# Columns read at once.
+READERS = 2
+# Entries of a manifest that must agree for two runs to be compared, and the settings behind each.
+COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTables:
+    """The tables of one or several runs. `allowed` names the differences that a person chose to overlook.
+
+    `references` maps the planted latents of a run to those of the first run that the same judge answered.
+    """
+
+    names: tuple[str, ...]
+    judgements: pd.DataFrame
+    latents: pd.DataFrame
+    dictionaries: pd.DataFrame
+    reconstruction: pd.DataFrame | None
+    documents: pd.DataFrame | None = None
+    manifests: tuple[dict[str, Any], ...] = ()
+    allowed: tuple[str, ...] = field(default=())
+    references: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
+    """Read one run directory; text columns come as categories, so that millions of rows stay small.
+
+    Args:
+        path: the run directory.
+        questions: read the question ids as well, which are many (needed for what answers in one prompt share).
+
+    Raises:
+        RunDirectoryError: it is no run directory, or lacks a table.
+        TableError: a table lacks columns.
+    """
+    run = store.open_run(path)
+    latents = tables.check(run.read("latents"), tables.LATENTS, "latents")
+    dictionaries = tables.check(run.read("dictionaries"), tables.DICTIONARIES, "dictionaries")
+    return RunTables(
+        names=(run.path.name,), judgements=read_judgements(run / "judgements.parquet", questions=questions),
+        latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
+        dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
+        reconstruction=tables.check(run.read("reconstruction"), tables.RECONSTRUCTION, "reconstruction")
+        if run.has("reconstruction") else None,
+        documents=run.read("reconstruction_documents") if run.has("reconstruction_documents") else None,
+        manifests=(run.manifest,),
+    )  # fmt: skip
+
+
+def read_judgements(path: Path, *, questions: bool = False) -> pd.DataFrame:
+    """Read the columns of a judgements table that statistics need, text as categories.
+
+    Raises:
+        RunDirectoryError: the file is not there or no parquet.
+        TableError: columns are missing.
+    """
+    if not path.exists():
+        raise RunDirectoryError(f"{path} does not exist; did the run finish its scoring?")
+    text = [name for name, kind in tables.JUDGEMENTS.items() if kind == "str"]
+    try:
+        file = pq.ParquetFile(path, read_dictionary=text)
+        there = file.schema_arrow.names
+        missing = [column for column in tables.JUDGEMENTS if column not in there]
+        if missing:
+            raise TableError(f"{path}: columns missing: {', '.join(missing)}; it has: {', '.join(there)}")
+        wanted = [column for column in tables.JUDGEMENTS if column not in UNREAD]
+        if not questions and not _chooses(file):
+            wanted.remove("question_id")
+        # Column by column: the whole table at once takes twice the memory on the way, and four times as long.
+        with ThreadPoolExecutor(READERS) as pool:
+            columns = dict(zip(wanted, pool.map(lambda name: _column(path, name), wanted), strict=True))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunDirectoryError(f"{path} cannot be read as parquet ({error})") from error
+    return pd.DataFrame(columns, copy=False)
+
+
+def _column(path: Path, name: str) -> pd.Series:
+    table = pq.ParquetFile(path, read_dictionary=[name]).read(columns=[name], use_threads=False)
+    return table.to_pandas(strings_to_categorical=True)[name]
+
+
+def _chooses(file: pq.ParquetFile) -> bool:
+    """Tell whether a scorer is there whose contexts may come in several questions."""
+    return "intruder" in file.read(columns=["scorer"])["scorer"].unique().to_pylist()
+
+
+def check_splits(path: Path | str) -> None:
+    """Refuse a run in which a document was both shown to an explainer and judged, for the same latent.
+
+    Raises:
+        TableError: a document is in both splits; the message names the first.
+    """
+    run = store.open_run(path)
+    if not run.has("examples"):
+        return
+    frame = run.read("examples", columns=[*tables.KEY, "split", "document_id"]).drop_duplicates()
+    sides = {split: part.drop(columns="split") for split, part in frame.groupby("split", observed=True)}
+    if {"explain", "held_out"} <= set(sides):
+        both = sides["explain"].merge(sides["held_out"])
+        if len(both):
+            row = both.iloc[0]
+            raise TableError(
+                f"{path}: {len(both)} documents are in both splits, first document {row['document_id']} of "
+                f"{row['dictionary']} latent {row['latent']}; its scores are of examples the explainer saw"
+            )
+
+
+def refuse_empty(run: RunTables, path: Path | str) -> None:
+    """Refuse a run that judged nothing.
+
+    Raises:
+        TableError: it has no judgements.
+    """
+    if run.judgements.empty:
+        raise TableError(f"{path} has no judgements: nothing was scored; finish it with `autointerp score`")
+
+
+def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the settings in which runs differ that must agree for their scores to be compared."""
+    found: list[str] = []
+    first = manifests[0]
+    for other in manifests[1:]:
+        for key, detail in COMPARABLE.items():
+            if first.get(key) == other.get(key):
+                continue
+            mine, theirs = first.get(detail) or {}, other.get(detail) or {}
+            named = [
+                f"{name}: {mine.get(name)!r} against {theirs.get(name)!r}"
+                for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)
+            ]  # fmt: skip
+            found += named or [f"{key}: {first.get(key)!r} against {other.get(key)!r}"]
+    return list(dict.fromkeys(found))
+
+
+def same_judge(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell from two manifests whether one judge, with the same prompts, answered both runs: its answers must agree."""
+    told = [((manifest.get("llms") or {}).get("judge"), manifest.get("prompts")) for manifest in (one, other)]
+    hashes = [manifest.get("protocol_hash") for manifest in (one, other)]  # a run under way has none yet
+    return told[0] == told[1] and (hashes[0] == hashes[1] or None in hashes)
+
+
+def _references(manifests: Sequence[dict[str, Any]], labels: Sequence[str]) -> dict[str, str]:
+    """Map each run's planted latents to those of the first run that the same judge answered."""
+    found = {}
+    for place, manifest in enumerate(manifests):
+        first = next(i for i in range(place + 1) if same_judge(manifests[i], manifest))
+        if first < place:
+            found[f"{labels[place]}:{PLANTED}"] = f"{labels[first]}:{PLANTED}"
+    return found
+
+
+def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
+    """Read several runs into one set of tables; dictionaries whose names clash get their run's name in front.
+
+    Args:
+        paths: run directories.
+        allow: put runs of different protocols or context pools side by side all the same; the result names them.
+
+    Raises:
+        TableError: the runs were made under different protocols or context pools, or leak between splits.
+    """
+    for path in paths:
+        check_splits(path)
+    runs = [read_tables(path) for path in paths]
+    for path, run in zip(paths, runs, strict=True):
+        refuse_empty(run, path)
+    apart = differences([run.manifests[0] for run in runs])
+    if apart and not allow:
+        raise TableError(
+            f"the runs differ in {'; '.join(apart)}: their scores are not comparable (a change of protocol alone has "
+            "moved real scores by .05 to .06); run both under one protocol, or say --allow to compare all the same"
+        )
+    if len(runs) == 1:
+        return runs[0]
+    names = [name for run in runs for name in run.dictionaries["dictionary"]]
+    clash = {name for name in names if names.count(name) > 1}
+    labels = [run.names[0] for run in runs]
+    labels = [name if labels.count(name) == 1 else f"{name}#{place}" for place, name in enumerate(labels, 1)]
+    renamed = [_renamed(run, clash, label) for run, label in zip(runs, labels, strict=True)]
+    measured = [run.reconstruction for run in renamed if run.reconstruction is not None]
+    documents = [run.documents for run in renamed if run.documents is not None]
+    return RunTables(
+        names=tuple(labels),
+        judgements=_together([run.judgements for run in renamed]),
+        latents=pd.concat([run.latents for run in renamed], ignore_index=True),
+        dictionaries=pd.concat([run.dictionaries for run in renamed], ignore_index=True),
+        reconstruction=pd.concat(measured, ignore_index=True) if measured else None,
+        documents=pd.concat(documents, ignore_index=True) if documents else None,
+        manifests=tuple(run.manifests[0] for run in runs), allowed=tuple(apart),
+        references=_references([run.manifests[0] for run in runs], labels),
+    )  # fmt: skip
+
+
+def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Stack judgements; categories, which differ between runs, are made alike first, so that text stays coded."""
+    coded = [name for name in parts[0] if all(part[name].dtype == "category" for part in parts if name in part)]
+    alike = {
+        name: pd.CategoricalDtype(list(dict.fromkeys(v for part in parts for v in part[name].cat.categories)))
+        for name in coded if all(name in part for part in parts)
+    }  # fmt: skip
+    return pd.concat([part.astype(alike) for part in parts], ignore_index=True)
+
+
+def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
+    """Put the run's name in front of dictionaries that another run also has, and of its planted latents."""
+    names = {name: f"{label}:{name}" for name in clash | {PLANTED}}
+
+    def rename(table: pd.DataFrame) -> pd.DataFrame:
+        column = table["dictionary"]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return table.assign(dictionary=column.cat.rename_categories(names))
+        return table.assign(dictionary=column.astype("str").replace(names))
+
+    return RunTables(
+        names=run.names, judgements=rename(run.judgements), latents=rename(run.latents),
+        dictionaries=rename(run.dictionaries),
+        reconstruction=None if run.reconstruction is None else rename(run.reconstruction),
+        documents=None if run.documents is None else rename(run.documents), manifests=run.manifests,
+    )  # fmt: skip

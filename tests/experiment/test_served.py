@@ -1,0 +1,134 @@
+"""The whole experiment with an LLM behind HTTP: trouble, limits, keys and a dead server change no number."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from autointerp.__main__ import main
+from autointerp.errors import LimitError, StudyError
+from autointerp.experiment import dry_run, pipeline
+from autointerp.experiment.context import Experiment
+from autointerp.experiment.study import Study, load_study
+from autointerp.llm import openai
+from autointerp.run.store import Run
+from tests.helpers.server import Faults, Model, Server, chance
+
+
+@pytest.fixture(autouse=True)
+def _quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(chance) as running:
+        yield running
+
+
+def served(study_of: Any, server: Server, **sections: Any) -> Study:
+    llm = {"use": "openai", "base_url": server.url, "model": "scripted", "concurrency": 16}
+    return load_study(study_of(explainer="default", explainer_llm=llm, judge_llm=llm, **sections))
+
+
+def answers(run: Run) -> list[list[object]]:
+    columns = ["dictionary", "latent", "scorer", "control", "question_id", "position", "truth", "answer"]
+    return run.read("judgements")[columns].to_numpy(object).tolist()
+
+
+def test_tokens_and_calls_are_those_that_the_server_saw(study_of: Any, server: Server, tmp_path: Path) -> None:
+    run = pipeline.score(served(study_of, server), tmp_path / "run")
+    usage = run.manifest["usage"]
+    assert usage["explain"]["questions"] == 12
+    for told, seen in (("tokens_in", "tokens_in"), ("tokens_out", "tokens_out")):
+        assert usage["explain"][told] + usage["score"][told] == sum(getattr(call, seen) for call in server.log)
+    assert usage["explain"]["calls"] + usage["score"]["calls"] == len(server.log)
+    questions = run.read("questions")
+    assert (questions["failure"] == "").all()
+    assert run.manifest["llms"]["judge"]["structured"] == "json_schema"
+
+
+def test_a_fifth_of_calls_faulty_and_stops_at_limits_change_no_answer(
+    study_of: Any, server: Server, tmp_path: Path
+) -> None:
+    expected = answers(pipeline.score(served(study_of, server), tmp_path / "clean"))
+    with Server(chance, faults=Faults(seed=4, rate=0.2)) as faulty:
+        stops, run = 0, None
+        while run is None:
+            try:
+                run = pipeline.score(served(study_of, faulty, limits={"calls": 40}), tmp_path / "faulty")
+            except LimitError:
+                stops += 1
+    assert stops >= 2
+    assert answers(run) == expected
+
+
+def test_the_key_is_in_no_byte_of_the_run(study_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789-secret")
+    with Server(chance, model=Model(key="sk-0123456789-secret", echo_key=True), faults=Faults(rate=0.1)) as locked:
+        pipeline.score(served(study_of, locked), tmp_path / "run")
+        assert all(call.headers["authorization"] == "Bearer sk-0123456789-secret" for call in locked.log)
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert any(path.name == "responses.sqlite" for path in written)
+    assert not [path for path in written if b"0123456789-secret" in path.read_bytes()]
+
+
+def test_a_server_that_is_down_is_said_before_anything_is_collected(study_of: Any, tmp_path: Path) -> None:
+    with Server(chance) as server:
+        study = served(study_of, server)
+    with pytest.raises(StudyError, match="no server answers at"):
+        pipeline.score(study, tmp_path / "run")
+    assert not (tmp_path / "run" / "tokens").exists()
+
+
+def test_settings_of_speed_and_price_make_no_other_study(study_of: Any, server: Server, tmp_path: Path) -> None:
+    study = served(study_of, server)
+    pipeline.score(study, tmp_path / "run")
+    n_calls = server.n_calls
+    changes = {"concurrency": 3, "timeout_s": 9.0, "price": {"input": 1.0}}
+    llm = {"use": "openai", "base_url": server.url, "model": "scripted", **changes}
+    changed = load_study(study_of(explainer="default", explainer_llm=llm, judge_llm=llm))
+    pipeline.score(changed, tmp_path / "run")
+    assert server.n_calls == n_calls
+    assert changed.fingerprint() == study.fingerprint()
+
+
+def test_a_dry_run_asks_nothing_and_reckons_money(
+    study_of: Any, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = {"use": "openai", "base_url": server.url, "model": "scripted", "price": {"input": 1.0, "output": 2.0}}
+    path = study_of(explainer="default", explainer_llm=llm, judge_llm=llm)
+    assert main(["score", str(path), "--out", str(tmp_path / "run"), "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert server.n_calls == 0
+    assert "judge" in said.out + said.err
+    assert "$" in said.out + said.err
+
+
+def own_words(body: dict[str, Any]) -> str:
+    """As `chance`, but no two latents' explanations are the same."""
+    said = chance(body)
+    return said if said.startswith("[") else f"{said} {hash(body['messages'][-1]['content'])}"
+
+
+def test_a_dry_run_reckons_what_the_run_then_takes(
+    study_of: Any, world: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a third of the latents, with controls that only some carry: calls within 5 %, prompt tokens within 10 %."""
+    monkeypatch.setattr(dry_run, "SAMPLE", 4)
+    monkeypatch.setattr(server, "answer", own_words)
+    tokenizer = str(world / "subject")
+    llm = {"use": "openai", "base_url": server.url, "model": "scripted", "tokenizer": tokenizer, "structured": "plain"}
+    few = {"n_planted": 0, "n_shuffled": 2, "n_empty": 1, "duplicate_share": 0.0}
+    study = load_study(study_of(explainer="default", explainer_llm=llm, judge_llm=llm, controls=few))
+    run = pipeline.score(study, tmp_path / "run", until="select")
+    planned = list(dry_run.plan(Experiment(study=study, run=run)))
+    assert server.n_calls == 0
+    pipeline.score(study, tmp_path / "run")
+    encode = AutoTokenizer.from_pretrained(tokenizer).encode
+    seen = sum(len(encode(message["content"])) for call in server.log for message in call.body["messages"])
+    assert sum(part.calls for part in planned) == pytest.approx(len(server.log), rel=0.05)
+    assert sum(part.tokens_in for part in planned) == pytest.approx(seen, rel=0.10)
+    assert sum(part.tokens_out for part in planned) >= sum(call.tokens_out for call in server.log)

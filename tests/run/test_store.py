@@ -1,0 +1,100 @@
+"""Tables and markers appear whole or not at all, and are reused only for the same fingerprint."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autointerp.errors import RunDirectoryError, TableError
+from autointerp.run import tables
+from autointerp.run.store import Run, claimed, fingerprint, open_run, write_json
+
+ROW = {
+    "dictionary": "sae", "metric": "fvu", "value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n_documents": 3,
+    "n_tokens": 10,
+}  # fmt: skip
+
+
+def test_rows_come_back_as_written(tmp_path: Path) -> None:
+    """A table written row by row has the declared columns, types and rows."""
+    run = Run(tmp_path)
+    with run.writing("reconstruction", tables.RECONSTRUCTION) as writer:
+        for n in range(3):
+            writer.add({**ROW, "n_tokens": n})
+    table = run.read("reconstruction")
+    assert list(table.columns) == list(tables.RECONSTRUCTION)
+    assert table["n_tokens"].tolist() == [0, 1, 2]
+
+
+def test_a_table_that_failed_half_way_is_not_there(tmp_path: Path) -> None:
+    """An error while rows are being written leaves no table and no rubbish."""
+    run = Run(tmp_path)
+
+    def fail_half_way() -> None:
+        with run.writing("reconstruction", tables.RECONSTRUCTION) as writer:
+            writer.add(ROW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    assert not run.has("reconstruction")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_table_survives_a_failed_write(tmp_path: Path) -> None:
+    """Replacing is atomic: a table with missing columns is refused and the old one stays."""
+    run = Run(tmp_path)
+    run.write("reconstruction", pd.DataFrame([ROW]), tables.RECONSTRUCTION)
+    with pytest.raises(TableError, match="metric"):
+        run.write("reconstruction", pd.DataFrame([ROW]).drop(columns="metric"), tables.RECONSTRUCTION)
+    assert len(run.read("reconstruction")) == 1
+
+
+def test_a_stage_counts_as_finished_only_under_its_own_fingerprint(tmp_path: Path) -> None:
+    """A marker of other settings is no marker."""
+    run = Run(tmp_path)
+    run.finish("collect", "aaaa", seconds=1.0, counts={})
+    assert run.finished("collect", "aaaa")
+    assert not run.finished("collect", "bbbb")
+    assert not run.finished("score", "aaaa")
+
+
+def test_fingerprint_ignores_key_order_and_nothing_else() -> None:
+    """{"a": 1, "b": 2} is {"b": 2, "a": 1} but not {"a": 1, "b": "2"}."""
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1, "b": 2}) != fingerprint({"a": 1, "b": "2"})
+
+
+def test_nan_is_refused_in_json(tmp_path: Path) -> None:
+    """NaN in a manifest would break its readers."""
+    with pytest.raises(ValueError, match=r"NaN|Out of range"):
+        write_json(tmp_path / "manifest.json", {"value": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_directories_say_what_they_lack(tmp_path: Path) -> None:
+    """Each refusal names the path and the way out."""
+    with pytest.raises(RunDirectoryError, match="is no run directory"):
+        open_run(tmp_path)
+    with pytest.raises(RunDirectoryError, match=r"has no latents\.parquet"):
+        Run(tmp_path).read("latents")
+    (tmp_path / "latents.parquet").write_text("not parquet")
+    with pytest.raises(RunDirectoryError, match="cannot be read as parquet"):
+        Run(tmp_path).read("latents")
+
+
+def test_two_processes_cannot_work_in_one_directory(tmp_path: Path) -> None:
+    """The second claim is refused while the first lasts, and granted after it."""
+    with claimed(tmp_path / "run") as first:
+        assert first.path.is_dir()
+        with pytest.raises(RunDirectoryError, match="another process"), claimed(tmp_path / "run"):
+            pass
+    with claimed(tmp_path / "run") as run:
+        assert run.path.is_dir()
+
+
+def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
+    """A run directory below a file cannot be made."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="cannot be written"), claimed(tmp_path / "file" / "run"):
+        pass
