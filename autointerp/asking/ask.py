@@ -1,9 +1,9 @@
 """The one loop that puts explainers' and scorers' questions to an LLM: keyed, stored, retried, limited, counted.
 
-    llm = ask.connect(back_end, store=run / "responses.sqlite", meter=meter, price=price)
-    for told in ask.explanations(explainer, llm, examples, config=config, seed=seed, tally=tally):
+    llm = ask.connect(back_end, store=run / "responses.sqlite", budget=budget, price=price)
+    for told in ask.explanations(explainer, llm, examples, config=config, seed=seed, usage=usage):
         told.explanation, told.row
-    for told in ask.judgements({"detection": detection}, llm, questions, config=config, tally=tally):
+    for told in ask.judgements({"detection": detection}, llm, questions, config=config, usage=usage):
         told.judgements, told.row
 
 Everything streams, in the order in which replies come: memory holds what is in flight. Sort tables by `question_id`.
@@ -22,7 +22,7 @@ from typing import Literal
 
 from autointerp.asking.attempts import AskConfig as AskConfig
 from autointerp.asking.attempts import Pending, Read, T, put
-from autointerp.asking.budget import FREE, Meter, Tally
+from autointerp.asking.budget import FREE, Budget, StageUsage
 from autointerp.asking.cached import Cached
 from autointerp.asking.limited import Limited
 from autointerp.asking.responses import Store
@@ -89,9 +89,9 @@ class Judged:
     row: Row
 
 
-def connect(llm: LLM, *, store: Path | None, meter: Meter | None = None, price: Price = FREE) -> LLM:
+def connect(llm: LLM, *, store: Path | None, budget: Budget | None = None, price: Price = FREE) -> LLM:
     """Put an LLM behind the run's limits and its response store (None: no store, every call is made again)."""
-    limited = Limited(llm, meter or Meter(), price)
+    limited = Limited(llm, budget or Budget(), price)
     return limited if store is None else Cached(limited, Store(store))
 
 
@@ -107,7 +107,7 @@ def explanations(
     *,
     config: AskConfig,
     seed: int,
-    tally: Tally | None = None,
+    usage: StageUsage | None = None,
     advance: Callable[[int, Callable[[], str]], None] | None = None,
 ) -> Iterator[Explained]:
     """Explain every latent once; failed explanations come too, with `text` None and a status.
@@ -118,15 +118,15 @@ def explanations(
         examples: one latent each, pulled as the LLM has room.
         config: how often to ask.
         seed: the study's.
-        tally: filled with counts as replies come.
+        usage: filled with counts as replies come.
         advance: called after each latent with 1 and what says in a few words how it goes.
 
     Raises:
         StoppedError: the LLM is gone or a limit is reached.
     """
     pending = (_explaining(explainer, latent, seed) for latent in examples)
-    tally = Tally() if tally is None else tally
-    for asked, reply, read in put(llm, pending, config, tally):
+    usage = StageUsage() if usage is None else usage
+    for asked, reply, read in put(llm, pending, config, usage):
         row = _row(asked, reply, read.failure)
         raw = reply.text or ""
         explanation = Explanation(
@@ -137,7 +137,7 @@ def explanations(
         )  # fmt: skip
         yield Explained(explanation=explanation, row=row)
         if advance:
-            advance(1, tally.words)
+            advance(1, usage.words)
 
 
 def judgements(
@@ -146,7 +146,7 @@ def judgements(
     questions: Iterable[Question],
     *,
     config: AskConfig,
-    tally: Tally | None = None,
+    usage: StageUsage | None = None,
     advance: Callable[[int, Callable[[], str]], None] | None = None,
 ) -> Iterator[Judged]:
     """Put every question once; each yields one judgement per item, `unanswered` where no reply could be read.
@@ -156,7 +156,7 @@ def judgements(
         llm: answers; from `connect`.
         questions: of any scorers, mixed, pulled as the LLM has room.
         config: how often to ask.
-        tally: filled with counts as replies come.
+        usage: filled with counts as replies come.
         advance: called after each question with 1 and what says in a few words how it goes.
 
     Raises:
@@ -169,8 +169,8 @@ def judgements(
             asked_of[question.question_id] = question
             yield _judging(scorers[question.scorer], question)
 
-    tally = Tally() if tally is None else tally
-    for asked, reply, read in put(llm, pending(), config, tally):
+    usage = StageUsage() if usage is None else usage
+    for asked, reply, read in put(llm, pending(), config, usage):
         row = _row(asked, reply, read.failure)
         question = asked_of.pop(asked.first.key)
         told = read.value
@@ -178,7 +178,7 @@ def judgements(
             told = tuple(replace(judgement, n_retries=row.n_retries) for judgement in told)
         yield Judged(question=question, judgements=told, row=row)
         if advance:
-            advance(1, tally.words)
+            advance(1, usage.words)
 
 
 def _explaining(explainer: Explainer, examples: LatentExamples, seed: int) -> Pending[str]:

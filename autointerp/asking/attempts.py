@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.asking.budget import Tally
+from autointerp.asking.budget import StageUsage
 from autointerp.llm.base import LLM, Served
 from autointerp.records import LatentId, Reply, Request
 from autointerp.scorers import _answers
@@ -61,7 +61,7 @@ class Pending(Generic[T]):
 
 
 def put(
-    llm: LLM, source: Iterable[Pending[T]], config: AskConfig, tally: Tally
+    llm: LLM, source: Iterable[Pending[T]], config: AskConfig, usage: StageUsage
 ) -> Iterator[tuple[Pending[T], Reply, Read[T]]]:
     """Ask everything in `source` until it is read, or `attempts` are spent."""
     waiting = iter(source)
@@ -83,18 +83,18 @@ def put(
             yield asked.request
 
     served = llm if isinstance(llm, Served) else None
-    _learn(served, tally)
+    _learn(served, usage)
     while again or not ended:
         for reply in llm.generate(requests()):
             asked = flying.pop(reply.key)
-            tally.add(reply)
+            usage.add(reply)
             read = asked.read(_answers.visible(reply))
             retry = _again(asked, reply, read.failure, config) if read.failure else None
             if retry is None:
-                tally.end(asked.latent.dictionary, read.failure, shortened=asked.n_left_out > 0)
+                usage.end(asked.latent.dictionary, read.failure, shortened=asked.n_left_out > 0)
                 yield asked, reply, read
             else:
-                tally.retried[read.failure] += 1
+                usage.retried[read.failure] += 1
                 again.append(retry)
 
 
@@ -148,14 +148,14 @@ def _n_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _learn(llm: Served | None, tally: Tally) -> None:
+def _learn(llm: Served | None, usage: StageUsage) -> None:
     """Let a back end of a real model find out what it can do; its test prompts are stored and counted as any."""
     if llm is None:
         return
 
     def put(request: Request) -> Reply:
         (reply,) = llm.generate([request])
-        tally.add(reply)
+        usage.add(reply)
         return reply
 
     llm.learn(put)

@@ -29,7 +29,7 @@ class LimitsConfig(BaseModel):
 
 
 @dataclass(slots=True)
-class Meter:
+class Budget:
     """What one invocation has spent, over all its LLMs, against its limits."""
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -81,7 +81,7 @@ class Meter:
 
 
 @dataclass(slots=True)
-class Tally:
+class StageUsage:
     """How the questions of one stage ended: what the manifest's `usage` and the progress bar say.
 
     Calls, tokens and money are those of this invocation. `cached_calls` replies came from the response store, and had
@@ -160,7 +160,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class CostEstimate:
     """What a stage will ask for: calls, tokens (prompt, and most that can be generated) and money at most."""
 
     stage: str
@@ -183,9 +183,9 @@ class Planned:
 BYTES_PER_TOKEN = 3.5
 
 
-def plan(
+def estimate_cost(
     stage: str, requests: Iterable[Request], llm: LLM, price: Price = FREE, *, calls: int | None = None
-) -> Planned:
+) -> CostEstimate:
     """Reckon what putting `requests` to `llm` would take, without asking it anything.
 
     Args:
@@ -207,6 +207,6 @@ def plan(
     scale = calls / n if n else 0.0
     tokens_in, tokens_out = round(tokens_in * scale), round(tokens_out * scale)
     usd = price.of(tokens_in, 0, tokens_out)
-    return Planned(
+    return CostEstimate(
         stage=stage, calls=calls, tokens_in=tokens_in, tokens_out=tokens_out, usd=usd, exact=exact and calls == n
     )

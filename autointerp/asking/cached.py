@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from autointerp.asking.responses import Paid, Store, key
+from autointerp.asking.responses import CachedReply, Store, key
 from autointerp.asking.wrapped import Wrapped
 from autointerp.llm.base import LLM
 from autointerp.records import Reply, Request
@@ -47,12 +47,12 @@ class Cached(Wrapped):
                     asked[request.key], twins[name] = (name, request), []
                     yield request
 
-        paid: list[Paid] = []  # came, and is not yet stored
+        replies: list[CachedReply] = []  # came, and is not yet stored
 
         def keep() -> Iterator[Reply]:
             # One commit for all that came: it costs as much as ten replies.
-            batch = paid.copy()
-            paid.clear()
+            batch = replies.copy()
+            replies.clear()
             worth = [one for one in batch if one.reply.text is not None]
             stored = dict(zip((one.name for one in worth), self.store.put(self.fingerprint, worth), strict=True))
             for one in batch:
@@ -65,8 +65,8 @@ class Cached(Wrapped):
         try:
             while not ended:
                 for reply in self.inner.generate(missing()):
-                    paid.append(Paid(*asked.pop(reply.key), reply))
-                    if len(paid) >= MOST_TOGETHER or not self.at_hand():
+                    replies.append(CachedReply(*asked.pop(reply.key), reply))
+                    if len(replies) >= MOST_TOGETHER or not self.at_hand():
                         yield from keep()
                 yield from keep()
         finally:

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 
-from autointerp.asking.budget import Meter
+from autointerp.asking.budget import Budget
 from autointerp.asking.wrapped import Wrapped
 from autointerp.llm.base import LLM, Price
 from autointerp.records import Reply, Request
 
 
 class Limited(Wrapped):
-    """`llm` under the limits of `meter`, which several LLMs of one run share."""
+    """`llm` under the limits of `budget`, which several LLMs of one run share."""
 
-    def __init__(self, llm: LLM, meter: Meter, price: Price) -> None:
+    def __init__(self, llm: LLM, budget: Budget, price: Price) -> None:
         super().__init__(llm)
-        self.meter, self.price = meter, price
+        self.budget, self.price = budget, price
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer as `llm` does, until a limit is reached.
@@ -26,14 +26,14 @@ class Limited(Wrapped):
         def allowed() -> Iterator[Request]:
             nonlocal stopped
             for request in requests:
-                stopped = self.meter.reached()
+                stopped = self.budget.reached()
                 if stopped:
                     return
-                self.meter.sent()
+                self.budget.sent()
                 yield request
 
         for reply in self.inner.generate(allowed()):
-            self.meter.back(reply, self.price)
+            self.budget.back(reply, self.price)
             yield reply
         if stopped:
-            raise self.meter.error(stopped)
+            raise self.budget.error(stopped)

@@ -63,7 +63,7 @@ def _quoted(schema: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class CachedReply:
     """A reply that was paid for: the key of what was asked, what was asked, and what came back."""
 
     name: bytes
@@ -99,7 +99,7 @@ class Store:
         row = self._run("SELECT reply FROM responses WHERE key = ?", (name,)).fetchone()
         return _decode(row[0]) if row else None
 
-    def put(self, fingerprint: str, paid: Sequence[Paid]) -> list[Reply]:
+    def put(self, fingerprint: str, paid: Sequence[CachedReply]) -> list[Reply]:
         """Store replies of one model for good, all in one commit, and return them.
 
         Where another process was first, its reply stays and is returned.
@@ -118,7 +118,7 @@ class Store:
             for one, first in zip(paid, firsts, strict=True)
         ]
 
-    def _add(self, fingerprint: str, paid: Paid) -> int:
+    def _add(self, fingerprint: str, paid: CachedReply) -> int:
         *shots, last = paid.request.messages
         asked = (
             f'[[{self._shots(tuple(shots))}["{last.role}", {quoted(last.content)}]], '

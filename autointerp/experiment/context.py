@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autointerp import __version__, corpus, plugins
 from autointerp.asking import ask
-from autointerp.asking.budget import Meter, Tally
+from autointerp.asking.budget import Budget, StageUsage
 from autointerp.collection.collect import collect
 from autointerp.collection.collection import Collection
 from autointerp.collection.device import Placed, check
@@ -59,12 +59,12 @@ class Experiment:
     cache: bool = True
     batches: tuple[frozenset[LatentId], ...] = ()
     only_reads: bool = False
-    meter: Meter = field(init=False)
+    budget: Budget = field(init=False)
     _recalled: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Start the meter of this invocation."""
-        self.meter = Meter(self.study.limits)
+        """Start the budget of this invocation."""
+        self.budget = Budget(self.study.limits)
 
     @property
     def asked(self) -> frozenset[LatentId] | None:
@@ -217,7 +217,7 @@ class Experiment:
         return redraw.redrawn(self._loaded(), self.study.seed)
 
     @contextmanager
-    def asking(self, role: str, stage: str, back_end: LLMMember | None = None) -> Iterator[tuple[LLM, Tally]]:
+    def asking(self, role: str, stage: str, back_end: LLMMember | None = None) -> Iterator[tuple[LLM, StageUsage]]:
         """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest.
 
         Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own.
@@ -225,10 +225,10 @@ class Experiment:
         member = back_end or (self.study.explainer_llm if role == "explainer" else self.study.judge_llm)
         backend = member.module.open(member.settings)
         price = getattr(member.settings, "price", Price())
-        tally = Tally(price=price)
+        usage = StageUsage(price=price)
         store = self.run / "responses.sqlite" if self.cache else None
         try:
-            yield ask.connect(backend, store=store, meter=self.meter, price=price), tally
+            yield ask.connect(backend, store=store, budget=self.budget, price=price), usage
         finally:
             facts = backend.facts() if isinstance(backend, Served) else {}
             backend.close()
@@ -236,7 +236,7 @@ class Experiment:
             role_facts = {"use": member.use, "fingerprint": backend.fingerprint, **facts}
             self.run.update_manifest(
                 llms={**manifest.get("llms", {}), role: role_facts},
-                usage={**manifest.get("usage", {}), stage: tally.manifest()},
+                usage={**manifest.get("usage", {}), stage: usage.manifest()},
             )
 
     def templates(self, stage: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Part:
     scale: float
 
 
-def plan(experiment: Experiment) -> Iterator[budget.Planned]:
+def plan(experiment: Experiment) -> Iterator[budget.CostEstimate]:
     """Yield what explaining and judging would take at most, retries left out, once examples are selected."""
     study, run = experiment.study, experiment.run
     sample = list(itertools.islice(record_rows.read_examples(run), SAMPLE))
@@ -92,16 +92,16 @@ def _request(question: Question) -> Request:
     )  # fmt: skip
 
 
-def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Request], int]]) -> budget.Planned:
+def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Request], int]]) -> budget.CostEstimate:
     """Reckon one role's LLM: prompts of several kinds, each a sample and the number of calls that it stands for."""
     member = experiment.study.explainer_llm if role == "explainer" else experiment.study.judge_llm
     backend = member.module.open(member.settings)
     try:
         price = getattr(member.settings, "price", Price())
-        parts = [budget.plan(role, requests, backend, price, calls=calls) for requests, calls in asked]
+        parts = [budget.estimate_cost(role, requests, backend, price, calls=calls) for requests, calls in asked]
     finally:
         backend.close()
-    return budget.Planned(
+    return budget.CostEstimate(
         stage=role, calls=sum(part.calls for part in parts), tokens_in=sum(part.tokens_in for part in parts),
         tokens_out=sum(part.tokens_out for part in parts), usd=sum(part.usd for part in parts),
         exact=all(part.exact for part in parts),

@@ -146,7 +146,7 @@ def explain(experiment: Experiment) -> Counts:
     study, run, asked = experiment.study, experiment.run, experiment.asked
     explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
     with (
-        experiment.asking("explainer", "explain") as (llm, tally),
+        experiment.asking("explainer", "explain") as (llm, usage),
         Bar("explain", total=record_rows.count_latents(run), unit="latents") as bar,
         run.writing("explanations", tables.EXPLANATIONS) as explanations,
         run.writing("questions", tables.QUESTIONS) as questions,
@@ -154,7 +154,7 @@ def explain(experiment: Experiment) -> Counts:
         sampled = (one for one in record_rows.read_examples(run) if one.latent.dictionary != planted.DICTIONARY)
         wanted = (one for one in sampled if asked is None or one.latent in asked)
         for told in ask.explanations(
-            explainer, llm, wanted, config=study.ask, seed=study.seed, tally=tally, advance=bar.advance
+            explainer, llm, wanted, config=study.ask, seed=study.seed, usage=usage, advance=bar.advance
         ):
             explanations.add(record_rows.explanation_row(told.explanation))
             questions.add(record_rows.question_row(told.row))
@@ -192,9 +192,9 @@ def judge(experiment: Experiment) -> Counts:
             rows.add({str(name): value for name, value in row.items()})
         for back_end, some in _by_back_end(scorers):
             role = ("judge", "score") if back_end is None else (back_end.use, back_end.use)
-            with experiment.asking(*role, back_end) as (llm, tally):
+            with experiment.asking(*role, back_end) as (llm, usage):
                 for told in ask.judgements(
-                    some, llm, questions(some), config=study.ask, tally=tally, advance=bar.advance
+                    some, llm, questions(some), config=study.ask, usage=usage, advance=bar.advance
                 ):
                     rows.add(record_rows.question_row(told.row))
                     for judgement in itertools.chain(told.judgements, baseline):

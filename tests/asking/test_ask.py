@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.asking import ask
-from autointerp.asking.budget import LimitsConfig, Meter, Price, Tally, plan
+from autointerp.asking.budget import Budget, LimitsConfig, Price, StageUsage, estimate_cost
 from autointerp.errors import LimitError
 from autointerp.llm.scripted import Scripted
 from autointerp.records import Reply, Request, Usage
@@ -17,9 +17,9 @@ from tests.helpers import asking
 CONFIG = ask.AskConfig(attempts=3)
 
 
-def judged(llm: ask.LLM, n: int, tally: Tally | None = None) -> dict[str, ask.Judged]:
+def judged(llm: ask.LLM, n: int, usage: StageUsage | None = None) -> dict[str, ask.Judged]:
     questions = (asking.question(number) for number in range(n))
-    told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=CONFIG, tally=tally)
+    told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=CONFIG, usage=usage)
     return {one.question.question_id: one for one in told}
 
 
@@ -33,8 +33,8 @@ def test_an_oracle_answers_every_item_in_any_order_of_replies() -> None:
 
 
 def test_an_unreadable_reply_is_asked_again_with_a_fresh_seed_then_stands_as_unanswered() -> None:
-    llm, tally = Scripted(lambda _: "[1, 0"), Tally()
-    (told,) = judged(llm, 1, tally).values()
+    llm, usage = Scripted(lambda _: "[1, 0"), StageUsage()
+    (told,) = judged(llm, 1, usage).values()
     assert next(request.sampling.seed for request in llm.asked) == 0
     assert len({request.sampling.seed for request in llm.asked}) == len(llm.asked) == 3
     assert [request.sampling.temperature for request in llm.asked] == [0, 0.7, 0.7]
@@ -42,7 +42,7 @@ def test_an_unreadable_reply_is_asked_again_with_a_fresh_seed_then_stands_as_una
     assert told.row.reply == "[1, 0"
     assert told.row.failure == "unparsed"
     assert told.row.retried_for == "unparsed unparsed"
-    assert tally.manifest()["failures_by_dictionary"] == {"sae": {"unparsed": 1}}
+    assert usage.manifest()["failures_by_dictionary"] == {"sae": {"unparsed": 1}}
 
 
 def test_a_reply_that_never_came_is_asked_again_with_the_same_seed() -> None:
@@ -73,16 +73,16 @@ def test_one_bad_prompt_never_costs_its_neighbours_theirs() -> None:
     ],
 )
 def test_an_explanation_that_is_none_is_a_counted_failure_and_no_text(reply: Reply, status: str) -> None:
-    tally = Tally()
+    usage = StageUsage()
     told = list(
         ask.explanations(
-            asking.Echo(), Scripted(lambda _: reply), [asking.examples(1)], config=CONFIG, seed=0, tally=tally
+            asking.Echo(), Scripted(lambda _: reply), [asking.examples(1)], config=CONFIG, seed=0, usage=usage
         )
     )
     assert told[0].explanation.text is None
     assert told[0].explanation.status == status
     assert told[0].explanation.raw == (reply.text or "")
-    assert sum(tally.failures.values()) == 1
+    assert sum(usage.failures.values()) == 1
 
 
 def test_thoughts_are_cut_before_reading_and_kept_in_raw() -> None:
@@ -97,14 +97,14 @@ def test_a_prompt_beyond_the_context_loses_whole_examples_and_is_counted() -> No
         n = request.messages[0].content.count("example")
         return Reply(key="", text=None, failure="too_long") if n > 5 else f"{n} examples"
 
-    tally = Tally()
+    usage = StageUsage()
     told = list(
-        ask.explanations(asking.Echo(), Scripted(answer), [asking.examples(1)], config=CONFIG, seed=0, tally=tally)
+        ask.explanations(asking.Echo(), Scripted(answer), [asking.examples(1)], config=CONFIG, seed=0, usage=usage)
     )
     # 8 examples -> 6 -> 4: three quarters each time.
     assert told[0].explanation.text == "4 examples"
     assert told[0].row.n_left_out == 4
-    assert tally.shortened == 1
+    assert usage.shortened == 1
 
 
 def test_a_judges_prompt_beyond_the_context_loses_few_shot_turns_only() -> None:
@@ -157,9 +157,9 @@ def test_a_limit_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path, limits: 
     ended, calls, stops = Counter(), 0, []
     for _ in range(40):
         llm = Scripted(answer)
-        meter = Meter(LimitsConfig(**limits))  # pyright: ignore[reportArgumentType]
+        budget = Budget(LimitsConfig(**limits))  # pyright: ignore[reportArgumentType]
         try:
-            connected = ask.connect(llm, store=tmp_path / "responses.sqlite", meter=meter, price=price)
+            connected = ask.connect(llm, store=tmp_path / "responses.sqlite", budget=budget, price=price)
             ended.update(
                 told.question.question_id
                 for told in ask.judgements(
@@ -180,7 +180,7 @@ def test_a_limit_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path, limits: 
 def test_a_plan_scales_a_sample_to_all_calls() -> None:
     sample = asking.requests(2)
     size = sum(len(message.content) for request in sample for message in request.messages)
-    planned = plan("score", sample, Scripted(asking.oracle), Price(input=1, output=2), calls=200)
+    planned = estimate_cost("score", sample, Scripted(asking.oracle), Price(input=1, output=2), calls=200)
     assert planned.calls == 200
     assert planned.tokens_out == 32 * 200
     assert not planned.exact

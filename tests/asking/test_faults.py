@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.asking import ask
-from autointerp.asking.budget import Tally
+from autointerp.asking.budget import StageUsage
 from autointerp.llm import _http, openai
 from autointerp.records import LatentId, Question
 from tests.helpers import asker, asking
@@ -27,13 +27,15 @@ def _quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
 
 
-def run(server: Server, n: int, config: ask.AskConfig = PATIENT, **settings: object) -> tuple[list[ask.Judged], Tally]:
-    tally = Tally()
+def run(
+    server: Server, n: int, config: ask.AskConfig = PATIENT, **settings: object
+) -> tuple[list[ask.Judged], StageUsage]:
+    usage = StageUsage()
     client = openai.Config(base_url=server.url, **settings)  # pyright: ignore[reportArgumentType]
     with closing(openai.open(client)) as llm:
         questions = (asking.question(number, ("sae", "transcoder")[number % 2], top=5) for number in range(n))
-        told = list(ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=config, tally=tally))
-    return told, tally
+        told = list(ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=config, usage=usage))
+    return told, usage
 
 
 def scores(told: list[ask.Judged]) -> dict[LatentId, float]:
@@ -53,14 +55,14 @@ def test_a_fifth_of_calls_faulty_changes_no_score() -> None:
     with Server() as server:
         clean, _ = run(server, 1500)
     with Server(faults=Faults(seed=1, rate=0.2)) as server:
-        faulty, tally = run(server, 1500, concurrency=128)
+        faulty, usage = run(server, 1500, concurrency=128)
         kinds = {call.fault for call in server.log}
     assert {"", *TRANSPORT, *CONTENT} <= kinds | {"delay"}
     assert sorted(one.question.question_id for one in faulty) == sorted(one.question.question_id for one in clean)
-    assert tally.failures == {}
+    assert usage.failures == {}
     assert len(scores(clean)) == 1000
     assert scores(faulty) == scores(clean)
-    assert sum(tally.retried.values()) > 50
+    assert sum(usage.retried.values()) > 50
 
 
 def _answers(told: list[ask.Judged]) -> dict[str, list[str]]:
@@ -72,8 +74,8 @@ def _answers(told: list[ask.Judged]) -> dict[str, list[str]]:
 def test_trouble_of_every_kind_changes_no_answer(seed: int, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "is_plain", lambda *_, **__: plain)
     with Server(faults=Faults(seed=seed, rate=0.4, kinds=TRANSPORT + CONTENT + FORMS)) as server:
-        told, tally = run(server, 150, ask.AskConfig(attempts=12), concurrency=32)
-    assert tally.failures == {}
+        told, usage = run(server, 150, ask.AskConfig(attempts=12), concurrency=32)
+    assert usage.failures == {}
     assert _answers(told) == {one.question.question_id: asking.truths(one.question) for one in told}
     assert len(told) == 150
 
@@ -83,8 +85,8 @@ def test_trouble_of_every_kind_changes_no_answer(seed: int, plain: bool, monkeyp
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_many_seeds_change_no_answer(seed: int) -> None:
     with Server(faults=Faults(seed=seed, rate=0.2, kinds=TRANSPORT + CONTENT + FORMS)) as server:
-        told, tally = run(server, 1500, ask.AskConfig(attempts=8), concurrency=128)
-    assert tally.failures == {}
+        told, usage = run(server, 1500, ask.AskConfig(attempts=8), concurrency=128)
+    assert usage.failures == {}
     assert _answers(told) == {one.question.question_id: asking.truths(one.question) for one in told}
     assert len(told) == 1500
 
@@ -92,12 +94,12 @@ def test_many_seeds_change_no_answer(seed: int) -> None:
 def test_what_stays_unreadable_is_unanswered_and_counted_per_dictionary() -> None:
     # Every other reply is unreadable, and each question is asked twice: a quarter stays unanswered.
     with Server(faults=Faults(rate=0.5, kinds=("garbage", "short", "long", "truncated", "empty"))) as server:
-        told, tally = run(server, 400, ask.AskConfig(attempts=2))
+        told, usage = run(server, 400, ask.AskConfig(attempts=2))
     unanswered = [one for one in told if one.row.failure]
     assert 60 < len(unanswered) < 140
     assert all({judgement.answer for judgement in one.judgements} == {"unanswered"} for one in unanswered)
     assert all(one.row.reply is not None for one in unanswered)
-    counted = tally.manifest()["failures_by_dictionary"]
+    counted = usage.manifest()["failures_by_dictionary"]
     assert isinstance(counted, dict)
     assert sum(sum(reasons.values()) for reasons in counted.values()) == len(unanswered)
     assert set(counted) == {"sae", "transcoder"}

@@ -15,7 +15,7 @@ import pytest
 from autointerp.__main__ import main
 from autointerp.asking import ask
 from autointerp.asking.cached import Cached
-from autointerp.asking.responses import Paid, Store, key
+from autointerp.asking.responses import CachedReply, Store, key
 from autointerp.errors import EngineError, RunDirectoryError
 from autointerp.llm import openai
 from autointerp.llm.scripted import Scripted
@@ -202,8 +202,8 @@ def test_what_another_process_stored_first_is_what_everybody_sees(tmp_path: Path
     name = key("m", request)
     first, second = Store(tmp_path / "s"), Store(tmp_path / "s")
     early, late = replace(RICH, text="early", key="a"), replace(RICH, text="late", key="b")
-    assert first.put("m", [Paid(name, request, early)]) == [early]
-    assert second.put("m", [Paid(name, request, late)]) == [replace(early, key="b")]
+    assert first.put("m", [CachedReply(name, request, early)]) == [early]
+    assert second.put("m", [CachedReply(name, request, late)]) == [replace(early, key="b")]
 
 
 @pytest.mark.parametrize("logprobs", [True, False])

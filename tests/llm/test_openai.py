@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from autointerp.asking import ask
-from autointerp.asking.budget import Tally
+from autointerp.asking.budget import StageUsage
 from autointerp.errors import EngineError, StudyError
 from autointerp.llm import _http, openai
 from autointerp.llm.openai import OpenAI
@@ -28,11 +28,11 @@ def client(server: Server, **settings: object) -> Iterator[OpenAI]:
         yield llm
 
 
-def judged(llm: ask.LLM, n: int, *, n_shots: int = 2, top: int = 0) -> tuple[dict[str, ask.Judged], Tally]:
-    tally = Tally()
+def judged(llm: ask.LLM, n: int, *, n_shots: int = 2, top: int = 0) -> tuple[dict[str, ask.Judged], StageUsage]:
+    usage = StageUsage()
     questions = (asking.question(number, n_shots=n_shots, top=top) for number in range(n))
-    told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=ask.AskConfig(), tally=tally)
-    return {one.question.question_id: one for one in told}, tally
+    told = ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=ask.AskConfig(), usage=usage)
+    return {one.question.question_id: one for one in told}, usage
 
 
 def all_right(found: dict[str, ask.Judged]) -> bool:
@@ -41,15 +41,15 @@ def all_right(found: dict[str, ask.Judged]) -> bool:
 
 def test_every_question_is_answered_with_probabilities_and_counted_as_the_server_counts() -> None:
     with Server() as server, client(server, concurrency=32) as llm:
-        found, tally = judged(llm, 200, top=5)
+        found, usage = judged(llm, 200, top=5)
         assert len(found) == 200
         assert all_right(found)
         # exp(-.25) / (exp(-.25) + exp(-1.5087)) = .7788 / 1.0000
         chances = [one.probability for one in found["sae-q0"].judgements]
         assert chances == pytest.approx([0.7788, 0.2212, 0.7788, 0.2212, 0.7788], abs=1e-3)
-        assert tally.tokens_in == sum(call.tokens_in for call in server.log)
-        assert tally.tokens_out == sum(call.tokens_out for call in server.log)
-        assert tally.calls == len(server.log)
+        assert usage.tokens_in == sum(call.tokens_in for call in server.log)
+        assert usage.tokens_out == sum(call.tokens_out for call in server.log)
+        assert usage.calls == len(server.log)
         assert server.most_in_flight <= 32
         assert llm.facts()["structured"] == "json_schema"
 
@@ -79,10 +79,10 @@ def test_a_template_without_system_role_and_a_model_without_logprobs_are_handled
 
 def test_prompts_too_long_for_the_server_lose_few_shot_turns() -> None:
     with Server(model=Model(context_length=110)) as server, client(server) as llm:
-        found, tally = judged(llm, 4, n_shots=12)
+        found, usage = judged(llm, 4, n_shots=12)
         assert all_right(found)
         assert all(told.row.n_left_out > 0 for told in found.values())
-        assert tally.shortened == 4
+        assert usage.shortened == 4
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_passing_trouble_is_waited_out(kind: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
     faults = Faults(rate=1.0, kinds=(kind,), worst=2)
     with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
-        found, tally = judged(llm, 5)
+        found, usage = judged(llm, 5)
         assert all_right(found)
-        assert tally.retried == {}
+        assert usage.retried == {}
         assert {told.row.n_calls for told in found.values()} == {3}
 
 
@@ -119,8 +119,8 @@ def test_a_response_sent_twice_is_never_read_as_the_next_answer(kind: str) -> No
 
 def test_a_server_whose_replies_all_have_one_id_is_believed() -> None:
     with Server(model=Model(unique_ids=False)) as server, client(server, structured="plain") as llm:
-        _, tally = judged(llm, 100)
-        assert tally.calls == len(server.log) == 100
+        _, usage = judged(llm, 100)
+        assert usage.calls == len(server.log) == 100
 
 
 @pytest.mark.parametrize("plain", [True, False], ids=["own connections", "aiohttp"])
@@ -128,9 +128,9 @@ def test_a_server_whose_replies_all_have_one_id_is_believed() -> None:
 def test_whole_replies_are_read_in_every_form(form: str, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "is_plain", lambda *_, **__: plain)
     with Server(faults=Faults(rate=1.0, kinds=(form,))) as server, client(server, structured="json_schema") as llm:
-        found, tally = judged(llm, 4, top=5)
+        found, usage = judged(llm, 4, top=5)
     assert all_right(found)
-    assert tally.retried == {}
+    assert usage.retried == {}
     chances = [one.probability for told in found.values() for one in told.judgements]
     if form == "inf-logprobs":
         assert set(chances) == {0.0, 1.0}
@@ -141,14 +141,14 @@ def test_whole_replies_are_read_in_every_form(form: str, plain: bool, monkeypatc
     if form == "thoughts":
         assert found["sae-q0"].row.reply == "<think>is it [1, 1, 1, 1, 1]?</think>[1, 0, 1, 0, 1]"
     if form in {"odd-usage", "no-usage"}:
-        assert tally.tokens_in == tally.tokens_out == 0
+        assert usage.tokens_in == usage.tokens_out == 0
 
 
 def test_a_reply_of_thoughts_alone_is_empty_and_kept() -> None:
     faults = Faults(rate=1.0, kinds=("thoughts-only",))
     with Server(faults=faults) as server, client(server, structured="json_schema") as llm:
-        found, tally = judged(llm, 1)
-    assert tally.manifest()["failures"] == {"empty": 1}
+        found, usage = judged(llm, 1)
+    assert usage.manifest()["failures"] == {"empty": 1}
     assert found["sae-q0"].row.reply == "<think>is it [1, 1, 1, 1, 1]?</think>"
 
 

@@ -16,7 +16,7 @@ from contextlib import closing
 import pytest
 
 from autointerp.asking import ask
-from autointerp.asking.budget import Tally
+from autointerp.asking.budget import StageUsage
 from autointerp.errors import EngineError, StudyError
 from autointerp.llm import openai
 from tests.helpers import asking, tiny_llm
@@ -55,20 +55,20 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_schema_that_is_ignored_is_found_out_and_what_is_said_is_counted(url: str) -> None:
-    tally = Tally()
+    usage = StageUsage()
     with closing(openai.open(openai.Config(base_url=url, concurrency=8))) as llm:
         questions = [asking.question(number, top=5) for number in range(6)]
         config = ask.AskConfig(attempts=2)
-        told = list(ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=config, tally=tally))
+        told = list(ask.judgements({"yes_no": asking.YesNo()}, llm, questions, config=config, usage=usage))
         facts = llm.facts()
     assert facts["structured_obeyed"] is False
     assert facts["logprobs"] is False
     # The tiny model knows one sentence: no list, so every question is asked twice and stays unanswered, with its words.
     assert {one.row.failure for one in told} == {"unparsed"}
     assert all((one.row.reply or "").startswith("Explanation: words") for one in told)
-    assert tally.manifest()["failures"] == {"unparsed": 6}
-    assert tally.tokens_in > 6 * 50
-    assert tally.tokens_out > 6 * 5
+    assert usage.manifest()["failures"] == {"unparsed": 6}
+    assert usage.tokens_in > 6 * 50
+    assert usage.tokens_out > 6 * 5
 
 
 def test_an_explanation_is_read(url: str) -> None:

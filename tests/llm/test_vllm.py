@@ -23,7 +23,7 @@ import pytest
 
 from autointerp import plugins
 from autointerp.asking import ask
-from autointerp.asking.budget import Tally
+from autointerp.asking.budget import StageUsage
 from autointerp.llm import openai
 from autointerp.prompts import Prompts
 from autointerp.records import Explanation, Question, Reply, Request
@@ -109,22 +109,22 @@ def requests() -> list[Request]:
 
 
 @pytest.fixture(scope="module")
-def judged(url: str) -> tuple[dict[str, ask.Judged], Tally, dict[str, object]]:
-    tally = Tally()
+def judged(url: str) -> tuple[dict[str, ask.Judged], StageUsage, dict[str, object]]:
+    usage = StageUsage()
     with closing(openai.open(openai.Config(base_url=url, concurrency=16))) as llm:
         scorers = {name: scorer(name) for name in SCORERS}
-        told = list(ask.judgements(scorers, llm, questions(), config=ask.AskConfig(), tally=tally))
-        return {one.question.question_id: one for one in told}, tally, dict(llm.facts())
+        told = list(ask.judgements(scorers, llm, questions(), config=ask.AskConfig(), usage=usage))
+        return {one.question.question_id: one for one in told}, usage, dict(llm.facts())
 
 
 def test_every_list_has_the_right_length_and_every_answer_a_probability(
-    judged: tuple[dict[str, ask.Judged], Tally, dict[str, object]],
+    judged: tuple[dict[str, ask.Judged], StageUsage, dict[str, object]],
 ) -> None:
-    found, tally, facts = judged
+    found, usage, facts = judged
     assert facts["structured"] == "json_schema"
     assert facts["structured_obeyed"] is True
-    assert tally.failures == {}
-    assert tally.retried == {}
+    assert usage.failures == {}
+    assert usage.retried == {}
     assert {len(one.question.items) for one in found.values()} == {5, 7}
     for told in found.values():
         assert len(json.loads(told.row.reply or "")) == len(told.question.items)
@@ -132,14 +132,14 @@ def test_every_list_has_the_right_length_and_every_answer_a_probability(
 
 
 def test_the_few_shot_prefix_is_served_from_the_cache(
-    judged: tuple[dict[str, ask.Judged], Tally, dict[str, object]],
+    judged: tuple[dict[str, ask.Judged], StageUsage, dict[str, object]],
 ) -> None:
-    _, tally, _ = judged
-    assert tally.tokens_cached > 0.4 * tally.tokens_in
+    _, usage, _ = judged
+    assert usage.tokens_cached > 0.4 * usage.tokens_in
 
 
 def test_order_and_company_do_not_matter(
-    url: str, judged: tuple[dict[str, ask.Judged], Tally, dict[str, object]]
+    url: str, judged: tuple[dict[str, ask.Judged], StageUsage, dict[str, object]]
 ) -> None:
     with closing(openai.open(openai.Config(base_url=url, concurrency=3, structured="json_schema"))) as llm:
         again = {reply.key: reply for reply in llm.generate(reversed(requests()))}
@@ -147,7 +147,7 @@ def test_order_and_company_do_not_matter(
 
 
 def test_in_process_it_says_the_same(
-    python: str, model: Path, tmp_path: Path, judged: tuple[dict[str, ask.Judged], Tally, dict[str, object]]
+    python: str, model: Path, tmp_path: Path, judged: tuple[dict[str, ask.Judged], StageUsage, dict[str, object]]
 ) -> None:
     (tmp_path / "asked").write_bytes(pickle.dumps(requests()))
     line = [python, "-m", "tests.helpers.vllm_child", str(model), str(tmp_path / "asked"), str(tmp_path / "replied")]
@@ -174,18 +174,18 @@ def same(replies: dict[str, Reply], judged: dict[str, ask.Judged]) -> None:
 
 
 def test_prompts_beyond_the_context_lose_whole_examples(url: str) -> None:
-    tally = Tally()
+    usage = StageUsage()
     module = plugins.load("explainers", "default")
     explainer = module.build(module.Config(n_examples=200), Prompts())
     (few,) = latents(1)
     many = tuple(replace(few.explain[i % len(few.explain)], window=10_000 + i) for i in range(200))
     with closing(openai.open(openai.Config(base_url=url))) as llm:
         told = list(
-            ask.explanations(explainer, llm, [replace(few, explain=many)], config=ask.AskConfig(), seed=0, tally=tally)
+            ask.explanations(explainer, llm, [replace(few, explain=many)], config=ask.AskConfig(), seed=0, usage=usage)
         )
     # So far into a prompt the tiny model may forget to stop; that a reply came is what counts here.
     assert told[0].explanation.status in {"ok", "truncated"}
     assert told[0].row.reply
     assert told[0].row.n_left_out > 0
-    assert tally.shortened == 1
+    assert usage.shortened == 1
     assert 2048 < told[0].row.tokens_in < 4096
