@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from autointerp._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from autointerp.report.run import ReportRun
-
-__version__ = "0.1.0"
 
 
 def open_run(path: "Path | str") -> "ReportRun":

@@ -10,6 +10,7 @@ import os
 import sys
 
 from autointerp import plugins
+from autointerp._version import __version__
 from autointerp.console import note
 from autointerp.errors import AutointerpError
 
@@ -19,8 +20,6 @@ INTERRUPTED = 130
 
 def parser(argv: list[str]) -> argparse.ArgumentParser:
     """Build the parser; only the verb that is asked for is imported, all of them for the overview."""
-    from autointerp import __version__
-
     top = argparse.ArgumentParser(prog="autointerp", description="Measure how interpretable dictionary latents are.")
     top.add_argument("--version", action="version", version=f"autointerp {__version__}")
     commands = top.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -10,6 +10,9 @@ Kind = Literal["positive", "random", "hard", "mismarked"]
 Answer = Literal["yes", "no", "unanswered"]
 Control = Literal["none", "shuffled", "empty", "planted", "lexical", "duplicate"]
 
+# Dictionary name of the planted latents; no dictionary of a study may have it.
+PLANTED = "planted"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Site:
@@ -35,6 +38,11 @@ class LatentId:
     dictionary: str
     site: str
     index: int
+
+    @property
+    def planted(self) -> bool:
+        """Whether it is a planted latent: a rule whose true explanation is known."""
+        return self.dictionary == PLANTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,3 +255,27 @@ class Judgement:
     explanation_id: str
     status: str = "ok"
     n_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptRecord:
+    """One prompt and how it ended: a row of `tables.QUESTIONS`, one field per column."""
+
+    question_id: str
+    dictionary: str
+    site: str
+    latent: int
+    scorer: str
+    control: str
+    prompt: str
+    reply: str | None
+    failure: str
+    retried_for: str
+    n_left_out: int
+    n_calls: int
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+    latency_s: float
+    from_cache: bool
+    n_retries: int

@@ -35,6 +35,7 @@ from autointerp.records import (
     LatentExamples,
     LatentId,
     Message,
+    PromptRecord,
     Question,
     Reply,
     Request,
@@ -49,35 +50,11 @@ STATUS: dict[str, Literal["ok", "unparsed", "refused", "empty", "truncated"]] = 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """How one prompt ended: a row of `tables.QUESTIONS`, one field per column."""
-
-    question_id: str
-    dictionary: str
-    site: str
-    latent: int
-    scorer: str
-    control: str
-    prompt: str
-    reply: str | None
-    failure: str
-    retried_for: str
-    n_left_out: int
-    n_calls: int
-    tokens_in: int
-    tokens_cached: int
-    tokens_out: int
-    latency_s: float
-    from_cache: bool
-    n_retries: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """One latent's explanation, and the prompt that brought it."""
 
     explanation: Explanation
-    row: Row
+    row: PromptRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +63,7 @@ class Judged:
 
     question: Question
     judgements: tuple[Judgement, ...]
-    row: Row
+    row: PromptRecord
 
 
 def connect(llm: LLM, *, store: Path | None, budget: Budget | None = None, price: Price = FREE) -> LLM:
@@ -267,10 +244,10 @@ def _without_shots(messages: tuple[Message, ...], n: int) -> tuple[Message, ...]
     return messages[:start] + messages[start + 2 * n :] if n <= shots else None
 
 
-def _row(asked: Pending[T], reply: Reply, failure: str) -> Row:
+def _row(asked: Pending[T], reply: Reply, failure: str) -> PromptRecord:
     *before, last = asked.request.messages
     usage = reply.usage
-    return Row(
+    return PromptRecord(
         question_id=asked.first.key, dictionary=asked.latent.dictionary, site=asked.latent.site,
         latent=asked.latent.index, scorer=asked.scorer, control=asked.control,
         prompt=f"[{_told(tuple(before))}{_message(last)}]", reply=reply.text, failure=failure,

@@ -16,17 +16,16 @@ from autointerp.corpus.base import Windows
 from autointerp.examples import contrast
 from autointerp.examples.bank import RULES, Rule
 from autointerp.examples.base import Firing
-from autointerp.records import Example, Explanation, LatentExamples, LatentId
+from autointerp.records import PLANTED, Example, Explanation, LatentExamples, LatentId
 from autointerp.seeds import generator
 
-DICTIONARY = "planted"
 SITE = "text"
 N_STRATA = 10
 
 
 def latent(rule: Rule) -> LatentId:
     """Return the rule as a latent: its index is its place in the bank."""
-    return LatentId(DICTIONARY, SITE, RULES.index(rule))
+    return LatentId(PLANTED, SITE, RULES.index(rule))
 
 
 def rule(latent: LatentId) -> Rule:
@@ -37,7 +36,7 @@ def rule(latent: LatentId) -> Rule:
 def explanation(latent: LatentId) -> Explanation:
     """Return the true explanation of a planted latent."""
     return Explanation(
-        explanation_id=f"{DICTIONARY}/{latent.index}",
+        explanation_id=f"{PLANTED}/{latent.index}",
         latent=latent,
         text=rule(latent).explanation,
         explainer="bank",

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp import __version__, corpus, plugins
+from autointerp import corpus, plugins
+from autointerp._version import __version__
 from autointerp.asking import ask
 from autointerp.asking.budget import Budget, StageUsage
 from autointerp.collection.collect import collect

@@ -18,9 +18,6 @@ from autointerp.records import Control, Example, Explanation, Judgement, LatentE
 from autointerp.scorers.base import ControlsConfig, Scorer
 from autointerp.seeds import generator
 
-# The planted latents' dictionary (`autointerp.examples.planted`).
-PLANTED = "planted"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -34,7 +31,7 @@ class Plan:
     def of(self, latent: LatentId) -> Iterator[tuple[Control, Explanation]]:
         """Yield the controls of one latent with their explanations, its own first."""
         if latent in self.own:
-            yield ("planted" if latent.dictionary == PLANTED else "none"), self.own[latent]
+            yield ("planted" if latent.planted else "none"), self.own[latent]
         if latent in self.shuffled:
             yield "shuffled", self.shuffled[latent]
         if latent in self.empty:
@@ -83,7 +80,7 @@ def _drawn(
     """Draw up to so many latents of each dictionary for the shuffled and for the empty control."""
     shuffled: dict[LatentId, Explanation] = {}
     empty: dict[LatentId, Explanation] = {}
-    for dictionary in sorted({latent.dictionary for latent in own} - {PLANTED}):
+    for dictionary in sorted({latent.dictionary for latent in own if not latent.planted}):
         latents = sorted(latent for latent in own if latent.dictionary == dictionary)
         order = [latents[i] for i in generator(seed, "controls", dictionary).permutation(len(latents))]
         pairs = zip(order, [*order[1:], *order[:1]], strict=True)

@@ -66,7 +66,7 @@ def _parts(
     """
     n_of = Counter(control for latent in drawn.own for control, _ in drawn.of(latent))
     n_of["none"] += n_of.pop("planted", 0)
-    n_of["duplicate"] = sum(latent.dictionary != planted.DICTIONARY for latent in drawn.own)
+    n_of["duplicate"] = sum(not latent.planted for latent in drawn.own)
     every = config.model_copy(
         update={"n_shuffled": n_of["shuffled"] and len(sample), "n_empty": n_of["empty"] and len(sample)}
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from autointerp import __version__
+from autointerp._version import __version__
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import dry_run, selection, stages

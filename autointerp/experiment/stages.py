@@ -151,7 +151,7 @@ def explain(experiment: Experiment) -> Counts:
         run.writing("explanations", tables.EXPLANATIONS) as explanations,
         run.writing("questions", tables.QUESTIONS) as questions,
     ):
-        sampled = (one for one in record_rows.read_examples(run) if one.latent.dictionary != planted.DICTIONARY)
+        sampled = (one for one in record_rows.read_examples(run) if not one.latent.planted)
         wanted = (one for one in sampled if asked is None or one.latent in asked)
         for told in ask.explanations(
             explainer, llm, wanted, config=study.ask, seed=study.seed, usage=usage, advance=bar.advance

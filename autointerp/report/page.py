@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from autointerp import __version__
+from autointerp._version import __version__
 from autointerp.report._facts import facts
 from autointerp.report._payload import Payload, packed, payload
 from autointerp.report.drawing import page_figures

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp.errors import RunDirectoryError, TableError
+from autointerp.records import PLANTED
 from autointerp.run import store, tables
 
 # Columns of the judgements that no statistic reads.
 UNREAD = {"explanation_id", "status", "n_retries", "position"}
-PLANTED = "planted"
 # Columns read at once.
 READERS = 2
 # Entries of a manifest that must agree for two runs to be compared, and the settings behind each.

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from autointerp.asking import ask
-from autointerp.examples import planted
-from autointerp.records import Explanation, Judgement, LatentExamples, LatentId
+from autointerp.records import PLANTED, Explanation, Judgement, LatentExamples, LatentId, PromptRecord
 from autointerp.run import tables
 from autointerp.run.example_rows import from_rows
 from autointerp.run.store import Run
@@ -29,7 +27,7 @@ def explanation_row(explanation: Explanation) -> dict[str, object]:
     return {**row, **key(explanation.latent)}
 
 
-def question_row(row: ask.Row) -> dict[str, object]:
+def question_row(row: PromptRecord) -> dict[str, object]:
     """Return how a prompt ended as a row of `tables.QUESTIONS`."""
     return {name: getattr(row, name) for name in tables.QUESTIONS}
 
@@ -58,7 +56,7 @@ def read_examples(run: Run) -> Iterator[LatentExamples]:
 def planted_latents(run: Run) -> list[LatentId]:
     """Return the planted latents that have examples."""
     rows = run.read("examples", tables.KEY)
-    rows = rows[rows["dictionary"] == planted.DICTIONARY].drop_duplicates()
+    rows = rows[rows["dictionary"] == PLANTED].drop_duplicates()
     return [LatentId(*row) for row in rows.itertuples(index=False)]
 
 

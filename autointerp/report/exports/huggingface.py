@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp import __version__
+from autointerp._version import __version__
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
 from autointerp.run import tables

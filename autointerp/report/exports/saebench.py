@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp import __version__
+from autointerp._version import __version__
 from autointerp.errors import StudyError
 from autointerp.report.exports.base import Export
 from autointerp.report.plain import plain
