@@ -191,3 +191,11 @@ def test_the_formatter_is_rarely_switched_off() -> None:
     files = chain(PACKAGE.rglob("*.py"), TESTS.rglob("*.py"))
     n = sum(line.endswith("# fmt: skip") for path in files for line in path.read_text().splitlines())
     assert n <= MAX_FMT_SKIP, f"{n} lines are exempt from formatting"
+
+
+def test_changelog_lines_are_short() -> None:
+    """One user-visible outcome a line, under the usual headings."""
+    lines = (TESTS.parent / "CHANGELOG.md").read_text().splitlines()
+    assert not [line for line in lines if line.startswith("- ") and len(line.split()) > 26]
+    headings = {line.removeprefix("### ") for line in lines if line.startswith("### ")}
+    assert headings <= {"Added", "Changed", "Removed", "Fixed", "Numbers that moved"}
