@@ -51,7 +51,6 @@ KNOWN_LONG = {
     "statistics/estimates.py:estimate",
     "run/tables.py",
     "statistics/summary.py",
-    "tests/statistics/test_laws.py",
     "tests/helpers/checkpoints.py",
 }
 

@@ -39,7 +39,7 @@ def coverage_table(run: Run, summary: dict[str, Any]) -> Table:
 
 def scores_table(run: Run, summary: dict[str, Any]) -> Table:
     """One row per dictionary: mean score of its eligible latents with an interval, and what it preserves."""
-    from autointerp.statistics import standing
+    from autointerp.statistics import validity
 
     estimates = run.read("estimates")
     estimates = estimates[(estimates["population"] == "eligible") & (estimates["statistic"] == "score")]
@@ -47,7 +47,7 @@ def scores_table(run: Run, summary: dict[str, Any]) -> Table:
     scorers = list(dict.fromkeys(estimates["scorer"]))
     metrics = [name for name in METRICS if name in set(kept["metric"])]
     table = _table(f"mean score [{estimates['level'].max():.0%}]", [
-        *(standing.marked(scorer, summary["controls"]) for scorer in scorers), *map(METRICS.__getitem__, metrics),
+        *(validity.marked(scorer, summary["controls"]) for scorer in scorers), *map(METRICS.__getitem__, metrics),
     ])  # fmt: skip
     for row in summary["coverage"]:
         mine, whole = (rows[rows["dictionary"] == row["dictionary"]] for rows in (estimates, kept))
@@ -77,11 +77,11 @@ def comparisons(summary: dict[str, Any]) -> Iterable[str]:
 
 def controls(summary: dict[str, Any]) -> Iterable[str]:
     """The controls' verdict and its reasons."""
-    from autointerp.statistics import standing
+    from autointerp.statistics import validity
 
     found = summary["controls"]
     said = [*found["reasons"], *found.get("remarks", [])]
-    yield f"controls: {standing.in_words(found)}" + "".join(f"\n  {reason}" for reason in said)
+    yield f"controls: {validity.in_words(found)}" + "".join(f"\n  {reason}" for reason in said)
 
 
 def baseline(run: Run) -> Iterable[str]:

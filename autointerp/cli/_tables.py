@@ -23,14 +23,14 @@ def grid(title: str, heads: list[str], rows: list[list[str]]) -> Table:
 
 def estimates_table(estimates: pd.DataFrame, controls: dict[str, Any]) -> Table:
     """Show each dictionary's score in the four populations; `controls` of the summary says which are INVALID."""
-    from autointerp.statistics import standing
+    from autointerp.statistics import validity
 
     rows = []
     scores = estimates[estimates["statistic"] == "score"] if len(estimates) else estimates
     for (name, scorer), part in scores.groupby(["dictionary", "scorer"], sort=False, observed=True):
         by = {row["population"]: row for row in part.to_dict("records")}
         cells = [f"{by[p]['value']:.3f} ±{(by[p]['high'] - by[p]['low']) / 2:.3f}" for p in POPULATION_HEADS]
-        rows.append([str(name), standing.marked(str(scorer), controls), *cells])
+        rows.append([str(name), validity.marked(str(scorer), controls), *cells])
     return grid("Scores (balanced accuracy, chance .5)", ["dictionary", "scorer", *POPULATION_HEADS.values()], rows)
 
 
@@ -70,7 +70,7 @@ def claims_tables(claims: pd.DataFrame) -> list[Table]:
 
 def beyond_table(summary: dict[str, Any]) -> Table:
     """Show what scores mean at real firing rates, without the judge's own errors, and without judging noise."""
-    from autointerp.statistics import standing
+    from autointerp.statistics import validity
 
     real = {(row["dictionary"], row["scorer"], row["measure"]): row for row in summary["real_distribution"]}
     star = {(row["dictionary"], row["scorer"]): row for row in summary["judge_corrected"]}
@@ -80,7 +80,7 @@ def beyond_table(summary: dict[str, Any]) -> Table:
         cells = [_span(real.get((*key, name))) for name in ("precision", "false_per_true")]
         corrected = star.get(key)
         cells.append(_span({**corrected, "value": corrected["informedness"]} if corrected else None))
-        name = standing.marked(row["scorer"], summary["controls"])
+        name = validity.marked(row["scorer"], summary["controls"])
         rows.append([row["dictionary"], name, *cells, f"{row['observed']:.2f} / {row['without_noise']:.2f}"])
     heads = ["dictionary", "scorer", "precision at real rates", "false per true alarm", "J* (judge corrected)"]
     return grid("Beyond the score", [*heads, "share above, observed / without noise"], rows)
@@ -110,14 +110,14 @@ def write_all(folder: Path, tables: dict[str, pd.DataFrame], summary: dict[str, 
 def latex(name: str, rows: pd.DataFrame, controls: dict[str, Any]) -> str:
     """Write a table for a paper: booktabs, scores with intervals, names escaped; a failed control is said on top."""
     from autointerp.report.latex import escape, number, table
-    from autointerp.statistics import standing
+    from autointerp.statistics import validity
 
     if rows.empty:
         return "% no rows\n"
-    own, mark = rows[rows["population"] == "eligible"], standing.warning(controls)
+    own, mark = rows[rows["population"] == "eligible"], validity.warning(controls)
     if name == "estimates":
         return table(["dictionary", "scorer", r"score [95\,\%]", "$n$"], [
-            [escape(row["dictionary"]), escape(standing.marked(str(row["scorer"]), controls)),
+            [escape(row["dictionary"]), escape(validity.marked(str(row["scorer"]), controls)),
              number(row["value"], row["low"], row["high"]), str(row["n_latents"])]
             for row in own[own["statistic"] == "score"].to_dict("records")
         ], mark)  # fmt: skip

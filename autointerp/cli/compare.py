@@ -84,11 +84,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _remarks(summary: dict[str, object]) -> tuple[list[str], str]:
     """List what a reader must know beside the tables, and return the controls' verdict."""
-    from autointerp.statistics import standing
+    from autointerp.statistics import validity
 
     controls = summary["controls"]
     assert isinstance(controls, dict)
-    lines = [f"controls: {standing.in_words(controls)}", *(f"  {reason}" for reason in controls["reasons"])]
+    lines = [f"controls: {validity.in_words(controls)}", *(f"  {reason}" for reason in controls["reasons"])]
     for key in ("headlines", "reconstruction_headlines", "skipped"):
         rows = summary[key]
         assert isinstance(rows, list)

@@ -59,7 +59,7 @@ def judged(base: RunTables, new: RunTables, scores: pd.DataFrame, config: GateCo
         before = latent_scores(known, base.latents, control=None)
         moved = planted_moved(scores, before, limits=config.limits, against="the baseline")
         found = pd.concat([found, moved], ignore_index=True) if len(moved) else found
-    return validity(found)
+    return validity.of_run(found)
 
 
 def refuse_differences(base: dict[str, Any], new: dict[str, Any], *, allow: bool) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.run import ReportRun
-from autointerp.statistics import standing
+from autointerp.statistics import validity
 from autointerp.statistics.random_arms import CONTROL_ARMS
 
 RUNGS = ["total", "alive", "eligible", "sampled", "explained", "scored"]
@@ -35,10 +35,10 @@ def facts(run: ReportRun) -> dict[str, Any]:
 
 def _validity(found: Mapping[str, Any]) -> dict[str, Any]:
     """Say whether the scores may be read, and of which scorers not."""
-    partly = standing.partly(found)
+    partly = validity.partly(found)
     return {
-        "verdict": found.get("verdict", ""), "reasons": found.get("reasons", []), "warning": standing.warning(found),
-        "partly": partly, "words": standing.in_words(found), "invalid": standing.invalid_scorers(found),
+        "verdict": found.get("verdict", ""), "reasons": found.get("reasons", []), "warning": validity.warning(found),
+        "partly": partly, "words": validity.in_words(found), "invalid": validity.invalid_scorers(found),
     }  # fmt: skip
 
 

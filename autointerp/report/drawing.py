@@ -14,7 +14,7 @@ from autointerp.report import latex
 from autointerp.report.figures.base import STYLES, FigureModule, Style
 from autointerp.report.run import ReportRun
 from autointerp.run.store import write_atomically
-from autointerp.statistics import standing
+from autointerp.statistics import validity
 
 FORMATS = ("pdf", "svg", "png")
 FAMILY = "report.figures"
@@ -66,7 +66,7 @@ def settings(style: Style) -> Any:
 
 def warning(run: ReportRun) -> str:
     """Return what every figure and table of this run must carry: a text if a control failed, else nothing."""
-    return standing.warning(run.summary.get("controls", {}))
+    return validity.warning(run.summary.get("controls", {}))
 
 
 def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str, mark: str = "") -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.run import ReportRun
-from autointerp.statistics import standing
+from autointerp.statistics import validity
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -70,7 +70,7 @@ def _scores(run: ReportRun, mark: str) -> str:
     for (dictionary, scorer), part in means.groupby(["dictionary", "scorer"], sort=False):
         cells = {row["population"]: row for row in part.to_dict("records")}
         values = [_cell(cells.get(name)) for name in POPULATIONS]
-        name = standing.marked(str(scorer), found)
+        name = validity.marked(str(scorer), found)
         rows.append([escape(dictionary), escape(name), *values, str(int(part["n_latents"].max()))])
     return table(["dictionary", "scorer", *map(escape, POPULATIONS.values()), "$n$"], rows, mark)
 

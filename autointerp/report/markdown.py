@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autointerp.report.run import ReportRun
-from autointerp.statistics import standing
+from autointerp.statistics import validity
 
 POPULATIONS = {"eligible": "eligible latents", "iti": "all latents (ITI)"}
 METRICS = {"fvu": "FVU", "ce_increase": "CE increase (nats)"}
@@ -54,7 +54,7 @@ def dictionaries_of(run: ReportRun) -> str:
     estimates, measured = run.estimates, run.reconstruction
     metrics = {name: label for name, label in METRICS.items() if name in set(measured["metric"])}
     scorers = run.scorers if len(estimates) else []
-    shown = [standing.marked(scorer, run.summary.get("controls", {})) for scorer in scorers]
+    shown = [validity.marked(scorer, run.summary.get("controls", {})) for scorer in scorers]
     head = ["", *(f"{scorer}, {words}" for scorer in shown for words in POPULATIONS.values()), *metrics.values()]
     rows = []
     for name in run.dictionaries["dictionary"]:
@@ -87,7 +87,7 @@ def caveats_of(run: ReportRun) -> str:
     judges = run.manifest.get("llms", {})
     uses = {str(role.get("use")) for role in judges.values()} if isinstance(judges, Mapping) else set()
     n = int(run.latents["sampled"].sum())
-    status = standing.in_words(run.summary.get("controls", {}))
+    status = validity.in_words(run.summary.get("controls", {}))
     words = (
         f"{n:,} latents of {len(run.dictionaries)} dictionaries; 95 % intervals over latents (FVU and CE: over "
         f"documents); controls: {status}."

@@ -2,21 +2,17 @@
 
 from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits, StatisticsConfig
 from autointerp.statistics.claims import claims
-from autointerp.statistics.composition import decompose
 from autointerp.statistics.contrasts import WORDS, compare, verdict
 from autointerp.statistics.controls import controls, planted_moved
-from autointerp.statistics.curves import calibration, decile_curve, frequency_curve
 from autointerp.statistics.estimates import estimate
 from autointerp.statistics.frontier import frontier
 from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
-from autointerp.statistics.monitor import confidence_sequence
 from autointerp.statistics.multiplicity import adjust, families
 from autointerp.statistics.planning import allocate, plan
-from autointerp.statistics.preserved import compare_reconstruction
 from autointerp.statistics.prevalence import real_distribution
+from autointerp.statistics.reconstruction_comparison import compare_reconstruction
 from autointerp.statistics.scores import latent_scores
-from autointerp.statistics.standing import validity
 from autointerp.statistics.summary import Summary, coverage, headlines, summarise
 from autointerp.statistics.variance import shrink, varcomp
 
@@ -30,18 +26,13 @@ __all__ = [
     "Summary",
     "adjust",
     "allocate",
-    "calibration",
     "claims",
     "compare",
     "compare_reconstruction",
-    "confidence_sequence",
     "controls",
     "coverage",
-    "decile_curve",
-    "decompose",
     "estimate",
     "families",
-    "frequency_curve",
     "frontier",
     "headlines",
     "judge_correct",
@@ -52,7 +43,6 @@ __all__ = [
     "real_distribution",
     "shrink",
     "summarise",
-    "validity",
     "varcomp",
     "verdict",
 ]

@@ -26,12 +26,6 @@ def is_trivial(scores: pd.DataFrame | Arm, share: float = TRIVIAL_SHARE) -> np.n
     return np.nan_to_num(known) >= share
 
 
-def design_weights(scores: pd.DataFrame) -> Floats:
-    """Weigh latents by the inverse of their chance of being sampled, summing to 1."""
-    weights = 1 / scores["inclusion_probability"].to_numpy(float)
-    return weights / weights.sum()
-
-
 def split(share_a: np.ndarray, mean_a: np.ndarray, share_b: np.ndarray, mean_b: np.ndarray) -> Parts:
     """Split a difference of means by classes: Kitagawa's symmetric decomposition.
 
@@ -62,31 +56,3 @@ def kitagawa(a: pd.DataFrame | Arm, b: pd.DataFrame | Arm, weights_a: Floats, we
         means.append(np.r_[np.divide(totals, inside, out=np.full(2, np.nan), where=inside > 0), arm.chance])
     first, second = (np.where(np.isnan(own), other, own) for own, other in (means, means[::-1]))
     return split(shares[0], np.nan_to_num(first), shares[1], np.nan_to_num(second))
-
-
-def decompose(a: pd.DataFrame, b: pd.DataFrame, *, by: str = "trivial", share: float = TRIVIAL_SHARE) -> pd.DataFrame:
-    """List share, mean and contribution of each class of latents in both dictionaries (scores of one scorer).
-
-    Args:
-        a: scores of one dictionary and scorer.
-        b: the same of the other.
-        by: `trivial`, or any column of the scores that both have.
-        share: peak-token share from which a latent is trivial.
-
-    Returns:
-        One row per class: `share_a`, `share_b`, `mean_a`, `mean_b`, `composition`, `within`; the two last columns sum
-        over rows to mean(b) - mean(a).
-    """
-    keyed = []
-    for arm in (a, b):
-        classes = pd.Series(is_trivial(arm, share), index=arm.index) if by == "trivial" else arm[by]
-        keyed.append(pd.DataFrame({"class": classes.astype(str), "w": design_weights(arm), "score": arm["score"]}))
-    tables = [t.assign(ws=t["w"] * t["score"]).groupby("class")[["w", "ws"]].sum() for t in keyed]
-    both = tables[0].add_suffix("_a").join(tables[1].add_suffix("_b"), how="outer").fillna(0.0)
-    mean_a, mean_b = (both[f"ws_{x}"] / both[f"w_{x}"].where(both[f"w_{x}"] > 0) for x in "ab")
-    mean_a, mean_b = mean_a.fillna(mean_b), mean_b.fillna(mean_a)
-    return pd.DataFrame({
-        "class": both.index, "share_a": both["w_a"], "share_b": both["w_b"], "mean_a": mean_a, "mean_b": mean_b,
-        "composition": (both["w_b"] - both["w_a"]) * (mean_a + mean_b) / 2,
-        "within": (mean_b - mean_a) * (both["w_a"] + both["w_b"]) / 2,
-    }).reset_index(drop=True)  # fmt: skip

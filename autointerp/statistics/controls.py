@@ -1,4 +1,4 @@
-"""Do a run's controls come out as they must? If not, scores are INVALID, not merely low (`standing` says whose)."""
+"""Do a run's controls come out as they must? If not, scores are INVALID, not merely low (`validity` says whose)."""
 
 from collections.abc import Mapping
 from typing import Literal

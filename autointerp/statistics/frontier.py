@@ -15,12 +15,12 @@ from scipy import stats
 
 from autointerp.run import tables
 from autointerp.seeds import generator
+from autointerp.statistics import validity
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import StatisticsConfig
 from autointerp.statistics.contrasts import outcome, verdict
 from autointerp.statistics.intervals import Floats, mean, unpaired
 from autointerp.statistics.multiplicity import adjust
-from autointerp.statistics.standing import validity_by_scorer
 
 COST = "ce_increase"
 # Points at which a curve's height is averaged, and draws of a curve's own error where no other seed shows it.
@@ -92,7 +92,7 @@ def frontier(
     rows = [_row(front, config) for front in _fronts(_points(estimates, reconstruction, dictionaries))]
     rows = _adjusted(rows, config.alpha)
     if controls is not None:
-        status = validity_by_scorer(controls, [str(row["scorer"]) for row in rows])
+        status = validity.by_scorer(controls, [str(row["scorer"]) for row in rows])
         rows = [{**row, "verdict": "invalid"} if status[str(row["scorer"])] == "INVALID" else row for row in rows]
     return tables.check(pd.DataFrame(rows, columns=pd.Index(list(tables.FRONTIER))), tables.FRONTIER, "frontier")
 

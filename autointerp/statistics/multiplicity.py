@@ -32,13 +32,9 @@ def adjust(pvalues: Sequence[float], method: Literal["holm", "bh"] = "holm") -> 
         raise ValueError("adjust: p values must lie in [0, 1]")
     if p.size == 0:
         return p
-    if method == "bh":
-        return stats.false_discovery_control(p)
-    order = np.argsort(p)
-    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)))
-    out = np.empty_like(p)
-    out[order] = stepped
-    return out
+    from statsmodels.stats.multitest import multipletests
+
+    return np.asarray(multipletests(p, method={"holm": "holm", "bh": "fdr_bh"}[method])[1], np.float64)
 
 
 def max_t_quantile(df: Floats, level: float = 0.95) -> float:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from autointerp.errors import TableError
 from autointerp.run import tables
+from autointerp.statistics import validity
 from autointerp.statistics._answers import UNIT, Answers, read
 from autointerp.statistics.arms import Pair, groups, pairs
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
@@ -19,12 +20,11 @@ from autointerp.statistics.judge import judge_correct
 from autointerp.statistics.layers import layers
 from autointerp.statistics.multiplicity import families
 from autointerp.statistics.populations import Bins, arm_of, frequency_bins, population_weights, usable
-from autointerp.statistics.preserved import compare_reconstruction, sentences
 from autointerp.statistics.prevalence import real_distribution_of
 from autointerp.statistics.random_arms import arm_rows, trained
+from autointerp.statistics.reconstruction_comparison import compare_reconstruction, sentences
 from autointerp.statistics.replicates import architecture_rows
 from autointerp.statistics.scores import scores_of
-from autointerp.statistics.standing import validity, validity_by_scorer
 from autointerp.statistics.variance import shrink
 
 
@@ -68,8 +68,8 @@ def summarise(
     scores = _with_skill(scores_of(answers, latents, failed=config.failed))
     table = controls(scores, limits=config.limits, alpha=config.alpha)
     table = pd.concat([table, *_moved(scores, references or {}, config)], ignore_index=True)
-    status, reasons = validity(table)
-    by_scorer = validity_by_scorer(table, scores["scorer"].astype(str).unique())
+    status, reasons = validity.of_run(table)
+    by_scorer = validity.by_scorer(table, scores["scorer"].astype(str).unique())
     own = scores[scores["control"] == "none"]
     beside = arm_rows(own, dictionaries, config.level)
     table = pd.concat([table, pd.DataFrame(beside, columns=table.columns)], ignore_index=True) if beside else table

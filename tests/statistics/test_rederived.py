@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from autointerp.statistics import compare, decompose, estimate, latent_scores, shrink, summarise, varcomp
+from autointerp.statistics import compare, estimate, latent_scores, shrink, summarise, varcomp
 from autointerp.statistics.composition import TRIVIAL_SHARE
 from tests.helpers.shared import SHARED, needs_shared
 from tests.helpers.simulate import Arm, Run, dictionaries_table
@@ -227,7 +227,6 @@ def test_kitagawa(scores: pd.DataFrame) -> None:
     row = compare(a, b, population="eligible").iloc[0]
     assert (row["comp_part"], row["within_part"]) == near((composition, within))
     assert abs(composition) > 1e-4
-    assert decompose(a, b)[["composition", "within"]].sum().tolist() == near([composition, within])
 
 
 def test_shrinkage(scores: pd.DataFrame) -> None:

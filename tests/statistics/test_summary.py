@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from autointerp.errors import TableError
-from autointerp.statistics import POPULATIONS, latent_scores, standing, summarise
+from autointerp.statistics import POPULATIONS, latent_scores, summarise, validity
 from tests.helpers.simulate import Arm, Run, simulate
 
 
@@ -66,8 +66,8 @@ def test_a_failed_control_takes_the_verdicts_of_its_own_scorer_only() -> None:
     kept = after.comparisons.loc[~is_fuzzing, "verdict"]
     assert kept.tolist() == before.comparisons.loc[before.comparisons["scorer"] == "detection", "verdict"].tolist()
     assert "invalid" not in set(kept)
-    assert standing.warning(found).startswith("INVALID for fuzzing: a control of fuzzing failed")  # type: ignore[arg-type]
-    assert "INVALID for fuzzing" in standing.in_words(found)  # type: ignore[arg-type]
+    assert validity.warning(found).startswith("INVALID for fuzzing: a control of fuzzing failed")  # type: ignore[arg-type]
+    assert "INVALID for fuzzing" in validity.in_words(found)  # type: ignore[arg-type]
 
 
 def test_missing_judgements_of_one_scorer_take_all_scorers() -> None:
@@ -85,8 +85,8 @@ def test_missing_judgements_of_one_scorer_take_all_scorers() -> None:
 def test_a_summary_that_does_not_tell_scorers_apart_is_invalid_as_a_whole() -> None:
     """A run written by an earlier version."""
     old = {"verdict": "INVALID", "reasons": ["x"]}
-    assert standing.warning(old) == "INVALID: a control of this run failed; these are not results"
-    assert (standing.in_words(old), standing.in_words({}), standing.warning({})) == ("INVALID", "not run", "")
+    assert validity.warning(old) == "INVALID: a control of this run failed; these are not results"
+    assert (validity.in_words(old), validity.in_words({}), validity.warning({})) == ("INVALID", "not run", "")
 
 
 def test_an_arm_without_eligible_latents_is_listed_as_skipped_with_its_reason() -> None:

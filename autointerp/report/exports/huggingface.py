@@ -11,7 +11,7 @@ from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
 from autointerp.run import tables
 from autointerp.run.store import write_atomically
-from autointerp.statistics import standing
+from autointerp.statistics import validity
 
 ORDER = [
     "estimates", "comparisons", "latents", "explanations", "judgements", "examples", "questions", "reconstruction",
@@ -65,7 +65,7 @@ def card(run: ReportRun, names: list[str], config: Config) -> str:
         f"How interpretable the latents of {len(run.dictionaries)} dictionaries are, measured with autointerp "
         f"{__version__}. "
         "Every score can be computed again from `judgements` and `latents`.\n",
-        f"Controls: {standing.in_words(status)}. Protocol `{run.manifest.get('protocol_hash', '')}`; "
+        f"Controls: {validity.in_words(status)}. Protocol `{run.manifest.get('protocol_hash', '')}`; "
         "compare only with "
         "runs of the same protocol.\n",
         "## Verdicts\n",

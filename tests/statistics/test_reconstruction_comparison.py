@@ -6,7 +6,7 @@ import pytest
 
 from autointerp.errors import TableError
 from autointerp.statistics import StatisticsConfig, compare_reconstruction
-from autointerp.statistics.preserved import of_documents, over_seeds
+from autointerp.statistics.reconstruction_comparison import of_documents, over_seeds
 from tests.helpers.bands import band
 from tests.helpers.simulate import Arm, dictionaries_table
 

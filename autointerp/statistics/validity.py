@@ -10,10 +10,10 @@ Validity = Literal["valid", "INVALID", "undecided"]
 OF_ALL_SCORERS = ("missing",)
 
 
-def validity(table: pd.DataFrame) -> tuple[Validity, list[str]]:
+def of_run(table: pd.DataFrame) -> tuple[Validity, list[str]]:
     """Say whether the run's scores may be read, and why not: only rows over all dictionaries decide.
 
-    INVALID if any scorer's control failed; `validity_by_scorer` says whose.
+    INVALID if any scorer's control failed; `by_scorer` says whose.
     """
     deciding = table[table["dictionary"] == "all"]
     failed = [str(reason) for reason in deciding.loc[deciding["status"] == "failed", "reason"]]
@@ -23,7 +23,7 @@ def validity(table: pd.DataFrame) -> tuple[Validity, list[str]]:
     return ("undecided", open_ones) if open_ones else ("valid", [])
 
 
-def validity_by_scorer(table: pd.DataFrame, scorers: Iterable[str] = ()) -> dict[str, Validity]:
+def by_scorer(table: pd.DataFrame, scorers: Iterable[str] = ()) -> dict[str, Validity]:
     """Map each scorer to whether its own scores may be read.
 
     Args:
@@ -32,12 +32,12 @@ def validity_by_scorer(table: pd.DataFrame, scorers: Iterable[str] = ()) -> dict
     """
     deciding = table[table["dictionary"] == "all"]
     names = list(dict.fromkeys([*map(str, scorers), *map(str, deciding["scorer"])]))
-    whole = validity(table)[0]
+    whole = of_run(table)[0]
     failed = deciding[deciding["status"] == "failed"]
     if failed["control"].isin(OF_ALL_SCORERS).any():
         return dict.fromkeys(names, whole)
     return {
-        name: validity(own)[0] if len(own := deciding[deciding["scorer"] == name]) else whole for name in names
+        name: of_run(own)[0] if len(own := deciding[deciding["scorer"] == name]) else whole for name in names
     }  # fmt: skip
 
 
