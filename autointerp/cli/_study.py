@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 
 from autointerp.errors import StudyError
-from autointerp.experiment.study import EMBEDDED, Study, load_study, override, validate_study
+from autointerp.experiment.study import EMBEDDED, Study, override, read_study, validate_study
 
 YAML = (".yaml", ".yml")
+# Back ends that are programs: any number of contexts in a prompt costs them the same.
+PROGRAMS = frozenset({"pattern", "cross_encoder", "scripted"})
 # File endings by corpus member.
 FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".txt": "text", ".md": "text"}
 
@@ -27,10 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the common case without a study file")
     group.add_argument("--data", metavar="PATH_OR_NAME", help="text, jsonl or parquet file or folder; `docstrings`; "
                        "or a hub data set as org/name[:subset[:split]]")  # fmt: skip
-    group.add_argument("--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1")
-    group.add_argument("--explainer-model", metavar="MODEL", help="the model's name at an http explainer")
-    group.add_argument("--judge", metavar="NAME", help="as --explainer; default: the explainer")
-    group.add_argument("--judge-model", metavar="MODEL", help="the model's name at an http judge")
+    group.add_argument("--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1; "
+                       "its prompt follows")  # fmt: skip
+    group.add_argument("--explainer-model", metavar="MODEL", help="model of an http explainer that serves several")
+    group.add_argument(
+        "--judge", metavar="NAME", help="as --explainer, or cross_encoder:DIR (train-judge); default: the explainer"
+    )
+    group.add_argument("--judge-model", metavar="MODEL", help="model of an http judge that serves several")
     group.add_argument("--tokens", type=count, metavar="N", help="tokens of text to read, such as 500k or 10M")
     group.add_argument("--latents", metavar="N", help="latents to explain per dictionary, or `all`")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides",
@@ -53,16 +58,17 @@ def study_of(args: argparse.Namespace) -> Study:
         StudyError: the arguments do not go together, or the study is not valid.
     """
     what: list[str] = args.what
-    overrides = _shortcuts(args) + args.overrides
     if not what:
-        return load_study(EMBEDDED / "study.yaml", overrides)
-    if what[0].endswith(YAML):
+        values, source = read_study(EMBEDDED / "study.yaml"), "the embedded study"
+    elif what[0].endswith(YAML):
         if len(what) > 1:
             raise StudyError(f"a study file names its own dictionaries; what are {' '.join(what[1:])} for?")
-        return load_study(what[0], overrides)
-    if len(what) == 1:
-        raise StudyError(f"{what[0]}: a study file ends in .yaml; for a model, name its dictionaries behind it")
-    return validate_study(override(_from_names(what[0], what[1:], args), overrides), source="arguments")
+        values, source = read_study(what[0]), what[0]
+    elif len(what) == 1:
+        raise StudyError(f"{what[0]}: a study file ends in .yaml; for a model, name its dictionaries after it")
+    else:
+        values, source = _from_names(what[0], what[1:], args), "arguments"
+    return validate_study(override(with_llms(values, args), [*_shortcuts(args), *args.overrides]), source=source)
 
 
 def out_of(args: argparse.Namespace, study: Study) -> Path:
@@ -71,42 +77,63 @@ def out_of(args: argparse.Namespace, study: Study) -> Path:
 
 
 def _shortcuts(args: argparse.Namespace) -> list[str]:
-    """Turn the flags that stand for one setting into overrides."""
-    given = []
-    if args.tokens is not None:
-        given.append(f"windows.n_tokens={args.tokens}")
-    if args.latents is not None:
-        given.append(f"sampling.n_latents={args.latents}")
-    if args.what and not args.what[0].endswith(YAML):
-        return given
-    # A study file (or the default) has these sections already; the flags replace them.
+    """Return the settings that single flags stand for."""
+    given = {"windows.n_tokens": args.tokens, "sampling.n_latents": args.latents}
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     if args.data:
-        given.append(f"corpus={_flow(corpus_of(args.data))}")
-    if args.explainer:
-        given.append(f"explainer_llm={_flow(llm_of(args.explainer, args.explainer_model))}")
-    if args.judge:
-        given.append(f"judge_llm={_flow(llm_of(args.judge, args.judge_model))}")
-    return given
+        corpus = yaml.safe_dump(corpus_of(args.data), default_flow_style=True, width=10**6)
+        settings.append(f"corpus={corpus.strip()}")
+    return settings
 
 
-def _flow(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
+def with_llms(values: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Return a study's values with the LLMs that `--explainer` and `--judge` name, and the settings that follow them.
+
+    Without `--judge` the explainer judges too. The explainer's prompt is `pattern` for the `pattern` back end and never
+    for another one. Contexts per prompt that were set for a program are not kept for a language model.
+
+    Raises:
+        StudyError: a name or a model without its server.
+    """
+    for flag in ("explainer", "judge"):
+        if getattr(args, f"{flag}_model") and not getattr(args, flag):
+            raise StudyError(f"--{flag}-model names a model of a server: add --{flag} http://host:port/v1")
+    values = dict(values)
+    explainer = llm_of(args.explainer, args.explainer_model) if args.explainer else None
+    judge = llm_of(args.judge, args.judge_model) if args.judge else explainer
+    if explainer is not None:
+        if explainer["use"] == "cross_encoder":
+            raise StudyError("--explainer: a cross_encoder judges and cannot explain; name it by --judge")
+        values["explainer_llm"] = explainer
+        if explainer["use"] == "pattern":
+            values["explainer"] = "pattern"
+        elif _use(values.get("explainer")) == "pattern":
+            values["explainer"] = "default"
+    if judge is not None:
+        if _use(values.get("judge_llm")) in PROGRAMS and judge["use"] not in PROGRAMS:
+            values["scorers"] = [_without_batch(scorer) for scorer in values.get("scorers", ["detection", "fuzzing"])]
+        values["judge_llm"] = judge
+    return values
+
+
+def _use(member: Any) -> str | None:
+    return member.get("use") if isinstance(member, dict) else member
+
+
+def _without_batch(scorer: Any) -> Any:
+    if not isinstance(scorer, dict):
+        return scorer
+    return {key: value for key, value in scorer.items() if key != "n_per_question"}
 
 
 def _from_names(model: str, dictionaries: list[str], args: argparse.Namespace) -> dict[str, Any]:
     for flag in ("data", "explainer"):
         if not getattr(args, flag):
             raise StudyError(f"--{flag} is needed with a model and dictionaries (or write a study: autointerp init)")
-    explainer = llm_of(args.explainer, args.explainer_model)
-    judge = llm_of(args.judge, args.judge_model) if args.judge else explainer
     return {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "study",
         "subject": {"model": model},
-        "corpus": corpus_of(args.data),
         "dictionaries": named(dictionaries),
-        "explainer": "pattern" if explainer["use"] == "pattern" else "default",
-        "explainer_llm": explainer,
-        "judge_llm": judge,
     }
 
 
@@ -151,12 +178,15 @@ def llm_of(text: str, model: str | None) -> dict[str, Any]:
     Raises:
         StudyError: not one of the forms.
     """
+    if model and not text.startswith(("http://", "https://")):
+        raise StudyError(f"{text!r} names its own model; --explainer-model and --judge-model are for http servers")
     if text == "pattern":
         return {"use": "pattern"}
     if text.startswith(("http://", "https://")):
-        if not model:
-            raise StudyError(f"{text}: which of the server's models? add --explainer-model (or --judge-model) MODEL")
-        return {"use": "openai", "base_url": text, "model": model}
-    if text.startswith("vllm:"):
-        return {"use": "vllm", "model": text.removeprefix("vllm:")}
-    raise StudyError(f"{text!r} is no LLM; there are: pattern, vllm:MODEL, http://host:port/v1")
+        return {"use": "openai", "base_url": text, "model": model or ""}
+    for use in ("vllm", "cross_encoder"):
+        if text.startswith(f"{use}:") and text != f"{use}:":
+            return {"use": use, "model": text.removeprefix(f"{use}:")}
+    raise StudyError(
+        f"unknown LLM {text!r}; use pattern, vllm:MODEL, http://host:port/v1 or, as a judge, cross_encoder:DIR"
+    )

@@ -231,7 +231,16 @@ def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
     """Read a study file and apply `key.sub=value` overrides.
 
     Raises:
-        StudyError: the file is missing, no YAML, or not a valid study.
+        StudyError: the file is missing, not YAML, or not a valid study.
+    """
+    return validate_study(override(read_study(path), overrides or []), source=str(path))
+
+
+def read_study(path: Path | str) -> dict[str, Any]:
+    """Read the settings of a study file, unchecked.
+
+    Raises:
+        StudyError: the file is missing, not YAML, or holds no settings.
     """
     path = Path(path)
     try:
@@ -242,7 +251,7 @@ def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:
         raise StudyError(f"study file {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise StudyError(f"study file {path} should hold settings like `name: my-study`; it holds {values!r:.60}")
-    return validate_study(override(values, overrides or []), source=str(path))
+    return values
 
 
 def override(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,15 +48,70 @@ def test_data_is_told_by_its_ending_or_is_a_hub_name(tmp_path: Path) -> None:
         _study.corpus_of(str(tmp_path / "c.xyz"))
 
 
-def test_llms_are_pattern_a_server_or_vllm() -> None:
-    """Three forms; a server needs the model's name."""
+def test_llms_are_pattern_a_server_vllm_or_a_trained_judge() -> None:
+    """Four forms; a server that serves one model needs no model name."""
     assert _study.llm_of("pattern", None) == {"use": "pattern"}
     assert _study.llm_of("vllm:org/m", None) == {"use": "vllm", "model": "org/m"}
-    assert _study.llm_of("http://localhost:1/v1", "m")["base_url"] == "http://localhost:1/v1"
-    with pytest.raises(StudyError, match="--explainer-model"):
-        _study.llm_of("http://localhost:1/v1", None)
-    with pytest.raises(StudyError, match="there are: pattern"):
-        _study.llm_of("gpt", None)
+    assert _study.llm_of("cross_encoder:judges/a", None) == {"use": "cross_encoder", "model": "judges/a"}
+    for model, sent in (("m", "m"), (None, "")):
+        assert _study.llm_of(URL, model) == {"use": "openai", "base_url": URL, "model": sent}
+    for wrong in ("gpt", "vllm:", "cross_encoder:", ""):
+        with pytest.raises(StudyError, match="use pattern, vllm:MODEL"):
+            _study.llm_of(wrong, None)
+    with pytest.raises(StudyError, match="for http servers"):
+        _study.llm_of("vllm:org/m", "m")
+
+
+URL, OTHER = "http://localhost:1/v1", "http://localhost:2/v1"
+
+
+@pytest.fixture(params=["default", "study file", "names"])
+def form(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """The three forms in which a study is given; `pattern` explains and judges unless a flag changes it."""
+    if request.param == "default":
+        return []
+    if request.param == "study file":
+        copy = tmp_path / "study.yaml"
+        copy.write_text((_study.EMBEDDED / "study.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+        return [str(copy)]
+    return ["model", "sae", "--data", "x.txt"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "explainer", "judge", "prompt"),
+    [
+        (["--explainer", "pattern"], "pattern", "pattern", "pattern"),
+        (["--explainer", URL], URL, URL, "default"),
+        (["--explainer", URL, "--judge", "pattern"], URL, "pattern", "default"),
+        (["--explainer", "pattern", "--judge", URL], "pattern", URL, "pattern"),
+        (["--explainer", URL, "--judge", OTHER], URL, OTHER, "default"),
+    ],
+)
+def test_explainer_and_judge_flags_mean_the_same_in_every_form(
+    form: list[str], flags: list[str], explainer: str, judge: str, prompt: str
+) -> None:
+    """The judge follows the explainer, the prompt follows the back end, and a language model is not asked about the
+    twenty contexts at once that suit a program."""
+    study = _study.study_of(parsed(*form, *flags))
+
+    def address(member: Any) -> str:
+        return getattr(member.settings, "base_url", member.use)
+
+    assert (address(study.explainer_llm), address(study.judge_llm), study.explainer.use) == (explainer, judge, prompt)
+    batches = {getattr(scorer.settings, "n_per_question") for scorer in study.scorers}  # noqa: B009
+    assert batches == ({5} if judge != "pattern" or "sae" in form else {20})
+
+
+def test_flags_keep_what_a_study_says_of_a_language_model(tmp_path: Path) -> None:
+    """A prompt and contexts per prompt that were set for a language model are kept; `--set` wins over everything."""
+    text = (_study.EMBEDDED / "study.yaml").read_text(encoding="utf-8")
+    text = text.replace("judge_llm: pattern", f"judge_llm: {{use: openai, base_url: '{URL}'}}")
+    (tmp_path / "s.yaml").write_text(text.replace("explainer: pattern", "explainer: contrastive"), encoding="utf-8")
+    study = _study.study_of(parsed(str(tmp_path / "s.yaml"), "--explainer", OTHER))
+    assert study.explainer.use == "contrastive"
+    assert study.scorers[0].settings.model_dump()["n_per_question"] == 20
+    study = _study.study_of(parsed("--explainer", URL, "--set", "scorers.0.n_per_question=1"))
+    assert [scorer.settings.model_dump()["n_per_question"] for scorer in study.scorers] == [1, 5]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +121,9 @@ def test_llms_are_pattern_a_server_or_vllm() -> None:
         (["model", "sae"], "--data is needed"),
         (["model", "sae", "--data", "x.txt"], "--explainer is needed"),
         (["absent.yaml"], "autointerp init"),
+        (["--explainer-model", "m"], "--explainer-model names a model of a server"),
+        (["--judge-model", "m"], "--judge-model names a model of a server"),
+        (["--explainer", "cross_encoder:d"], "name it by --judge"),
         (["absent.yaml", "sae"], "names its own dictionaries"),
     ],
 )
