@@ -44,13 +44,10 @@ LIGHT_ROOMS = {"scorers", "explainers", "statistics", "report"}
 
 MAX_FUNCTION, MAX_FUNCTION_P90, MAX_FILE, MAX_TEST_FILE = 60, 25, 350, 400
 # Lines of package and tests exempt from formatting: the aim is 100; lower this number with every one that is removed.
-MAX_FMT_SKIP = 496
+MAX_FMT_SKIP = 480
 KNOWN_LONG = {
-    "statistics/contrasts.py:compare",
-    "statistics/summary.py:summarise",
     "statistics/estimates.py:estimate",
     "run/tables.py",
-    "statistics/summary.py",
     "tests/helpers/checkpoints.py",
 }
 

@@ -46,10 +46,7 @@ def run(args: argparse.Namespace) -> int:
         first = error.errors()[0]
         raise StudyError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; you gave {first['input']!r}") from error
     tables = read_runs(args.runs, allow=args.allow)
-    found = summarise(
-        tables.judgements, tables.latents, tables.dictionaries, tables.reconstruction, config, tables.documents,
-        tables.references,
-    )  # fmt: skip
+    found = summarise(tables, config)
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
     written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
                "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip

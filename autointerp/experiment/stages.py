@@ -28,6 +28,7 @@ from autointerp.reconstruction.base import held_out_documents
 from autointerp.records import Judgement, LatentId, Question
 from autointerp.report.page import write_report
 from autointerp.run import record_rows, tables
+from autointerp.run.reading import RunTables
 from autointerp.run.record_rows import Counts
 from autointerp.run.store import fingerprint, write_json
 from autointerp.scorers.base import Scorer
@@ -221,9 +222,16 @@ def estimate(experiment: Experiment) -> Counts:
     """Turn judgements into estimates and comparisons; say of each latent how far it came."""
     study, run = experiment.study, experiment.run
     latents = record_rows.with_status(run, experiment.asked)
-    judgements, dictionaries = run.read("judgements"), run.read("dictionaries")
     kept, by_document = (run.read(name) if run.has(name) else None for name in RECONSTRUCTED)
-    found = statistics.summarise(judgements, latents, dictionaries, kept, study.statistics, by_document)
+    known = RunTables(
+        judgements=run.read("judgements"),
+        latents=latents,
+        dictionaries=run.read("dictionaries"),
+        reconstruction=kept,
+        documents=by_document,
+        manifests=(run.manifest,),
+    )
+    found = statistics.summarise(known, study.statistics)
     run.write("latents", latents, tables.LATENTS)
     run.write("estimates", found.estimates)
     run.write("comparisons", found.comparisons)

@@ -10,6 +10,7 @@ import pandas as pd
 from autointerp.errors import TableError
 from autointerp.report.latent import LatentView
 from autointerp.run import store, tables
+from autointerp.run.reading import RunTables
 
 if TYPE_CHECKING:
     from autointerp.statistics.summary import Summary
@@ -128,7 +129,13 @@ class ReportRun:
         """Everything that follows from the tables, for what the run has not written itself."""
         from autointerp.statistics.summary import summarise
 
-        return summarise(self.judgements, self.table("latents"), self.table("dictionaries"), self.reconstruction)
+        tables = RunTables(
+            judgements=self.judgements,
+            latents=self.table("latents"),
+            dictionaries=self.table("dictionaries"),
+            reconstruction=self.reconstruction,
+        )
+        return summarise(tables)
 
     def _written(self, name: str) -> pd.DataFrame | None:
         return self.files.read(name) if self.files.has(name) else None

@@ -29,11 +29,11 @@ class RunTables:
     `references` maps the planted latents of a run to those of the first run that the same judge answered.
     """
 
-    names: tuple[str, ...]
     judgements: pd.DataFrame
     latents: pd.DataFrame
     dictionaries: pd.DataFrame
-    reconstruction: pd.DataFrame | None
+    reconstruction: pd.DataFrame | None = None
+    names: tuple[str, ...] = ()
     documents: pd.DataFrame | None = None
     manifests: tuple[dict[str, Any], ...] = ()
     allowed: tuple[str, ...] = field(default=())

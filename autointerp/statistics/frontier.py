@@ -18,9 +18,9 @@ from autointerp.seeds import generator
 from autointerp.statistics import validity
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import StatisticsConfig
-from autointerp.statistics.contrasts import outcome, verdict
-from autointerp.statistics.intervals import Floats, mean, unpaired
+from autointerp.statistics.intervals import Difference, Floats, mean, unpaired
 from autointerp.statistics.multiplicity import adjust
+from autointerp.statistics.outcomes import tested, verdict
 
 COST = "ce_increase"
 # Points at which a curve's height is averaged, and draws of a curve's own error where no other seed shows it.
@@ -206,6 +206,7 @@ def _by_errors(front: Front, low: float, high: float, config: StatisticsConfig) 
 def _tested(
     value: float, se: float, df: float, means: tuple[float, float], config: StatisticsConfig
 ) -> dict[str, object]:
-    found = outcome(value, se, df, margin=config.margin, alpha=config.alpha, level=config.level)
-    tested = {name: found[name] for name in TESTED if name in found}
-    return {**tested, "mean_a": means[0], "mean_b": means[1], "verdict": found["verdict"]}
+    difference = Difference(value=value, se=se, df=df)
+    outcome = tested(difference, margin=config.margin, alpha=config.alpha, level=config.level)
+    known = {name: getattr(outcome, name) for name in TESTED if hasattr(outcome, name)}
+    return {**known, "mean_a": means[0], "mean_b": means[1], "verdict": outcome.verdict}

@@ -1,20 +1,40 @@
 """The same contrast at several layers: its mean over these layers, and over layers like them."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autointerp.statistics.contrasts import outcome
-from autointerp.statistics.intervals import Floats
+from autointerp.statistics._rows import flat
+from autointerp.statistics.intervals import Difference, Floats
+from autointerp.statistics.outcomes import tested
 
 GROUP = ["contrast", "k", "training_seed", "scorer", "population", "scope"]
 # Columns of a pooled row that are sums over layers; other numbers are means.
 SUMMED = ["n_a", "n_b", "n_pairs", "n_eff_a", "n_eff_b"]
 # Columns of a row about differences that may leave [-1, 1], such as nats.
 UNBOUNDED = "metric"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledLayers:
+    """What a row over several layers has besides, or in place of, those of its layers."""
+
+    design: str
+    n_layers: int
+    q: float
+    p_heterogeneity: float
+    tau_layer: float
+    pi_lo: float
+    pi_hi: float
+    over: str = "layers"
+    layer: int = -1
+    site: str = ""
+    a: str = ""
+    b: str = ""
 
 
 def layers(
@@ -64,14 +84,18 @@ def _pooled(part: pd.DataFrame, scope: str, alpha: float, level: float) -> dict[
     means = part[floats].mean().to_dict()
     sums = {name: part[name].sum() for name in SUMMED if name in part}
     reach = np.inf if UNBOUNDED in part else 1.0
-    return {
-        **part.iloc[0].to_dict(), **means, **sums,
-        **outcome(value, se, df, margin=float(part["margin"].iloc[0]), alpha=alpha, level=level, reach=reach),
-        "over": "layers", "layer": -1, "k": part["k"].iloc[0], "training_seed": part["training_seed"].iloc[0],
-        "site": "", "a": "", "b": "",
-        "design": scope, "n_layers": n, "q": found["q"], "p_heterogeneity": found["p"], "tau_layer": found["tau"],
-        "pi_lo": found["pi_lo"], "pi_hi": found["pi_hi"],
-    }  # fmt: skip
+    difference = Difference(value=value, se=se, df=df, reach=reach)
+    pooled = PooledLayers(
+        design=scope,
+        n_layers=n,
+        q=found["q"],
+        p_heterogeneity=found["p"],
+        tau_layer=found["tau"],
+        pi_lo=found["pi_lo"],
+        pi_hi=found["pi_hi"],
+    )
+    outcome = tested(difference, margin=float(part["margin"].iloc[0]), alpha=alpha, level=level)
+    return {**part.iloc[0].to_dict(), **means, **sums, **flat(outcome, pooled)}
 
 
 def random_effects(effects: Floats, variances: Floats, level: float = 0.95) -> dict[str, float]:

@@ -9,12 +9,13 @@ from scipy import stats
 
 from autointerp.errors import TableError
 from autointerp.run import tables
+from autointerp.statistics._rows import flat
 from autointerp.statistics.arms import CLAIMS, groups, pairs
 from autointerp.statistics.base import StatisticsConfig
-from autointerp.statistics.contrasts import outcome, verdict
-from autointerp.statistics.intervals import Floats
+from autointerp.statistics.intervals import Difference, Floats
 from autointerp.statistics.layers import layers
 from autointerp.statistics.multiplicity import adjust
+from autointerp.statistics.outcomes import tested, verdict
 
 # Metrics of which less is better, and which mean the same for every dictionary of a subject.
 METRICS = ("fvu", "ce_increase", "kl")
@@ -210,8 +211,8 @@ def over_seeds(a: Sequence[Kept], b: Sequence[Kept], metric: str, config: Statis
 def _tests(value: float, se: float, df: float, metric: str, config: StatisticsConfig) -> dict[str, object]:
     """Do the tests of a difference; one without any error (the same dictionary twice) is certain."""
     margin = float(getattr(config.reconstruction_margins, metric))
-    se = max(se, NO_ERROR)
-    found = outcome(value, se, df, margin=margin, alpha=config.alpha, level=config.level, reach=np.inf)
+    difference = Difference(value=value, se=max(se, NO_ERROR), df=df, reach=np.inf)
+    found = flat(tested(difference, margin=margin, alpha=config.alpha, level=config.level))
     return {name: found[name] for name in tables.RECONSTRUCTION_COMPARISONS if name in found}
 
 

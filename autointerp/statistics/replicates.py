@@ -1,21 +1,45 @@
 """Claims about architectures rather than dictionaries: training seeds are the replicates, their latents are not."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from autointerp.errors import TableError
+from autointerp.statistics._rows import flat
 from autointerp.statistics.arms import CLAIMS, groups
 from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
 from autointerp.statistics.composition import kitagawa
-from autointerp.statistics.contrasts import arm_shares, bound, outcome
+from autointerp.statistics.contrasts import bound
 from autointerp.statistics.effects import cliff, hedges_g
 from autointerp.statistics.intervals import Mean, mean, unpaired
+from autointerp.statistics.outcomes import Explained, Sizes, Spread, shares, sizes_of, tested
 from autointerp.statistics.populations import Arm, Bins, arm_of, population_mean, population_weights, usable
 
 # Fewer dictionaries per arm show no spread between seeds.
 LEAST_SEEDS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architectures:
+    """Which architectures a row compares, with seeds as replicates."""
+
+    contrast: str
+    site: str
+    layer: int
+    k: int
+    scorer: str
+    population: str
+    training_seed: int = -1
+    over: str = "dictionaries"
+    a: str = ""
+    b: str = ""
+    scope: str = "architecture"
+    design: str = "seeds"
+    n_pairs: int = 0
+    rho: float = 0.0
 
 
 def over_seeds(arms: Sequence[Arm], population: Population, bins: Bins | None, level: float) -> Mean:
@@ -59,63 +83,57 @@ def _contrast(
         if any(arm.empty for side in tables for arm in side):
             continue
         sides = [[arm_of(arm) for arm in side] for side in tables]
-        shares = _shares(tables)
         for population in POPULATIONS:
             try:
                 shared = bins.get(str(first[0]["dictionary"].iloc[0]))
                 a, b = (over_seeds(side, population, shared, config.level) for side in sides)
             except TableError:
                 continue
-            difference = unpaired(a, b)
-            front = {
-                "contrast": contrast, "site": details["site_out"], "layer": details["layer"], "k": details["k"],
-                "training_seed": -1, "over": "dictionaries", "a": "", "b": "", "scorer": scorer,
-                "population": population, "scope": "architecture", "design": "seeds",
-            }  # fmt: skip
-            tests = outcome(
-                difference.value, difference.se, difference.df,
-                margin=config.margin, alpha=config.alpha, level=config.level,
-            )  # fmt: skip
-            rows.append(
-                {
-                    **front,
-                    **tests,
-                    **_sizes(sides, (a, b), difference.value, population, shared, config.level),
-                    **shares,
-                }
+            architectures = Architectures(
+                contrast=contrast,
+                site=details["site_out"],
+                layer=details["layer"],
+                k=details["k"],
+                scorer=str(scorer),
+                population=population,
             )
+            difference = unpaired(a, b)
+            outcome = tested(difference, margin=config.margin, alpha=config.alpha, level=config.level)
+            described = _described(sides, (a, b), difference.value, population, shared, config.level)
+            rows.append(flat(architectures, outcome, *described, shares(tables[0], tables[1])))
     return rows
 
 
-def _shares(sides: Sequence[Sequence[pd.DataFrame]]) -> dict[str, float]:
-    """Average over dictionaries what is alive, eligible and unanswered."""
-    found: dict[str, float] = {}
-    for name, side in zip("ab", sides, strict=True):
-        listed = [arm_shares(arm, name) for arm in side]
-        found.update({key: float(np.mean([one[key] for one in listed])) for key in listed[0]})
-    return found
-
-
-def _sizes(
-    sides: Sequence[Sequence[Arm]], means: tuple[Mean, Mean], difference: float, population: Population,
-    bins: Bins | None, level: float,
-) -> dict[str, object]:  # fmt: skip
-    """Fill the columns of a comparison that describe the arms: means over dictionaries, spreads between seeds."""
+def _described(
+    sides: Sequence[Sequence[Arm]],
+    means: tuple[Mean, Mean],
+    difference: float,
+    population: Population,
+    bins: Bins | None,
+    level: float,
+) -> tuple[Sizes, Spread, Explained]:
+    """Describe the arms: means over dictionaries, spreads between seeds."""
     a, b = means
     values = [np.array([population_mean(arm, population, bins=bins).value for arm in side]) for side in sides]
     dominance = cliff(values[0], values[1], level)
     g = hedges_g(difference, a.sd, b.sd, a.n, b.n)
+    crossed = list(product(*sides))
     parts = [
         kitagawa(x, y, population_weights(x, population, bins), population_weights(y, population, bins))
-        for x in sides[0] for y in sides[1]
-    ]  # fmt: skip
-    bounds = [bound(y, x, population, bins, side) for side in ("low", "high") for x in sides[0] for y in sides[1]]
-    half = len(bounds) // 2
-    return {
-        "n_a": a.n, "n_b": b.n, "n_pairs": 0, "n_eff_a": a.n_eff, "n_eff_b": b.n_eff, "mean_a": a.value,
-        "mean_b": b.value, "hedges_g": g, "g_true": g, "cliff_delta": dominance.delta, "cliff_lo": dominance.low,
-        "cliff_hi": dominance.high, "tau_a": a.sd, "tau_b": b.sd, "rho": 0.0,
-        "missing_diff_lo": float(np.mean(bounds[:half])), "missing_diff_hi": float(np.mean(bounds[half:])),
-        "comp_part": float(np.mean([part.composition for part in parts])),
-        "within_part": float(np.mean([part.within for part in parts])),
-    }  # fmt: skip
+        for x, y in crossed
+    ]
+    low, high = ([bound(y, x, population, bins, side) for x, y in crossed] for side in ("low", "high"))
+    spread = Spread(
+        cliff_delta=dominance.delta,
+        cliff_lo=dominance.low,
+        cliff_hi=dominance.high,
+        tau_a=a.sd,
+        tau_b=b.sd,
+    )
+    explained = Explained(
+        comp_part=float(np.mean([part.composition for part in parts])),
+        within_part=float(np.mean([part.within for part in parts])),
+        missing_diff_lo=float(np.mean(low)),
+        missing_diff_hi=float(np.mean(high)),
+    )
+    return sizes_of(a, b, g, g), spread, explained

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from autointerp.run.reading import RunTables
+
 DECILES = 10
 
 
@@ -37,6 +39,17 @@ class Run:
     dictionaries: pd.DataFrame
     reconstruction: pd.DataFrame
     truth: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> RunTables:
+        """The tables as the statistics take them."""
+        measured = self.reconstruction if len(self.reconstruction) else None
+        return RunTables(
+            judgements=self.judgements,
+            latents=self.latents,
+            dictionaries=self.dictionaries,
+            reconstruction=measured,
+        )
 
 
 def latents_table(arm: Arm, rng: np.random.Generator) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """What people hand over by accident: a clear refusal, or an honest wide interval; never NaN in a table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +34,7 @@ def only(run: Run, n_latents: int) -> Run:
 
 def test_one_latent_gives_the_widest_interval_and_no_verdict() -> None:
     run = only(simulate(ARMS, seed=1), 1)
-    found = summarise(run.judgements, run.latents, run.dictionaries)
+    found = summarise(run.tables)
     rows = found.estimates[(found.estimates["statistic"] == "score") & (found.estimates["population"] == "eligible")]
     assert (rows["low"] == 0).all()
     assert (rows["high"] == 1).all()
@@ -60,7 +62,7 @@ def test_two_constant_arms_compare_without_nan() -> None:
 def test_all_unanswered_is_invalid_and_listed() -> None:
     run = simulate(ARMS, seed=2)
     table = run.judgements.assign(answer="unanswered", probability=np.nan)
-    found = summarise(table, run.latents, run.dictionaries)
+    found = summarise(replace(run, judgements=table).tables)
     assert found.estimates.empty
     assert found.comparisons.empty
     assert found.summary["controls"]["verdict"] == "INVALID"  # type: ignore[index]
@@ -69,7 +71,7 @@ def test_all_unanswered_is_invalid_and_listed() -> None:
 
 def test_some_unanswered_are_bounded_on_both_sides() -> None:
     run = simulate([Arm(name="sae", missing=0.1), Arm(name="tc", architecture="transcoder")], seed=3)
-    found = summarise(run.judgements, run.latents, run.dictionaries)
+    found = summarise(run.tables)
     rows = found.estimates[(found.estimates["dictionary"] == "sae") & (found.estimates["statistic"] == "score")]
     assert (rows["missing_low"] < rows["value"]).all()
     assert (rows["value"] < rows["missing_high"]).all()
@@ -94,7 +96,7 @@ def test_nan_probabilities_leave_the_score_and_only_cost_the_auroc() -> None:
     blank = run.judgements.assign(probability=np.nan)
     first, second = latent_scores(run.judgements, run.latents), latent_scores(blank, run.latents)
     assert (first["score"] == second["score"]).all()
-    found = summarise(blank, run.latents, run.dictionaries)
+    found = summarise(replace(run, judgements=blank).tables)
     assert "auroc" not in set(found.estimates["statistic"])
     assert finite(found.estimates)
 

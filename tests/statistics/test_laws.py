@@ -102,7 +102,7 @@ def test_t11_rogan_gladen_recovers_the_true_informedness_and_covers() -> None:
 
 def test_t12_a_judge_without_knowledge_scores_half_and_the_control_passes() -> None:
     run = simulate([Arm(name="a", n_total=900, n_eligible=800, n_sampled=300)], seed=12)
-    found = summarise(run.judgements, run.latents, run.dictionaries)
+    found = summarise(run.tables)
     row = found.controls[(found.controls["control"] == "shuffled") & (found.controls["dictionary"] == "all")].iloc[0]
     assert abs(row["value"] - 0.5) < 0.01
     assert row["status"] == "passed"
@@ -259,7 +259,7 @@ def test_t16_variance_components_of_real_latents_are_the_published_ones() -> Non
 def test_t18_order_of_rows_and_a_swap_of_labels_change_nothing_and_seeds_decide_the_rest() -> None:
     run = simulate([Arm(name="a"), Arm(name="b", architecture="transcoder")], seed=18)
     shuffled = run.judgements.sample(frac=1, random_state=0)
-    first, second = (summarise(table, run.latents, run.dictionaries) for table in (run.judgements, shuffled))
+    first, second = (summarise(replace(run, judgements=table).tables) for table in (run.judgements, shuffled))
     columns = ["diff", "se", "df", "p_tost", "cliff_delta", "cliff_lo", "comp_part", "g_true", "BA_shuffled_a"]
     numbers = [x.comparisons[columns].to_numpy(float) for x in (first, second)]
     assert np.allclose(numbers[0], numbers[1], atol=1e-9)
@@ -365,7 +365,7 @@ def test_layers_pool_to_their_mean_and_report_heterogeneity() -> None:
         for name, centre in (("sae", 0.7), ("transcoder", 0.8))
     ]
     run = simulate(arms, seed=25)
-    found = summarise(run.judgements, run.latents, run.dictionaries).comparisons
+    found = summarise(run.tables).comparisons
     own = found[(found["scorer"] == "detection") & (found["population"] == "eligible")]
     pooled = own[own["over"] == "layers"].iloc[0]
     assert pooled["diff"] == pytest.approx(own[own["over"] == "dictionaries"]["diff"].mean())

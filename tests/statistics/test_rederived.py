@@ -285,7 +285,7 @@ def test_paired_comparison_of_two_protocols_on_the_same_latents(scorer: str) -> 
 def test_primary_claims_are_adjusted_by_holm(run: Run, scores: pd.DataFrame) -> None:
     """Superiority of the transcoder and equivalence of the skip transcoder, by both scorers: one family of four."""
     ours, p = [], []
-    table = summarise(run.judgements, run.latents, run.dictionaries).comparisons
+    table = summarise(run.tables).comparisons
     for scorer in ("detection", "fuzzing"):
         means = {name: hajek(rows["score"].to_numpy(), 1 / rows["inclusion_probability"].to_numpy())
                  for name in ARCHITECTURES for rows in [arm(scores, name, scorer)]}  # fmt: skip

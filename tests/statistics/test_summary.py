@@ -14,7 +14,7 @@ from tests.helpers.simulate import Arm, Run, simulate
 
 def test_every_dictionary_scorer_and_population_has_a_finite_estimate_and_comparison() -> None:
     run = simulate()
-    found = summarise(run.judgements, run.latents, run.dictionaries, run.reconstruction)
+    found = summarise(run.tables)
     numbers = found.estimates.select_dtypes("number")
     assert np.isfinite(numbers.to_numpy(float)).all()
     assert set(found.estimates["population"]) == set(POPULATIONS)
@@ -27,7 +27,7 @@ def test_a_better_arm_is_called_better_and_equal_arms_never_are() -> None:
     """sae .7, transcoder .8, skip .8: only the first contrasts may be 'better'."""
     run = simulate([Arm(name="sae", mean=0.65, n_total=900, n_eligible=800, n_sampled=300),
                     Arm(name="tc", architecture="transcoder", n_total=900, n_eligible=800, n_sampled=300)])  # fmt: skip
-    found = summarise(run.judgements, run.latents, run.dictionaries)
+    found = summarise(run.tables)
     own = found.comparisons[found.comparisons["population"] == "eligible"]
     assert set(own["verdict"]) == {"better"}
     assert all(line["words"].endswith("scores higher") for line in found.summary["headlines"])  # type: ignore[union-attr]
@@ -35,7 +35,7 @@ def test_a_better_arm_is_called_better_and_equal_arms_never_are() -> None:
 
 def test_a_leaking_control_makes_every_verdict_invalid() -> None:
     run = simulate(shuffled=0.7)
-    found = summarise(run.judgements, run.latents, run.dictionaries)
+    found = summarise(run.tables)
     assert found.summary["controls"]["verdict"] == "INVALID"  # type: ignore[index]
     assert set(found.comparisons["verdict"]) == {"invalid"}
 
@@ -53,9 +53,7 @@ def leaking_in_fuzzing(seed: int = 0) -> Run:
 def test_a_failed_control_takes_the_verdicts_of_its_own_scorer_only() -> None:
     """The run is INVALID; detection's verdicts are those of the run whose controls all hold, fuzzing has none."""
     sound, run = simulate(), leaking_in_fuzzing()
-    before, after = (
-        summarise(one.judgements, one.latents, one.dictionaries, one.reconstruction) for one in (sound, run)
-    )
+    before, after = (summarise(one.tables) for one in (sound, run))
     found = after.summary["controls"]
     assert before.summary["controls"]["verdict"] != "INVALID"  # type: ignore[index]
     assert found["verdict"] == "INVALID"  # type: ignore[index]
@@ -77,7 +75,7 @@ def test_missing_judgements_of_one_scorer_take_all_scorers() -> None:
     lost = run.judgements[rows].sample(frac=0.1, random_state=0).index
     table = run.judgements.copy()
     table.loc[lost, "answer"], table.loc[lost, "probability"] = "unanswered", np.nan
-    found = summarise(table, run.latents, run.dictionaries)
+    found = summarise(replace(run, judgements=table).tables)
     assert found.summary["controls"]["scorers"] == {"detection": "INVALID", "fuzzing": "INVALID"}  # type: ignore[index]
     assert set(found.comparisons["verdict"]) == {"invalid"}
 
@@ -91,7 +89,7 @@ def test_a_summary_that_does_not_tell_scorers_apart_is_invalid_as_a_whole() -> N
 
 def test_an_arm_without_eligible_latents_is_listed_as_skipped_with_its_reason() -> None:
     run = simulate([Arm(name="sae"), Arm(name="tc", architecture="transcoder", n_eligible=0, n_sampled=0)])
-    found = summarise(run.judgements, run.latents, run.dictionaries)
+    found = summarise(run.tables)
     assert found.comparisons.empty
     assert any("tc" in line["what"] for line in found.summary["skipped"])  # type: ignore[index]
 
