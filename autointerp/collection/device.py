@@ -44,11 +44,8 @@ class Encoder(Protocol):
         """Width of what it reads."""
         ...
 
-    def encode(self, x: Tensor, workspace: Workspace, width: int | None) -> Codes:
-        """Sparse activations of rows x [n, d_in]; tiles lie in the workspace, the result does not.
-
-        Where only the device knows how many there are of a row: at most `width`; None asks the device, and waits.
-        """
+    def encode(self, x: Tensor, workspace: Workspace) -> Codes:
+        """Sparse activations of rows x [n, d_in]; tiles lie in the workspace, the result does not."""
         ...
 
     def to(self, device: torch.device) -> Any:
@@ -62,42 +59,6 @@ class Placed:
 
     dictionary: Any
     site: Site
-
-
-class Widths:
-    """How many activations a row of each dictionary has room for, so that the device is asked once, not per tile.
-
-    The first batch asks. Later ones get half as much again as it had, the device remembers the fullest row, and a
-    shard's end, where the host waits anyway, asks whether the room sufficed.
-    """
-
-    def __init__(self, *, ask_always: bool) -> None:
-        self._ask_always = ask_always
-        self._rooms: dict[str, int] = {}
-        self._fullest: dict[str, Tensor] = {}
-
-    def of(self, name: str) -> int | None:
-        """Return the room of a dictionary's rows; None to ask."""
-        return self._rooms.get(name)
-
-    def saw(self, name: str, codes: Codes) -> None:
-        """Learn from a batch."""
-        if name not in self._rooms and not self._ask_always:
-            self._rooms[name] = self._roomy(codes.values.shape[1])
-        if codes.fullest is not None:
-            self._fullest[name] = torch.maximum(codes.fullest, self._fullest.get(name, codes.fullest))
-
-    def sufficed(self) -> bool:
-        """Ask whether no row of the shard had more than its room; where one had, there is more from now on."""
-        fullest = {name: int(n) for name, n in self._fullest.items()}
-        self._fullest = {}
-        narrow = {name: self._roomy(n) for name, n in fullest.items() if n > self._rooms[name]}
-        self._rooms |= narrow
-        return not narrow
-
-    @staticmethod
-    def _roomy(n: int) -> int:
-        return n + n // 2 + 8
 
 
 @dataclass(slots=True)
@@ -129,7 +90,7 @@ class Device:
         self._sites = list(dict.fromkeys(place.site for place in placed))
         self._encoders: list[tuple[Encoder, Site]] = [(p.dictionary.to(subject.device), p.site) for p in placed]
         on_cpu = subject.device.type == "cpu"
-        self._workspace, self._widths = Workspace(), Widths(ask_always=on_cpu)
+        self._workspace = Workspace()
         self._batch_tokens = config.batch_tokens or (BATCH_TOKENS_CPU if on_cpu else BATCH_TOKENS_GPU)
 
     def compute(self, tokens: ShardTokens, keep: Keeping, bar: Bar) -> Shard:
@@ -147,9 +108,7 @@ class Device:
         while True:
             bar.advance(done - bar.done)  # back to the shard's begin, where it is done again
             try:
-                if (shard := self._compute(contexts, keep, bar)) is not None:
-                    return shard
-                continue
+                return self._compute(contexts, keep, bar)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -165,8 +124,7 @@ class Device:
             note(f"collect: out of memory; going on with batches of {self._batch_tokens:,} tokens")
 
     @torch.inference_mode()
-    def _compute(self, contexts: Contexts, keep: Keeping, bar: Bar) -> Shard | None:
-        """Compute a shard; None where rows had more activations than there was room for: there is more now."""
+    def _compute(self, contexts: Contexts, keep: Keeping, bar: Bar) -> Shard:
         device, tokens, clock = self._subject.device, contexts.shard, self._clock
         tallies = {
             encoder.name: Tally(Keep(encoder.n_latents, keep[encoder.name], device), device)
@@ -179,14 +137,11 @@ class Device:
                 where = tuple(self._moved(part) for part in (batch.positions, batch.window_rows, batch.held_out))
             for encoder, site in self._encoders:
                 with clock("encode"):
-                    codes = encoder.encode(rows[site], self._workspace, self._widths.of(encoder.name))
-                    self._widths.saw(encoder.name, codes)
+                    codes = encoder.encode(rows[site], self._workspace)
                 with clock("select"):
                     tallies[encoder.name].add(codes, *where)
                 del codes  # before the next encoder takes its tile
             bar.advance(len(batch.positions))
-        if not self._widths.sufficed():
-            return None
         with clock("select"):
             # One by one: what a tally gathered is let go before the next is sorted.
             kept = {name: tallies.pop(name).finish(tokens.offset, self._config.values, name) for name in list(tallies)}

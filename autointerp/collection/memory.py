@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Entries of a column on a CPU. 4 bytes each: blocks above 32 MiB never lie in glibc's heap, and what is not yet written
+# Entries of a column. 4 bytes each: blocks above 32 MiB never lie in glibc's heap, and what is not yet written
 # of them takes no memory.
 PIECE = 2**23 + 2**10
 
@@ -35,7 +35,7 @@ class Workspace:
 
 
 class Columns:
-    """Columns of equal length that grow at their end: on a CPU in large pieces, on a GPU as they come."""
+    """Columns of equal length on the CPU that grow at their end in large pieces."""
 
     def __init__(self) -> None:
         self._parts: list[list[Tensor]] = []
@@ -44,9 +44,6 @@ class Columns:
 
     def extend(self, columns: Sequence[Tensor]) -> None:
         """Append [n] entries to each column."""
-        if columns[0].device.type != "cpu":
-            self._parts.append(list(columns))
-            return
         n = len(columns[0])
         while n or not self._parts:
             if not self._room:

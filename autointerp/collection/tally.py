@@ -1,6 +1,5 @@
 """What one dictionary gives on one shard, batch by batch: firing counts of every latent, activations of some."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -29,11 +28,6 @@ class Codes(Protocol):
         """The latent of each."""
         ...
 
-    @property
-    def fullest(self) -> Tensor | None:
-        """How many activations [] the fullest row should have; None where it has them for certain."""
-        ...
-
 
 class Keep:
     """Which latents' activations are kept: a lookup table on the device, so that no others ever leave it."""
@@ -52,72 +46,6 @@ class Keep:
         return indices if self._places is None else self._places[indices]
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """Kept activations: place in `Keep.latents`, position in the shard, value; [n] each, in no order."""
-
-    places: Tensor
-    positions: Tensor
-    values: Tensor
-
-
-class Picked:
-    """Gathers kept activations, each batch only when the next one comes: so that the host never waits for a GPU.
-
-    How many a batch has is known on the device. The number travels to the host while the next batch is being computed,
-    and is there when memory for them has to be taken.
-    """
-
-    def __init__(self) -> None:
-        self._columns = Columns()
-        self._waiting: tuple[Tensor, _Number, Entries] | None = None
-
-    def add(self, wanted: Tensor, entries: Entries) -> None:
-        """Take the entries of a batch, [n] each, where `wanted` [n]."""
-        self._flush()
-        self._waiting = wanted, _Number(wanted.sum()), entries
-
-    def all(self) -> Entries:
-        """Return everything that was taken, and keep nothing of it."""
-        self._flush()
-        found, self._columns = Entries(*self._columns.all()), Columns()
-        return found
-
-    def _flush(self) -> None:
-        if self._waiting is None:
-            return
-        wanted, number, entries = self._waiting
-        at = true_places(wanted, number.get())
-        self._columns.extend([entries.places[at], entries.positions[at], entries.values[at]])
-        self._waiting = None
-
-
-class _Number:
-    """A number on its way from the device to the host."""
-
-    def __init__(self, number: Tensor) -> None:
-        self._event: torch.cuda.Event | None = None
-        self._here = number
-        if number.device.type == "cuda":
-            self._here = torch.empty((), dtype=number.dtype, pin_memory=True)
-            self._here.copy_(number, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record(torch.cuda.current_stream(number.device))
-
-    def get(self) -> int:
-        """Return it, waiting if need be."""
-        if self._event is not None:
-            self._event.synchronize()
-        return int(self._here)
-
-
-def true_places(mask: Tensor, n: int) -> Tensor:
-    """Return where `mask` [m] is true, ascending [n]; `n` is how often, told so that the device need not be asked."""
-    ranks = torch.where(mask, mask.cumsum(0) - 1, n)
-    found = torch.empty(n + 1, dtype=torch.int64, device=mask.device)
-    return found.scatter_(0, ranks, torch.arange(len(mask), device=mask.device))[:n]
-
-
 class Tally:
     """Counts and activations of one dictionary on one shard. A latent fires where its activation is above zero."""
 
@@ -126,7 +54,7 @@ class Tally:
         self._tokens = torch.zeros(n + 1, dtype=torch.int64, device=device)
         self._windows = torch.zeros(2, n + 1, dtype=torch.int64, device=device)
         self._finite = torch.ones((), dtype=torch.bool, device=device)
-        self._picked = Picked()
+        self._entries = Columns()  # place in `Keep.latents`, position in the shard, value; in no order
 
     def add(self, codes: Codes, positions: Tensor, window_rows: Tensor, held_out: Tensor) -> None:
         """Add a batch.
@@ -151,8 +79,8 @@ class Tally:
         places = self._keep.places(codes.indices)
         # 32 bits suffice in a shard, and a survey keeps all there is.
         at = positions.to(torch.int32)[:, None].expand_as(places)
-        kept = Entries(places.to(torch.int32).flatten(), at.flatten(), values.flatten())
-        self._picked.add(((places >= 0) & fires).flatten(), kept)
+        kept = (places >= 0) & fires
+        self._entries.extend([column[kept].cpu() for column in (places.to(torch.int32), at, values)])
 
     def finish(self, offset: int, dtype: str, name: str) -> Kept:
         """Sort what was kept by latent and position; `offset` is the shard's first position.
@@ -166,9 +94,9 @@ class Tally:
                 f"dictionary {name}: activations are not finite; the subject may overflow in its dtype: "
                 "try subject.dtype: float32 (or bfloat16)"
             )
-        found = self._picked.all()
-        place, position = found.places.cpu().numpy(), found.positions.cpu().numpy()
-        value = found.values.float().cpu().numpy()
+        columns, self._entries = self._entries.all(), Columns()
+        place, position, value = columns[0].numpy(), columns[1].numpy(), columns[2].float().numpy()
+        del columns
         order = np.argsort(place.astype(np.int64) << 32 | position)
         if dtype == "float16" and value.max(initial=0) > FLOAT16_MAX:
             raise StudyError(
@@ -187,8 +115,5 @@ class Tally:
 
 
 def _add_counts(counts: Tensor, index: Tensor) -> None:
-    """Add one to `counts` at each index; without a wait for the device, which `bincount` needs on a GPU."""
-    if counts.device.type == "cpu":
-        counts += torch.bincount(index, minlength=len(counts))
-    else:
-        counts.scatter_add_(0, index, torch.ones_like(index))
+    """Add one to `counts` at each index."""
+    counts += torch.bincount(index, minlength=len(counts))

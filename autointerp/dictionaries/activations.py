@@ -15,14 +15,10 @@ GROUP = 32
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Sparse activations: `values` and `indices` [n, w]. A zero value is padding, whatever its index.
-
-    `fullest` [] is how many activations the fullest row should have; None where w is enough for certain.
-    """
+    """Sparse activations: `values` and `indices` [n, w]. A zero value is padding, whatever its index."""
 
     values: Tensor
     indices: Tensor
-    fullest: Tensor | None = None
 
     @staticmethod
     def cat(parts: "list[Codes]") -> "Codes":
@@ -32,11 +28,9 @@ class Codes:
         width = max(part.values.shape[1] for part in parts)
         pads = [(0, width - part.values.shape[1]) for part in parts]
         pad = torch.nn.functional.pad
-        fullest = [part.fullest for part in parts if part.fullest is not None]
         return Codes(
             torch.cat([pad(part.values, by) for part, by in zip(parts, pads, strict=True)]),
             torch.cat([pad(part.indices, by) for part, by in zip(parts, pads, strict=True)]),
-            torch.stack(fullest).max() if fullest else None,
         )
 
     def dense(self, n_latents: int) -> Tensor:
@@ -71,12 +65,8 @@ class Activation:
         """Whether a latent's activation depends on the other latents."""
         return self.kind in ("topk", "abstopk", "groupmax")
 
-    def sparse(self, h: Tensor, width: int | None = None) -> Codes:
-        """Activations of pre-activations [n, M] as codes; may overwrite `h`.
-
-        Where latents do not compete, how many fire on a token is known to the device alone, and asking it is a wait:
-        with a `width` nothing is asked, and where a row has more activations than that some are lost (`fullest` tells).
-        """
+    def sparse(self, h: Tensor) -> Codes:
+        """Activations of pre-activations [n, M] as codes; may overwrite `h`."""
         if self.kind == "topk":
             codes = top_k(h, self.k)
             return codes if self.signed else Codes(codes.values.relu_(), codes.indices)
@@ -87,8 +77,7 @@ class Activation:
             values, offsets = h.unflatten(1, (self.k, -1)).max(dim=-1)
             starts = torch.arange(0, h.shape[1], h.shape[1] // self.k, device=h.device)
             return Codes(values.relu_(), offsets + starts)
-        acts = self.dense(h)
-        return nonzero(acts) if width is None else nonzero_within(acts, width)
+        return nonzero(self.dense(h))
 
     def dense(self, h: Tensor) -> Tensor:
         """Activations of pre-activations [n, M] as [n, M]; may overwrite `h`."""
@@ -148,19 +137,3 @@ def nonzero(acts: Tensor) -> Codes:
     values[rows, places] = acts[rows, columns]
     indices[rows, places] = columns
     return Codes(values, indices)
-
-
-def nonzero_within(acts: Tensor, width: int) -> Codes:
-    """Return what `nonzero` does, but `width` wide and without a wait; where a row has more, some entries are lost."""
-    n = len(acts)
-    mask = acts != 0
-    counts = mask.sum(dim=1)
-    found = torch.nonzero_static(mask, size=n * width)  # row -1: no more of them
-    rows, columns = found.clamp_min(0).unbind(dim=1)
-    places = torch.arange(n * width, device=acts.device) - (counts.cumsum(0) - counts)[rows]
-    fits = (found[:, 0] >= 0) & (places < width)
-    target = torch.where(fits, rows * width + places, n * width)
-    values, indices = acts.new_zeros(n * width + 1), columns.new_zeros(n * width + 1)
-    values.scatter_(0, target, acts[rows, columns])
-    indices.scatter_(0, target, columns)
-    return Codes(values[:-1].view(n, width), indices[:-1].view(n, width), counts.max())

@@ -119,11 +119,11 @@ class Dictionary:
         """Where the weights are."""
         return self.W_enc.device
 
-    def encode(self, x: Tensor, workspace: Workspace | None = None, width: int | None = None) -> Codes:
+    def encode(self, x: Tensor, workspace: Workspace | None = None) -> Codes:
         """Sparse activations of rows x [n, d_in]: values and indices [n, w], w = k, or the widest row's count.
 
         Works tile by tile over rows: no buffer of [n, n_latents]. With a `workspace` (not where gradients are wanted)
-        tiles lie in it; with a `width` the device is asked nothing (`Activation.sparse`).
+        tiles lie in it.
         """
         assert x.shape[1:] == (self.d_in,), f"{self.name}: rows {tuple(x.shape)}, expected [n, {self.d_in}]"
 
@@ -135,7 +135,7 @@ class Dictionary:
         encoder = replace(self, W_enc=self.W_enc.to(self._dtype(x)))  # once, not for each tile
         # No name for a tile: it would stay while the next is made.
         return Codes.cat(
-            [self.activation.sparse(encoder.pre_activations(tile, out=into(tile)), width) for tile in self._tiles(x)]
+            [self.activation.sparse(encoder.pre_activations(tile, out=into(tile))) for tile in self._tiles(x)]
         )
 
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
