@@ -40,6 +40,11 @@ class Collection:
             values=np.concatenate([part.values[at] for part, at in zip(parts, slices, strict=True)]),
         )
 
+    def release(self) -> None:
+        """Let the system take back the memory of shard pages that were read; they are read again when needed."""
+        for shard in self.shards:
+            shard.release()
+
     def joined(self, other: "Collection") -> "Collection":
         """Return this with what another subject's pass over the same tokens collected of other dictionaries."""
         assert self.windows.fingerprint == other.windows.fingerprint, "passes over one corpus"
@@ -51,5 +56,5 @@ class Collection:
             counts=self.counts | {name: self.counts[name] + other.counts[name] for name in summed}
             | {"peak_memory_bytes": other.counts["peak_memory_bytes"]},
             seconds={part: seconds + other.seconds[part] for part, seconds in self.seconds.items()},
-            shards=[shards.Shard(kept={**one.kept, **more.kept}, n=one.n) for one, more in pairs],
+            shards=[one.joined(more) for one, more in pairs],
         )  # fmt: skip

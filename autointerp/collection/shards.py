@@ -68,10 +68,26 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """All dictionaries' activations on one shard, and how many tokens and windows of each split it has."""
+    """All dictionaries' activations on one shard, and how many tokens and windows of each split it has.
+
+    Attributes:
+        kept: by dictionary.
+        n: [3] content tokens, explain windows and held-out windows.
+        maps: the memory-mapped files that `kept` lies in; none of a shard just computed.
+    """
 
     kept: Mapping[str, Kept]
     n: NDArray[np.int64]
+    maps: tuple[mmap.mmap, ...] = ()
+
+    def release(self) -> None:
+        """Give back the memory of the pages that were read."""
+        for mapped in self.maps:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    def joined(self, other: "Shard") -> "Shard":
+        """Return this with another subject's activations on the same tokens."""
+        return Shard(kept={**self.kept, **other.kept}, n=self.n, maps=self.maps + other.maps)
 
 
 def write(path: Path, shard: Shard, fingerprint: str) -> int:
@@ -117,12 +133,13 @@ def read(path: Path, fingerprint: str) -> Shard | None:
             header = json.loads(file.read(min(length, path.stat().st_size)))
             if header.pop("__metadata__")[METADATA] != f"{fingerprint} {_checksum(file)}":
                 return None
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[8 + length :]
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = memoryview(mapped)[8 + length :]
         arrays = {name: _view(data, entry) for name, entry in header.items()}
         names = sorted({name.rpartition("/")[0] for name in arrays} - {""})
         fields = ("latents", "offsets", "positions", "values", *COUNTS)
         kept = {name: Kept(**{field: arrays[f"{name}/{field}"] for field in fields}) for name in names}
-        return Shard(kept=kept, n=arrays["n"])
+        return Shard(kept=kept, n=arrays["n"], maps=(mapped,))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

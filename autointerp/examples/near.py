@@ -8,13 +8,13 @@
 * `decoder`: likewise, the neighbours being those whose decoder rows are most alike (cosine, block by block).
 
 Each gives a number per window of the pool; more is nearer, nothing at or below 0 is near. `contrast.negatives` takes
-the same small share of the latent's silent windows by each. Neighbours are looked for among the sampled latents, since
-only their activations are kept; a latents x latents matrix is never held.
+the same small share of the latent's silent windows by each. Neighbours are looked for among the sampled latents of
+the same dictionary, since only their activations are kept; a latents x latents matrix is never held.
 
 Source: hard negatives answer arXiv 2506.05774 (random ones cannot punish an explanation that is too broad).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from scipy import sparse
 
 from autointerp.corpus.base import Windows
 from autointerp.examples.base import Firing
-from autointerp.records import Example, LatentId
+from autointerp.records import Example
 
 # Texts -> unit vectors, [n_texts, d].
 Embed = Callable[[Sequence[str]], NDArray[np.floating]]
@@ -30,6 +30,8 @@ Embed = Callable[[Sequence[str]], NDArray[np.floating]]
 N_NEIGHBOURS = 3
 # Rows of decoder weights that are compared with all others at once.
 BLOCK = 1024
+# (window, latent) pairs that the search for neighbours by co-firing holds at once: 12 bytes each.
+PAIRS = 2**23
 
 
 class Words:
@@ -98,48 +100,104 @@ def decoder_neighbours(rows: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 class Cofiring:
-    """How strongly each of some latents fires in each of the pool's windows, [n_pool, n_latents], sparse.
+    """How strongly each sampled latent of one dictionary fires in each of the pool's windows, sparse.
 
-    Strength is the window's greatest activation over the latent's greatest in the pool, in (0, 1].
+    Strength is the window's greatest activation over the latent's greatest in the pool, in (0, 1]. Memory and time are
+    linear in the number of (latent, pool window) pairs in which a latent fires; the search for neighbours takes time
+    linear in the pairs of latents that share a window.
+
+    Attributes:
+        latents: [n] indices of the latents, ascending.
     """
 
-    def __init__(self, windows: Windows, pool: NDArray[np.int64], firings: Mapping[LatentId, Firing]) -> None:
-        self._column = {latent: i for i, latent in enumerate(firings)}
-        rows, columns, strengths = [np.array([], int)], [np.array([], int)], [np.array([], float)]
-        for i, firing in enumerate(firings.values()):
-            fired, strength = _strength(windows, pool, firing)
-            rows.append(fired)
-            columns.append(np.full(len(fired), i))
+    def __init__(
+        self, windows: Windows, pool: NDArray[np.int64], latents: Sequence[int], firing: Callable[[int], Firing]
+    ) -> None:
+        self.latents = np.array(latents, dtype=np.int64)
+        fired, strengths, sizes = [np.array([], np.int32)], [np.array([], np.float64)], []
+        for latent in latents:
+            where, strength = _strength(windows, pool, firing(latent))
+            fired.append(where.astype(np.int32))
             strengths.append(strength)
-        place, shape = (np.concatenate(rows), np.concatenate(columns)), (len(pool), len(firings))
-        self._strength = sparse.coo_array((np.concatenate(strengths), place), shape=shape).tocsc()
-        self._fires = self._strength.copy()
-        self._fires.data[:] = 1
-        self._size = np.sqrt(np.maximum(1, np.asarray(self._fires.sum(axis=0)).ravel()))
+            sizes.append(len(where))
+        offsets = np.append(0, np.cumsum(sizes, dtype=np.int64))
+        shape = (len(self.latents), len(pool))
+        self._strength = sparse.csr_array((np.concatenate(strengths), np.concatenate(fired), offsets), shape=shape)
+        self._neighbours: NDArray[np.int64] | None = None
 
-    def near(self, latent: LatentId) -> NDArray[np.float64]:
-        """Return `of` the latent's neighbours by co-firing, those of its own dictionary only: [n_pool]."""
-        own = self._column[latent]
-        together = np.asarray((self._fires.T @ self._fires[:, [own]]).todense()).ravel()
-        likeness = together / self._size / self._size[own]
-        others = [(other, i) for other, i in self._column.items() if i != own and other.dictionary == latent.dictionary]
-        nearest = sorted((one for one in others if likeness[one[1]] > 0), key=lambda one: (-likeness[one[1]], one[1]))
-        return self.of([other for other, _ in nearest[:N_NEIGHBOURS]])
+    def near(self, latent: int) -> NDArray[np.float64]:
+        """Return `of` the latent's nearest neighbours by co-firing: [n_pool]."""
+        if self._neighbours is None:
+            self._neighbours = self.neighbours()
+        own = self._neighbours[np.searchsorted(self.latents, latent)]
+        return self.of(self.latents[own[own >= 0]])
 
-    def of(self, latents: Sequence[LatentId]) -> NDArray[np.float64]:
+    def of(self, latents: NDArray[np.integer] | Sequence[int]) -> NDArray[np.float64]:
         """Return the sum of these latents' strengths in each window of the pool: [n_pool]."""
-        columns = [self._column[latent] for latent in latents]
-        return np.asarray(self._strength[:, columns].sum(axis=1), dtype=np.float64).ravel()
+        found = np.zeros(self._strength.shape[1])
+        for row in np.searchsorted(self.latents, latents):
+            at = slice(self._strength.indptr[row], self._strength.indptr[row + 1])
+            found[self._strength.indices[at]] += self._strength.data[at]
+        return found
+
+    def neighbours(self) -> NDArray[np.int64]:
+        """Return for each latent its nearest others by the cosine of co-firing, nearest first, as places in `latents`.
+
+        Shape [n, N_NEIGHBOURS]; -1 where fewer others fire in any of its windows.
+        """
+        fires = sparse.csr_array(
+            (np.ones(self._strength.nnz, np.float32), self._strength.indices, self._strength.indptr),
+            shape=self._strength.shape,
+        )
+        by_window = fires.T.tocsr()
+        sizes = np.diff(fires.indptr)
+        norms = np.sqrt(np.maximum(1, sizes))
+        found = np.full((len(sizes), N_NEIGHBOURS), -1, dtype=np.int64)
+        for first, last in _blocks(_pairs(fires, by_window), PAIRS):
+            together = fires[first:last] @ by_window
+            for row, own in enumerate(range(first, last)):
+                at = slice(together.indptr[row], together.indptr[row + 1])
+                others, counts = together.indices[at], together.data[at].astype(np.float64)
+                nearest = _largest(counts / norms[others] / norms[own], others, own)
+                found[own, : len(nearest)] = nearest
+        return found
+
+
+def _pairs(fires: sparse.csr_array, by_window: sparse.csr_array) -> NDArray[np.int64]:
+    """Return how many (window, other latent) pairs the search for each latent's neighbours looks at: [n]."""
+    per_window = np.append(0, np.cumsum(np.diff(by_window.indptr)[fires.indices], dtype=np.int64))
+    return np.diff(per_window[fires.indptr])
+
+
+def _blocks(costs: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of rows whose costs add up to at most `most`, or of a single row."""
+    total, first = np.append(0, np.cumsum(costs)), 0
+    while first < len(costs):
+        last = max(first + 1, int(np.searchsorted(total, total[first] + most, side="right")) - 1)
+        yield first, last
+        first = last
+
+
+def _largest(likeness: NDArray[np.float64], others: NDArray[np.integer], own: int) -> NDArray[np.int64]:
+    """Return up to N_NEIGHBOURS of the others with the greatest likeness, the smaller index first of equals."""
+    if len(others) > 4 * N_NEIGHBOURS:
+        least = np.partition(likeness, -(N_NEIGHBOURS + 1))[-(N_NEIGHBOURS + 1)]
+        kept = likeness >= least
+        likeness, others = likeness[kept], others[kept]
+    order = np.lexsort((others, -likeness))
+    return others[order][others[order] != own][:N_NEIGHBOURS].astype(np.int64)
 
 
 def _strength(
     windows: Windows, pool: NDArray[np.int64], firing: Firing
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the places in the pool of the windows in which a latent fires, and how strongly it does."""
-    values, window = np.asarray(firing.values, dtype=np.float64), windows.of(np.asarray(firing.positions))
+    """Return the places in the pool of the windows in which a latent fires, ascending, and how strongly it does."""
+    window = windows.of(np.asarray(firing.positions))
     place = np.searchsorted(pool, window)
     inside = (place < len(pool)) & (pool[np.minimum(place, len(pool) - 1)] == window) if len(pool) else window < -1
-    peaks = np.zeros(len(pool))
-    np.maximum.at(peaks, place[inside], values[inside])
-    fired = np.flatnonzero(peaks)
-    return fired, peaks[fired] / max(peaks.max(initial=0), 1e-300)
+    values, place = np.asarray(firing.values, dtype=np.float64)[inside], place[inside]
+    starts = np.flatnonzero(np.diff(place, prepend=-1))
+    if len(starts) == 0:
+        return place, values
+    peaks = np.maximum.reduceat(values, starts)
+    return place[starts], peaks / max(peaks.max(), 1e-300)

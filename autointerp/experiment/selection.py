@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,10 @@ from autointerp.run.example_rows import to_rows
 from autointerp.run.record_rows import Counts
 from autointerp.run.store import fingerprint
 
-# Windows of the pool near to a latent's own, given its explain windows.
+# Nearness [n_pool] of the pool's windows to a latent's own, given its explain windows; more is nearer.
 Near = Callable[[LatentId, tuple[Example, ...]], NDArray[np.float64]]
+# Latents between two releases of memory-mapped shards.
+RELEASE_EVERY = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +39,31 @@ def select_examples(experiment: Experiment) -> Counts:
     """Choose the windows of every sampled and planted latent; later stages need no subject and no tokenizer."""
     study, run, windows = experiment.study, experiment.run, experiment.collected.windows
     wanted = study.examples
-    latents = experiment.collected.latents.set_index(tables.KEY)
-    sampled = [LatentId(*key) for key in latents.index[latents["sampled"]]]
+    latents = experiment.collected.latents.copy()
+    rows = np.flatnonzero(latents["sampled"])
+    sampled = [LatentId(*key) for key in latents.iloc[rows][tables.KEY].itertuples(index=False)]
     drawing = _drawing(experiment, sampled)
     n_repeated = int((windows.held_out & ~drawing.fit).sum())
+    reasons, shares, peak_tokens = [""] * len(rows), np.full(len(rows), np.nan), [""] * len(rows)
     n_planted = 0
     with run.writing("examples", tables.EXAMPLES) as writer:
-        for latent in track(sampled, "select", total=len(sampled), unit="latents"):
+        for number, latent in enumerate(track(sampled, "select", total=len(sampled), unit="latents")):
             examples, found = _examples(experiment, latent, drawing)
-            place = (latent.dictionary, latent.site, latent.index)
-            if status := _lacking(examples, wanted.n_positives, wanted.n_negatives):
-                _leave_out(latents, place, status)
+            if number % RELEASE_EVERY == 0:
+                experiment.collected.release()
+            if reason := _lacking(examples, wanted.n_positives, wanted.n_negatives):
+                reasons[number] = reason
                 continue
-            latents.loc[place, ["token_share", "peak_token"]] = [found.token_share, found.peak_token]
+            shares[number], peak_tokens[number] = found.token_share, found.peak_token
             for row in to_rows(examples):
                 writer.add(row)
         for examples in _planted(experiment, drawing):
             n_planted += 1
             for row in to_rows(examples):
                 writer.add(row)
-    run.write("latents", latents.reset_index(), tables.LATENTS)
+    run.write("latents", _described(latents, rows, reasons, shares, peak_tokens), tables.LATENTS)
     run.update_manifest(context_pool_hash=fingerprint(windows.fingerprint, drawing.pools[True].tolist()))
-    n_left = int(latents["sampled"].sum())
+    n_left = sum(not reason for reason in reasons)
     if sampled and not n_left:
         raise CorpusError(
             f"none of {len(sampled):,} sampled latents has {wanted.n_positives} activating and {wanted.n_negatives} "
@@ -72,16 +78,30 @@ def select_examples(experiment: Experiment) -> Counts:
     }  # fmt: skip
 
 
+def _described(
+    latents: pd.DataFrame, rows: NDArray[np.int64], reasons: list[str], shares: NDArray[np.float64], tokens: list[str]
+) -> pd.DataFrame:
+    """Return the latents table with the sampled rows' peak tokens, and without those that cannot be judged."""
+    dropped = np.array([bool(reason) for reason in reasons], dtype=bool)
+    kept, lost = rows[~dropped], rows[dropped]
+    columns = {name: latents[name].to_numpy(object).copy() for name in ("peak_token", "status")}
+    columns |= {
+        name: latents[name].to_numpy(copy=True) for name in ("token_share", "sampled", "eligible", "look_order")
+    }
+    columns["token_share"][kept] = shares[~dropped]
+    columns["peak_token"][kept] = [token for token, reason in zip(tokens, reasons, strict=True) if not reason]
+    columns["sampled"][lost] = columns["eligible"][lost] = False
+    columns["look_order"][lost] = -1
+    columns["status"][lost] = [reason for reason in reasons if reason]
+    return latents.assign(**columns)
+
+
 def _lacking(examples: LatentExamples, n_positives: int, n_negatives: int) -> str:
-    """Say why a latent cannot be judged: rare or dense, as in the latents table; "" where it can."""
+    """Return why a latent cannot be judged, `rare` or `dense` as in the latents table; "" where it can."""
     if len(examples.held_out) < n_positives:
         return "rare"
     n_random = sum(example.kind == "random" for example in examples.contrast)
     return "dense" if n_random < n_negatives else ""
-
-
-def _leave_out(latents: pd.DataFrame, place: tuple[str, str, int], status: str) -> None:
-    latents.loc[place, ["sampled", "eligible", "look_order", "status"]] = [False, False, -1, status]
 
 
 def _drawing(experiment: Experiment, sampled: list[LatentId]) -> Drawing:
@@ -106,13 +126,31 @@ def _hard(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int6
         meanings = near.Meanings(collected.windows, pool, _embedder(wanted.embedding_model))
         found["embedding"] = lambda latent, explain: meanings.near(explain)
     if {"cofiring", "decoder"} & set(wanted.hard):
-        firings: dict[LatentId, Firing] = {one: collected.firing(one.dictionary, one.index) for one in sampled}
-        cofiring = near.Cofiring(collected.windows, pool, firings)
-        found["cofiring"] = lambda latent, explain: cofiring.near(latent)
+        cofiring = _cofiring(experiment, sampled, pool)
+        found["cofiring"] = lambda latent, explain: cofiring[latent.dictionary].near(latent.index)
         if "decoder" in wanted.hard:
-            neighbours = _decoder_neighbours(experiment, sampled)
-            found["decoder"] = lambda latent, explain: cofiring.of(neighbours[latent])
+            alike = _decoder_neighbours(experiment, cofiring)
+            found["decoder"] = lambda latent, explain: cofiring[latent.dictionary].of(
+                alike[latent.dictionary].get(latent.index, [])
+            )
     return tuple(found[kind] for kind in wanted.hard)
+
+
+def _cofiring(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int64]) -> dict[str, near.Cofiring]:
+    """Return by dictionary where in the pool its sampled latents fire."""
+    collected = experiment.collected
+    of: dict[str, list[int]] = {}
+    for latent in sampled:
+        of.setdefault(latent.dictionary, []).append(latent.index)
+
+    def firing(dictionary: str, number: int) -> Firing:
+        if number % RELEASE_EVERY == 0:
+            collected.release()
+        return collected.firing(dictionary, number)
+
+    return {
+        name: near.Cofiring(collected.windows, pool, indices, partial(firing, name)) for name, indices in of.items()
+    }
 
 
 def _embedder(model: str | None) -> near.Embed:
@@ -120,18 +158,20 @@ def _embedder(model: str | None) -> near.Embed:
     return embedding.open(embedding.Config(model=model)).embed
 
 
-def _decoder_neighbours(experiment: Experiment, sampled: list[LatentId]) -> dict[LatentId, list[LatentId]]:
+def _decoder_neighbours(
+    experiment: Experiment, cofiring: Mapping[str, near.Cofiring]
+) -> dict[str, dict[int, list[int]]]:
     """Return each sampled latent's nearest sampled latents of its dictionary by the cosine of decoder rows."""
-    found: dict[LatentId, list[LatentId]] = {}
+    found: dict[str, dict[int, list[int]]] = {name: {} for name in cofiring}
     controls = {one.name for one in experiment.study.dictionaries if one.control is not None}
     for dictionary in experiment.opened:
-        mine = [latent for latent in sampled if latent.dictionary == dictionary.name]
-        if not mine or dictionary.name in controls:  # a control arm has no decoder rows, hence no neighbours
-            found |= {latent: [] for latent in mine}
+        # A control arm has no decoder rows of its own, hence no neighbours.
+        if dictionary.name not in cofiring or dictionary.name in controls:
             continue
-        rows = dictionary.W_dec[[latent.index for latent in mine]].float().cpu().numpy()
-        for latent, nearest in zip(mine, near.decoder_neighbours(rows), strict=True):
-            found[latent] = [mine[i] for i in nearest]
+        mine = cofiring[dictionary.name].latents
+        rows = dictionary.W_dec[mine.tolist()].float().cpu().numpy()
+        nearest = near.decoder_neighbours(rows)
+        found[dictionary.name] = dict(zip(mine.tolist(), mine[nearest].tolist(), strict=True))
     return found
 
 

@@ -48,26 +48,27 @@ def test_near_in_words_is_the_dense_tf_idf_ranking() -> None:
     np.testing.assert_allclose(near.Words(corpus(), POOL).near(examples.explain), likeness, atol=1e-12)
 
 
-def test_cofiring_neighbours_are_those_of_the_dense_matrix() -> None:
-    """Worked with dense numpy: the three latents of the same dictionary with the greatest cosine of co-firing.
+@pytest.mark.parametrize("pairs", [1, 500, 2**23])
+def test_cofiring_neighbours_are_those_of_the_dense_matrix(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks of any size, by dense numpy: the three other latents with the greatest cosine of co-firing.
 
     A window is near by the sum of their peaks in it, each over the latent's own greatest.
     """
-    rules = RULES[:12]
+    monkeypatch.setattr(near, "PAIRS", pairs)
+    numbers = [3 * i + 1 for i in range(30)]
     firings = {
-        LatentId("a" if i < 9 else "b", "s", i): graded(planted.firing(rule, corpus(), POOL), i)
-        for i, rule in enumerate(rules)
+        number: graded(planted.firing(rule, corpus(), POOL), number)
+        for number, rule in zip(numbers, RULES, strict=False)
     }
+    firings[numbers[7]] = firings[numbers[8]]  # equals: the smaller index first
     dense = np.array([np.isin(POOL, corpus().of(f.positions)) for f in firings.values()], dtype=float)
     peaks = np.array([strength(firing) for firing in firings.values()])
-    cofiring = near.Cofiring(corpus(), POOL, firings)
-    for i, latent in enumerate(firings):
+    cofiring = near.Cofiring(corpus(), POOL, numbers, firings.__getitem__)
+    for i, latent in enumerate(numbers):
         norms = np.linalg.norm(dense, axis=1).clip(1)
         cosine = dense @ dense[i] / norms / norms[i]
-        same = [
-            j for j, other in enumerate(firings) if j != i and other.dictionary == latent.dictionary and cosine[j] > 0
-        ]
-        nearest = sorted(same, key=lambda j: (-cosine[j], j))[: near.N_NEIGHBOURS]
+        same = [j for j in range(len(numbers)) if j != i and cosine[j] > 0]
+        nearest = sorted(same, key=lambda j: (-round(cosine[j], 12), j))[: near.N_NEIGHBOURS]
         np.testing.assert_allclose(cofiring.near(latent), peaks[nearest].sum(axis=0), atol=1e-12)
 
 
@@ -107,8 +108,8 @@ def test_decoder_neighbours_are_those_of_the_dense_matrix(block: int, monkeypatc
 
 def test_windows_of_given_neighbours_are_those_in_which_any_fires() -> None:
     """What decoder neighbours are looked up by."""
-    firings = {LatentId("a", "s", i): planted.firing(rule, corpus(), POOL) for i, rule in enumerate(RULES[:4])}
-    cofiring = near.Cofiring(corpus(), POOL, firings)
+    firings = {i: planted.firing(rule, corpus(), POOL) for i, rule in enumerate(RULES[:4])}
+    cofiring = near.Cofiring(corpus(), POOL, [*firings], firings.__getitem__)
     some = [*firings][1:3]
     expected = {int(window) for one in some for window in corpus().of(np.asarray(firings[one].positions))}
     assert set(POOL[cofiring.of(some) > 0].tolist()) == expected
@@ -116,9 +117,13 @@ def test_windows_of_given_neighbours_are_those_in_which_any_fires() -> None:
 
 
 def test_a_latent_without_neighbours_has_none() -> None:
-    """A latent alone in its dictionary has no neighbours' windows, and one without positives none near in words."""
-    alone = {LatentId("a", "s", 0): planted.firing(RULES[0], corpus(), POOL)}
-    assert not near.Cofiring(corpus(), POOL, alone).near(LatentId("a", "s", 0)).any()
+    """A latent alone in its dictionary, or that never fires in the pool, has no neighbours' windows; one without
+    positives has none near in words."""
+    silent = Firing(positions=np.array([], np.int64), values=np.array([]))
+    firings = {0: planted.firing(RULES[0], corpus(), POOL), 1: silent}
+    for some in ([0], [1], [0, 1]):
+        cofiring = near.Cofiring(corpus(), POOL, some, firings.__getitem__)
+        assert not any(cofiring.near(latent).any() for latent in some)
     assert not near.Words(corpus(), POOL).near(()).any()
 
 
@@ -129,7 +134,7 @@ def test_a_neighbour_that_fires_nearly_everywhere_leaves_a_small_stratum() -> No
     dense = Firing(positions=everywhere, values=rng.gamma(2, size=len(everywhere)))
     own = planted.firing(RULES[0], corpus(), POOL)
     latent = LatentId("a", "s", 0)
-    nearness = near.Cofiring(corpus(), POOL, {latent: own, LatentId("a", "s", 1): dense}).near(latent)
+    nearness = near.Cofiring(corpus(), POOL, [0, 1], [own, dense].__getitem__).near(0)
     assert (nearness > 0).all()
     drawn = contrast.negatives(corpus(), own, POOL, latent=latent, n=0, seed=0, n_hard=400, near=[nearness])
     assert 0 < len(drawn) <= round(contrast.NEAR_SHARE * len(POOL))
