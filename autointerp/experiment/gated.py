@@ -20,9 +20,11 @@ from autointerp.gate import offline
 from autointerp.gate.decide import GateState, gate_start, gate_step, shortage
 from autointerp.gate.verdicts import GateResult
 from autointerp.records import LatentId
-from autointerp.run import record_rows
+from autointerp.run import record_rows, tables
+from autointerp.run.files import fingerprint
+from autointerp.run.lock import claimed
 from autointerp.run.reading import RunTables, read_judgements, read_tables
-from autointerp.run.store import Run, claimed, fingerprint
+from autointerp.run.store import Run
 from autointerp.statistics import GateConfig, latent_scores
 from autointerp.statistics.pairing import with_lost
 
@@ -58,7 +60,7 @@ def score(
         marks = pipeline.fingerprints(experiment)
         pipeline.reach(experiment, marks)
         for name in FREE:
-            pipeline.do(experiment, name, marks[name], pipeline.STAGES[name][0])
+            pipeline.do(experiment, name, marks[name])
         base, new = offline.matched(base, _without_judgements(run, base))
         pools = [{"context_pool_hash": tables.manifests[0].get("context_pool_hash")} for tables in (base, new)]
         apart += _apart(*pools, allow=allow)
@@ -82,7 +84,7 @@ def _apart(base: dict[str, Any] | None, new: dict[str, Any] | None, *, allow: bo
 
 def _without_judgements(run: Run, base: RunTables) -> RunTables:
     """Return the candidate's tables as far as they are there before it is judged."""
-    latents = run.read("latents")
+    latents = run.table("latents", tables.LATENTS)
     return replace(
         base, judgements=base.judgements.iloc[:0], latents=latents[latents["dictionary"] != "planted"],
         dictionaries=run.read("dictionaries"), manifests=(run.manifest,),
@@ -113,7 +115,7 @@ def _decided(
         if state.look + 1 >= len(state.design.fractions):
             break
         state = _controlled(experiment, state, new, marks)
-    pipeline.do(experiment, "estimate", _mark(marks["estimate"], experiment), stages.estimate)
+    pipeline.do(experiment, "estimate", _mark(marks["estimate"], experiment))
     notes = [f"allowed: {one}" for one in dict.fromkeys(apart)]
     found = state.result([*shortage(state), *notes, _account(state)])
     return offline.combined(found, limits, *controlled)
@@ -151,7 +153,7 @@ def _asked(experiment: Experiment, state: GateState, new: RunTables, marks: dict
     wanted = experiment.asked or frozenset()
     note(f"gate: look {state.look + 1} of {len(state.design.fractions)}, {len(wanted):,} latents in all")
     for name in ("explain", "judge"):
-        pipeline.do(experiment, name, _mark(marks[name], experiment), pipeline.STAGES[name][0])
+        pipeline.do(experiment, name, _mark(marks[name], experiment))
     latents = record_rows.with_status(run, experiment.asked)
     scores = with_lost(_of(state.base, wanted), latent_scores(_judgements(run), latents), latents)
     known = pd.MultiIndex.from_frame(state.candidate[["dictionary", "latent", "scorer"]])
@@ -176,7 +178,7 @@ def _of(scores: pd.DataFrame, latents: frozenset[LatentId]) -> pd.DataFrame:
 
 
 def _judgements(run: Run) -> pd.DataFrame:
-    return read_judgements(run / "judgements.parquet")
+    return read_judgements(run)
 
 
 def _mark(mark: str, experiment: Experiment) -> str:

@@ -19,7 +19,9 @@ from autointerp.errors import RunDirectoryError
 from autointerp.experiment import dry_run, selection, stages
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
-from autointerp.run.store import Run, claimed, fingerprint, write_atomically
+from autointerp.run.files import fingerprint, write_atomically
+from autointerp.run.lock import claimed
+from autointerp.run.store import Run
 
 # In order: the stage, the study's sections it reads, and the stages it builds on.
 STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ...], tuple[str, ...]]] = {
@@ -56,8 +58,8 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
         begin(experiment, update=update)
         marks = fingerprints(experiment)
         reach(experiment, marks)
-        for name, (work, _, _) in STAGES.items():
-            do(experiment, name, marks[name], work)
+        for name in STAGES:
+            do(experiment, name, marks[name])
             if name == until:
                 return run
         stages.report(experiment)
@@ -80,11 +82,12 @@ def begin(experiment: Experiment, *, update: bool) -> None:
     Raises:
         RunDirectoryError: the directory holds another study.
     """
-    run, study = experiment.run, dump_study(experiment.study)
+    run = experiment.run
     path = run / "study.yaml"
+    if problem := run.begin():
+        note(f"{problem}: its stages are done again, from stored LLM replies")
     if path.exists() and run.stages():
-        old = yaml.safe_load(path.read_text(encoding="utf-8"))
-        matter = study_changes(essential(old), essential(study))
+        matter = _changes(path, run.manifest.get("study_fingerprint"), experiment.study)
         if matter and not update:
             raise RunDirectoryError(
                 f"{run.path} holds another study ({'; '.join(matter[:5])}{'; ...' if matter[5:] else ''}); choose "
@@ -95,6 +98,18 @@ def begin(experiment: Experiment, *, update: bool) -> None:
     text = study_yaml(experiment.study)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     run.update_manifest(**experiment.provenance())
+
+
+def _changes(path: Path, known: object, study: Study) -> list[str]:
+    """List the settings in which a run directory's study differs from this one."""
+    try:
+        old = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError, RecursionError):
+        old = None
+    if isinstance(old, dict):
+        return study_changes(essential(old), essential(dump_study(study)))
+    note(f"{path} is damaged; it is written again")
+    return [] if known == study.fingerprint() else [f"study_fingerprint: {known!r} -> {study.fingerprint()!r}"]
 
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:
@@ -112,17 +127,31 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
 def reach(experiment: Experiment, marks: dict[str, str]) -> None:
     """Open the LLMs of stages still to do, so that a server that is down is said before anything is collected."""
     for name, member in (("explain", experiment.study.explainer_llm), ("judge", experiment.study.judge_llm)):
-        if not experiment.run.finished(name, marks[name]):
+        if not done(experiment, name, marks[name]):
             member.module.open(member.settings).close()
 
 
-def do(experiment: Experiment, name: str, mark: str, work: Callable[[Experiment], dict[str, object]]) -> None:
+def done(experiment: Experiment, name: str, mark: str) -> bool:
+    """Return whether a stage is done with this fingerprint, on what earlier stages wrote, and its files are intact."""
+    inputs = experiment.run.digests(STAGES[name][2])
+    return experiment.run.finished(name, mark, inputs=inputs, later=_later(name))
+
+
+def _later(name: str) -> list[str]:
+    names = list(STAGES)
+    return names[names.index(name) + 1 :]
+
+
+def do(experiment: Experiment, name: str, mark: str) -> None:
     """Do one stage, unless it is done."""
     run = experiment.run
-    if run.finished(name, mark):
+    if done(experiment, name, mark):
         note(f"{name}: done before")
         return
+    if damaged := run.damaged(name, _later(name)):
+        note(f"{name}: {', '.join(damaged)} missing or not what this run wrote; done again")
+    inputs = run.digests(STAGES[name][2])
     began = time.monotonic()
-    counts = work(experiment)
-    run.finish(name, mark, seconds=time.monotonic() - began, counts=counts)
+    counts = STAGES[name][0](experiment)
+    run.finish(name, mark, seconds=time.monotonic() - began, counts=counts, inputs=inputs)
     run.update_manifest()

@@ -28,9 +28,9 @@ from autointerp.reconstruction.base import held_out_documents
 from autointerp.records import Judgement, LatentId, Question
 from autointerp.report.page import write_report
 from autointerp.run import record_rows, tables
+from autointerp.run.files import fingerprint
 from autointerp.run.reading import RunTables
 from autointerp.run.record_rows import Counts
-from autointerp.run.store import fingerprint, write_json
 from autointerp.scorers.base import Scorer
 from autointerp.subject import sites, unembedding
 
@@ -241,7 +241,7 @@ def estimate(experiment: Experiment) -> Counts:
     run.update_manifest(
         protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])
     )
-    write_json(run / "summary.json", found.summary)
+    run.write_json("summary.json", found.summary)
     return {"estimates": len(found.estimates), "comparisons": len(found.comparisons)}
 
 

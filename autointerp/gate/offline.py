@@ -16,6 +16,7 @@ import pandas as pd
 from autointerp.errors import TableError
 from autointerp.gate.decide import gate
 from autointerp.gate.verdicts import COLUMNS, Decision, GateResult, worst
+from autointerp.run import integrity
 from autointerp.run.reading import RunTables, differences, read_tables, same_judge
 from autointerp.run.store import write_atomically, write_json
 from autointerp.statistics import GateConfig, controls, latent_scores, planted_moved, validity
@@ -101,7 +102,8 @@ def combined(found: GateResult, limits: Sequence[dict[str, object]], status: str
 def keep(result: GateResult, folder: Path) -> None:
     """Write gate.parquet, which the gate figure draws, and gate.json into the candidate's run directory."""
     write_atomically(folder / "gate.parquet", lambda partial: result.endpoints.to_parquet(partial, index=False))
-    write_json(folder / "gate.json", json.loads(as_json(result)))
+    record = integrity.record_of(folder / "gate.parquet")
+    write_json(folder / "gate.json", {**json.loads(as_json(result)), "table": record})
 
 
 def calls_per_latent(run: RunTables) -> float:

@@ -51,7 +51,7 @@ class ReportRun:
         columns: dict[str, str] = getattr(tables, name.upper())
         if not self.files.has(name) and name not in REQUIRED:
             return pd.DataFrame(columns=list(columns))
-        return tables.check(self.files.read(name), columns, name)
+        return self.files.table(name, columns)
 
     @cached_property
     def dictionaries(self) -> pd.DataFrame:
@@ -144,7 +144,7 @@ class ReportRun:
     def summary(self) -> dict[str, Any]:
         """Verdicts in words, coverage, controls: `summary.json`, else computed."""
         path = self.path / "summary.json"
-        return store.read_json(path) if path.exists() else self._derived.summary
+        return store.read_json(self.files.verified("summary.json")) if path.exists() else self._derived.summary
 
     @cached_property
     def controls(self) -> pd.DataFrame:

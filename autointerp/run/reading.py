@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autointerp.errors import RunDirectoryError, TableError
+from autointerp.errors import TableError
 from autointerp.records import PLANTED
-from autointerp.run import store, tables
+from autointerp.run import integrity, store, tables
 
 # Columns of the judgements that no statistic reads.
 UNREAD = {"explanation_id", "status", "n_retries", "position"}
@@ -52,28 +51,28 @@ def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
         TableError: a table lacks columns.
     """
     run = store.open_run(path)
-    latents = tables.check(run.read("latents"), tables.LATENTS, "latents")
-    dictionaries = tables.check(run.read("dictionaries"), tables.DICTIONARIES, "dictionaries")
+    latents = run.table("latents", tables.LATENTS)
+    dictionaries = run.table("dictionaries", tables.DICTIONARIES)
     return RunTables(
-        names=(run.path.name,), judgements=read_judgements(run / "judgements.parquet", questions=questions),
+        names=(run.path.name,), judgements=read_judgements(run, questions=questions),
         latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
         dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
-        reconstruction=tables.check(run.read("reconstruction"), tables.RECONSTRUCTION, "reconstruction")
+        reconstruction=run.table("reconstruction", tables.RECONSTRUCTION)
         if run.has("reconstruction") else None,
-        documents=run.read("reconstruction_documents") if run.has("reconstruction_documents") else None,
+        documents=run.table("reconstruction_documents", tables.RECONSTRUCTION_DOCUMENTS)
+        if run.has("reconstruction_documents") else None,
         manifests=(run.manifest,),
     )  # fmt: skip
 
 
-def read_judgements(path: Path, *, questions: bool = False) -> pd.DataFrame:
+def read_judgements(run: store.Run, *, questions: bool = False) -> pd.DataFrame:
     """Read the columns of a judgements table that statistics need, text as categories.
 
     Raises:
-        RunDirectoryError: the file is not there or no parquet.
-        TableError: columns are missing.
+        RunDirectoryError: the file is missing, was changed, or is not parquet.
+        TableError: columns are missing or of another type.
     """
-    if not path.exists():
-        raise RunDirectoryError(f"{path} does not exist; did the run finish its scoring?")
+    path = run.verified("judgements.parquet")
     text = [name for name, kind in tables.JUDGEMENTS.items() if kind == "str"]
     try:
         file = pq.ParquetFile(path, read_dictionary=text)
@@ -87,9 +86,13 @@ def read_judgements(path: Path, *, questions: bool = False) -> pd.DataFrame:
         # Column by column: the whole table at once takes twice the memory on the way, and four times as long.
         with ThreadPoolExecutor(READERS) as pool:
             columns = dict(zip(wanted, pool.map(lambda name: _column(path, name), wanted), strict=True))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunDirectoryError(f"{path} cannot be read as parquet ({error})") from error
-    return pd.DataFrame(columns, copy=False)
+    except TableError:
+        raise
+    except integrity.UNREADABLE as error:
+        raise integrity.read_parquet_error(path, error) from error
+    found = pd.DataFrame(columns, copy=False)
+    tables.check(found, {name: tables.JUDGEMENTS[name] for name in columns}, "judgements")
+    return found
 
 
 def _column(path: Path, name: str) -> pd.Series:

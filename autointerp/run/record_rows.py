@@ -48,7 +48,7 @@ def judgement_row(judgement: Judgement) -> dict[str, object]:
 
 def read_examples(run: Run) -> Iterator[LatentExamples]:
     """Yield every sampled latent's examples from `examples.parquet`, in flat memory."""
-    with pq.ParquetFile(run / "examples.parquet") as file:
+    with pq.ParquetFile(run.verified("examples.parquet")) as file:
         rows = itertools.chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=4096))
         yield from from_rows(rows)
 

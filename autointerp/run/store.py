@@ -1,103 +1,31 @@
 """The run directory: tables and markers in and out, atomically; what may be reused, and what changed.
 
 Layout: `study.yaml` replays the run, `manifest.json` says what happened, `<table>.parquet` are `autointerp.run.tables`,
-`stages/<stage>.json` marks a finished stage. A marker is written last, and carries the fingerprint of all the stage
-depends on; a stage without a marker of the right fingerprint is done again.
+`stages/<stage>.json` marks a finished stage. A marker is written last. It carries the fingerprint of all settings the
+stage depends on, what the stages before it wrote, and rows and sha256 of its own files: a stage whose settings, inputs
+or files differ is done again, and a reader rejects a file that no marker lists.
 """
 
-import fcntl
-import hashlib
-import json
-import os
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autointerp.errors import RunDirectoryError
-from autointerp.run import tables
+from autointerp.errors import RunDirectoryError, TableError
+from autointerp.run import integrity, tables
+from autointerp.run.files import fingerprint, flush, read_json, write_atomically, write_json
+from autointerp.run.manifest import read_manifest, schema_of, write_manifest
+from autointerp.run.writer import PANDAS, TableWriter
 
-ARROW = {
-    "str": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(),
-    "list<str>": pa.list_(pa.string()), "list<float>": pa.list_(pa.float32()),
-}  # fmt: skip
-PANDAS = {"str": "str", "int64": "int64", "float64": "float64", "bool": "bool"}
-# Rows gathered before a row group is written: a few tens of MB of judgements.
-ROW_GROUP = 50_000
+__all__ = ["Run", "TableWriter", "fingerprint", "now", "open_run", "read_json", "write_atomically", "write_json"]
 
-
-def fingerprint(*parts: object) -> str:
-    """Hash JSON-able parts to 16 hex digits; the order of keys does not matter."""
-    text = json.dumps(parts, sort_keys=True, default=str, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, flush it to disk, then put it in place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON atomically; NaN is refused, since other readers would not take it."""
-    text = json.dumps(value, indent=2, allow_nan=False, default=str, ensure_ascii=False)
-    write_atomically(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        RunDirectoryError: the file is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunDirectoryError(f"{path} is not JSON ({error}); was it edited? delete it to redo its stage") from error
-
-
-def arrow_schema(columns: dict[str, str]) -> pa.Schema:
-    """Turn a table of `autointerp.run.tables` into an Arrow schema."""
-    return pa.schema([(name, ARROW[kind]) for name, kind in columns.items()])
-
-
-class TableWriter:
-    """Writes one table row by row in flat memory; it appears under its name only when all rows are in."""
-
-    def __init__(self, path: Path, columns: dict[str, str]) -> None:
-        self._schema = arrow_schema(columns)
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self._rows: list[dict[str, object]] = []
-        self.n_rows = 0
-
-    def add(self, row: dict[str, object]) -> None:
-        """Add one row with exactly the table's columns."""
-        self._rows.append(row)
-        self.n_rows += 1
-        if len(self._rows) >= ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows = []
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._flush()
-        self._writer.close()
+# Lists the files of a stage that is not finished.
+PENDING = Path("stages") / "pending"
 
 
 class Run:
@@ -105,6 +33,7 @@ class Run:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._written: dict[str, integrity.Record] = {}
 
     def __truediv__(self, name: str) -> Path:
         """Return the path of a file in the run directory."""
@@ -113,109 +42,238 @@ class Run:
     # -- tables
 
     def has(self, table: str) -> bool:
-        """Tell whether a table is there."""
-        return (self.path / f"{table}.parquet").exists()
+        """Return whether the run has a table.
+
+        Raises:
+            RunDirectoryError: the run wrote it and it is missing.
+        """
+        name = f"{table}.parquet"
+        if (self.path / name).exists():
+            return True
+        if self._records(name):
+            raise RunDirectoryError(f"{self.path} lacks {name}, which this run wrote; {self._restore()}")
+        return False
+
+    def verified(self, name: str) -> Path:
+        """Return the path of one of the run's files after checking that it is what the run wrote.
+
+        Files of runs that kept no records (schema version 0) are taken as they are.
+
+        Raises:
+            RunDirectoryError: it is missing, was changed, or is not listed by the run.
+        """
+        path, records = self.path / name, self._records(name)
+        if not path.exists():
+            if records:
+                raise RunDirectoryError(f"{self.path} lacks {name}, which this run wrote; {self._restore()}")
+            there = sorted(file.stem for file in self.path.glob("*.parquet")) or "no tables"
+            raise RunDirectoryError(f"{self.path} has no {name} (it has {there}); did its run finish?")
+        if records and not integrity.matches(path, records):
+            raise RunDirectoryError(
+                f"{path} is not the file this run wrote (its sha256 differs: changed, cut short or copied from another "
+                f"run); {self._restore()}"
+            )
+        if not records and self.manifest.get("schema", 0):
+            raise RunDirectoryError(
+                f"{path} is not listed by this run: it belongs to another run or an unfinished stage; {self._restore()}"
+            )
+        return path
+
+    def _restore(self) -> str:
+        if isinstance(self.manifest.get("tables"), dict):
+            return "restore it, or export the run again"
+        return (
+            f"restore it, or repeat the `autointerp score` command with --out {self.path}: only what is damaged is "
+            "done again, from stored LLM replies"
+        )
+
+    def _records(self, name: str) -> list[integrity.Record]:
+        """Return the states of a file that the run recorded: one per stage that wrote it."""
+        exported = self.manifest.get("tables")
+        if isinstance(exported, dict):
+            lists = [exported]
+        else:
+            lists = [*(marker.get("outputs") or {} for marker in self._markers().values()), self._pending()]
+        beside = integrity.beside(self.path / name)
+        return [outputs[name] for outputs in lists if name in outputs] + ([beside] if beside else [])
 
     def read(self, table: str, columns: list[str] | None = None) -> pd.DataFrame:
         """Read a table.
 
         Raises:
-            RunDirectoryError: it is not there, or is no parquet.
+            RunDirectoryError: it is missing, was changed, or is not parquet.
         """
-        path = self.path / f"{table}.parquet"
-        if not path.exists():
-            there = sorted(file.stem for file in self.path.glob("*.parquet")) or "no tables"
-            raise RunDirectoryError(f"{self.path} has no {path.name} (it has {there}); did its run finish?")
+        path = self.verified(f"{table}.parquet")
         try:
             return pd.read_parquet(path, columns=columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RunDirectoryError(f"{path} cannot be read as parquet ({error}); delete it and run again") from error
+        except integrity.UNREADABLE as error:
+            raise integrity.read_parquet_error(path, error) from error
+
+    def table(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
+        """Read a table and check its columns.
+
+        Raises:
+            RunDirectoryError: it cannot be read.
+            TableError: columns are missing or of another type; the message names the versions that differ.
+        """
+        try:
+            return tables.check(self.read(table), columns, table)
+        except TableError as error:
+            schema = self.manifest.get("schema", 0)
+            if schema == integrity.SCHEMA:
+                raise
+            raise TableError(
+                f"{self.path}: {error} (its tables have schema version {schema}, written by autointerp "
+                f"{self.manifest.get('autointerp', 'unknown')}; this program writes version {integrity.SCHEMA})"
+            ) from error
 
     def write(self, table: str, rows: pd.DataFrame, columns: dict[str, str] | None = None) -> None:
         """Write a whole table atomically; with `columns` it must have them, and gets their types."""
         if columns is not None:
             rows = tables.check(rows, columns, table)
             rows = rows.astype({name: PANDAS[kind] for name, kind in columns.items() if kind in PANDAS})
-        write_atomically(
-            self.path / f"{table}.parquet",
-            lambda partial: rows.to_parquet(partial, index=False, compression="zstd"),
-        )
+        with self._placing(f"{table}.parquet") as partial:
+            rows.to_parquet(partial, index=False, compression="zstd")
 
     @contextmanager
     def writing(self, table: str, columns: dict[str, str]) -> Iterator[TableWriter]:
         """Write a table row by row; it is put in place when the block ends without an error."""
-        partial = self.path / f".{table}.parquet.partial"
-        writer = TableWriter(partial, columns)
-        try:
+        with self._placing(f"{table}.parquet") as partial:
+            writer = TableWriter(partial, columns)
             yield writer
             writer.close()
-            partial.replace(self.path / f"{table}.parquet")
-        finally:
-            partial.unlink(missing_ok=True)
 
     def sort(self, table: str, by: list[str]) -> None:
         """Put a table's rows in order, so that it is the same whatever order replies came in."""
-        path = self.path / f"{table}.parquet"
-        rows = pq.read_table(path).sort_by([(name, "ascending") for name in by])
-        write_atomically(path, lambda partial: pq.write_table(rows, partial, compression="zstd"))
+        rows = pq.read_table(self.verified(f"{table}.parquet")).sort_by([(name, "ascending") for name in by])
+        with self._placing(f"{table}.parquet") as partial:
+            pq.write_table(rows, partial, compression="zstd")
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write a JSON file that belongs to the stage's outputs."""
+        with self._placing(name) as partial:
+            write_json(partial, value)
+
+    @contextmanager
+    def _placing(self, name: str) -> Iterator[Path]:
+        """Yield a temporary path; what is written there is recorded and put in place under `name`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f".{name}.partial"
+        try:
+            yield partial
+            flush(partial)
+            pending = {**self._pending(), name: integrity.record_of(partial, name=name)}
+            write_json(self.path / PENDING, {"run": self.manifest.get("run"), "outputs": pending})
+            self._written[name] = pending[name]
+            partial.replace(self.path / name)
+        finally:
+            partial.unlink(missing_ok=True)
 
     # -- stages
 
-    def finished(self, stage: str, mark: str) -> bool:
-        """Tell whether a stage is done with this very fingerprint."""
-        path = self.path / "stages" / f"{stage}.json"
-        return path.exists() and read_json(path).get("fingerprint") == mark
+    def finished(
+        self, stage: str, mark: str, *, inputs: Mapping[str, str] | None = None, later: Sequence[str] = ()
+    ) -> bool:
+        """Return whether a stage is done with this fingerprint and these inputs, and its files are intact.
 
-    def finish(self, stage: str, mark: str, *, seconds: float, counts: dict[str, object]) -> None:
+        Args:
+            stage: the stage.
+            mark: its fingerprint.
+            inputs: `digests` of the stages it depends on; None does not compare them.
+            later: stages that may have written the same files after it.
+        """
+        marker = self._markers().get(stage)
+        if marker is None or marker.get("fingerprint") != mark:
+            return False
+        if inputs is not None and marker.get("inputs") != dict(inputs):
+            return False
+        return not self.damaged(stage, later)
+
+    def damaged(self, stage: str, later: Sequence[str] = ()) -> list[str]:
+        """List the files of a stage that are missing or not what it, or a later stage, wrote."""
+        markers = self._markers()
+        lists = [markers[name].get("outputs") or {} for name in (stage, *later) if name in markers]
+        lists.append(self._pending())
+        return [
+            name for name in (lists[0] if stage in markers else ())
+            if not integrity.matches(self.path / name, [outputs[name] for outputs in lists if name in outputs])
+        ]  # fmt: skip
+
+    def digests(self, stages: Sequence[str]) -> dict[str, str]:
+        """Return a hash of what each finished stage wrote."""
+        markers = self._markers()
+        return {name: integrity.digest(markers[name].get("outputs") or {}) for name in stages if name in markers}
+
+    def finish(
+        self, stage: str, mark: str, *, seconds: float, counts: dict[str, object],
+        inputs: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """Mark a stage as done; call it after all its outputs are in place."""
-        marker = {"fingerprint": mark, "seconds": round(seconds, 3), "counts": counts, "finished": now()}
+        marker = {
+            "run": self.manifest.get("run"), "fingerprint": mark, "seconds": round(seconds, 3), "counts": counts,
+            "finished": now(), "inputs": dict(inputs or {}), "outputs": dict(self._written),
+        }  # fmt: skip
         write_json(self.path / "stages" / f"{stage}.json", marker)
+        (self.path / PENDING).unlink(missing_ok=True)
+        self._written.clear()
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Return the markers of all finished stages."""
-        return {path.stem: read_json(path) for path in sorted((self.path / "stages").glob("*.json"))}
+        """Return the markers of all finished stages; those that are damaged or of another run are left out."""
+        return self._markers()
+
+    def _markers(self) -> dict[str, dict[str, Any]]:
+        own, found = self.manifest.get("run"), {}
+        for path in sorted((self.path / "stages").glob("*.json")):
+            try:
+                marker = read_json(path)
+            except (RunDirectoryError, OSError):
+                continue
+            if isinstance(marker, dict) and marker.get("run") == own and isinstance(marker.get("outputs", {}), dict):
+                found[path.stem] = marker
+        return found
+
+    def _pending(self) -> dict[str, integrity.Record]:
+        """Return the records of files that a stage has written but not finished."""
+        try:
+            found = read_json(self.path / PENDING)
+        except (RunDirectoryError, OSError):
+            return {}
+        same = isinstance(found, dict) and found.get("run") == self.manifest.get("run")
+        return found["outputs"] if same and isinstance(found.get("outputs"), dict) else {}
 
     # -- what the run says of itself
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The manifest; empty before the first stage."""
-        path = self.path / "manifest.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
-            raise RunDirectoryError(f"{path} is no JSON ({error}); restore it, or run again") from error
-        if not isinstance(found, dict):
-            raise RunDirectoryError(f"{path} holds {type(found).__name__}, not a JSON object; restore it, or run again")
-        return found
+        """The manifest; empty before the first stage.
+
+        Raises:
+            RunDirectoryError: it is not what the run wrote, or of a later schema version.
+        """
+        return read_manifest(self.path)
 
     def update_manifest(self, **entries: object) -> None:
         """Replace these entries of the manifest, and bring its stages up to date."""
-        write_json(self.path / "manifest.json", {**self.manifest, **entries, "stages": self.stages()})
+        write_manifest(self.path, {**self.manifest, **entries, "stages": self.stages()})
 
+    def begin(self) -> str:
+        """Prepare for work: give a new run its identity, and drop a manifest that is damaged.
 
-@contextmanager
-def claimed(path: Path) -> Iterator[Run]:
-    """Hold a run directory for this process alone, making it where it is not there.
-
-    Raises:
-        RunDirectoryError: another process works in it, or it cannot be made or written.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("a")
-    except OSError as error:
-        raise RunDirectoryError(
-            f"run directory {path} cannot be written: {error.strerror}; choose another --out"
-        ) from error
-    with lock:
+        Returns:
+            why everything has to be done again, or "".
+        """
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunDirectoryError(
-                f"another process is working in {path}; wait for it, or choose another --out"
-            ) from error
-        yield Run(path)
+            manifest, problem = self.manifest, ""
+        except RunDirectoryError as error:
+            manifest, problem = {}, str(error)
+            integrity.check_schema(schema_of(self.path), self.path / "manifest.json")
+            (self.path / "manifest.json").unlink()
+        if "run" not in manifest or "tables" in manifest:
+            manifest = {name: value for name, value in manifest.items() if name not in ("tables", "stages")}
+            if not problem and any((self.path / "stages").glob("*.json")):
+                problem = f"{self.path}: the stages there are not of this run's manifest"
+            write_manifest(self.path, {**manifest, "run": uuid.uuid4().hex[:16]})
+        return problem
 
 
 def now() -> str:
@@ -224,12 +282,24 @@ def now() -> str:
 
 
 def open_run(path: Path | str) -> Run:
-    """Open an existing run directory.
+    """Open an existing run directory for reading.
 
     Raises:
-        RunDirectoryError: there is none.
+        RunDirectoryError: there is none, or its manifest and markers are not of one run.
     """
     path = Path(path)
-    if not (path / "manifest.json").exists() and not (path / "judgements.parquet").exists():
-        raise RunDirectoryError(f"{path} is no run directory: it has neither manifest.json nor judgements.parquet")
-    return Run(path)
+    try:
+        if not (path / "manifest.json").exists() and not (path / "judgements.parquet").exists():
+            raise RunDirectoryError(f"{path} is no run directory: it has neither manifest.json nor judgements.parquet")
+    except (OSError, ValueError) as error:
+        if isinstance(error, RunDirectoryError):
+            raise
+        raise RunDirectoryError(f"run directory {str(path)[:200]!r} cannot be read: {error}") from error
+    run = Run(path)
+    kept = set() if "tables" in run.manifest else {file.stem for file in (path / "stages").glob("*.json")}
+    if foreign := sorted(kept - set(run.stages())):
+        raise RunDirectoryError(
+            f"{path}: manifest.json and stages/{foreign[0]}.json are not of one run, or damaged; restore them, or "
+            "repeat the `autointerp score` command that made the run"
+        )
+    return run

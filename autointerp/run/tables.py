@@ -138,6 +138,13 @@ RECONSTRUCTION_DOCUMENTS = {
     "weight": "float64",
 }
 
+# A difference with its intervals and tests. `p_diff_adj` and `p_tost_adj` are by Holm over one family: the contrasts
+# (and layers) of a metric, a scorer and a scope; a frontier's diff is NaN where it cannot be measured.
+TESTS = dict.fromkeys(
+    ("diff", "se", "df", "ci95_lo", "ci95_hi", "ci90_lo", "ci90_hi", "p_diff", "p_diff_adj", "margin", "p_tost",
+     "p_tost_adj"), "float64",
+)  # fmt: skip
+
 # One row per contrast (b minus a) and reconstruction metric; less is better in all of them.
 RECONSTRUCTION_COMPARISONS = {
     "contrast": "str",
@@ -151,18 +158,7 @@ RECONSTRUCTION_COMPARISONS = {
     "metric": "str",  # fvu | ce_increase | kl
     "scope": "str",  # these_dictionaries | architecture
     "design": "str",  # documents (paired) | intervals (each dictionary's own) | seeds | fixed (mean over layers)
-    "diff": "float64",
-    "se": "float64",
-    "df": "float64",
-    "ci95_lo": "float64",
-    "ci95_hi": "float64",
-    "ci90_lo": "float64",
-    "ci90_hi": "float64",
-    "p_diff": "float64",
-    "p_diff_adj": "float64",  # Holm over the contrasts (and layers) of one metric and scope
-    "margin": "float64",
-    "p_tost": "float64",
-    "p_tost_adj": "float64",
+    **TESTS,
     "verdict": "str",  # better: loses less
     "n_a": "int64",  # dictionaries
     "n_b": "int64",
@@ -221,18 +217,7 @@ COMPARISONS = {
     "population": "str",
     "scope": "str",  # these_dictionaries | architecture
     "design": "str",  # unpaired | paired | seeds | fixed
-    "diff": "float64",
-    "se": "float64",
-    "df": "float64",
-    "ci95_lo": "float64",
-    "ci95_hi": "float64",
-    "ci90_lo": "float64",
-    "ci90_hi": "float64",
-    "p_diff": "float64",
-    "p_diff_adj": "float64",
-    "margin": "float64",
-    "p_tost": "float64",
-    "p_tost_adj": "float64",
+    **TESTS,
     "p_ni": "float64",
     "mde80": "float64",
     "verdict": "str",
@@ -284,18 +269,7 @@ FRONTIER = {
     "n_b": "int64",
     "mean_a": "float64",  # height of the curves: mean score over that range
     "mean_b": "float64",
-    "diff": "float64",  # NaN where it cannot be measured
-    "se": "float64",
-    "df": "float64",
-    "ci95_lo": "float64",
-    "ci95_hi": "float64",
-    "ci90_lo": "float64",
-    "ci90_hi": "float64",
-    "p_diff": "float64",
-    "p_diff_adj": "float64",  # Holm over layers, scorers and contrasts with SAEs
-    "margin": "float64",
-    "p_tost": "float64",
-    "p_tost_adj": "float64",
+    **TESTS,
     "verdict": "str",
     "reason": "str",  # why it cannot be measured; "" where it was
 }
@@ -346,13 +320,21 @@ HISTOGRAMS = {
 KEY = ["dictionary", "site", "latent"]
 
 
+# pandas' kinds of dtype that a column of each type may have; text may come as text, objects or categories.
+KINDS = {"int64": "iu", "float64": "fiu", "bool": "b"}
+
+
 def check(table: pd.DataFrame, columns: dict[str, str], name: str) -> pd.DataFrame:
-    """Return the table with these columns in this order; extra columns are kept behind them.
+    """Return the table with these columns first, in this order; extra columns follow.
 
     Raises:
-        TableError: columns are missing; the message names them.
+        TableError: columns are missing or hold another type; the message names them.
     """
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise TableError(f"{name}: columns missing: {', '.join(missing)}; it has: {', '.join(table.columns)}")
+        raise TableError(f"{name}: columns missing: {', '.join(missing)}; it has: {', '.join(map(str, table.columns))}")
+    for column, kind in columns.items():
+        seen = table[column].dtype
+        if kind in KINDS and len(table) and seen.kind not in KINDS[kind] and table[column].notna().any():
+            raise TableError(f"{name}: column {column} holds {seen}, not {kind}")
     return table[[*columns, *(column for column in table.columns if column not in columns)]]

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp.run import tables
-from autointerp.run.store import arrow_schema
+from autointerp.run.writer import arrow_schema
 from tests.helpers.simulate import Arm, dictionaries_table, latents_table
 
 ARCHITECTURES = ("sae", "transcoder", "skip-transcoder")

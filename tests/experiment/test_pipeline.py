@@ -187,7 +187,7 @@ def test_a_dictionary_that_rebuilds_nothing_is_stopped_before_anything_is_collec
 
 def test_a_directory_in_use_is_refused(study_of: Any, tmp_path: Path) -> None:
     """Two processes never write into one run."""
-    from autointerp.run.store import claimed
+    from autointerp.run.lock import claimed
 
     with claimed(tmp_path / "run"), pytest.raises(RunDirectoryError, match="another process"):
         pipeline.score(load_study(study_of()), tmp_path / "run")

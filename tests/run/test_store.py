@@ -7,7 +7,9 @@ import pytest
 
 from autointerp.errors import RunDirectoryError, TableError
 from autointerp.run import tables
-from autointerp.run.store import Run, claimed, fingerprint, open_run, write_json
+from autointerp.run.files import fingerprint, write_json
+from autointerp.run.lock import claimed
+from autointerp.run.store import Run, open_run
 
 ROW = {
     "dictionary": "sae", "metric": "fvu", "value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n_documents": 3,

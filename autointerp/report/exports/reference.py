@@ -15,8 +15,9 @@ from autointerp.errors import StudyError
 from autointerp.report import markdown
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
-from autointerp.run import tables
-from autointerp.run.store import write_atomically
+from autointerp.run import integrity, tables
+from autointerp.run.files import write_atomically
+from autointerp.run.manifest import write_manifest
 
 KEPT = (
     "dictionaries", "latents", "explanations", "judgements", "reconstruction", "estimates", "comparisons", "controls",
@@ -48,6 +49,8 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
             _write(table, out / f"{name}.parquet")
             files.append(str(out / f"{name}.parquet"))
             counts[f"rows of {name}"] = len(table)
+        elif (out / f"{name}.parquet").is_file():
+            (out / f"{name}.parquet").unlink()  # of an earlier export
     for name in ("examples", "questions", "logits"):
         if run.files.has(name):
             left[f"rows of {name}"] = len(run.files.read(name, columns=[tables.KEY[0]]))
@@ -55,9 +58,22 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
         if (run.path / name).exists():
             shutil.copyfile(run.path / name, out / name)
             files.append(str(out / name))
+    if run.manifest:
+        _list_tables(run, out)
     text = markdown.page_of(run)
     write_atomically(out / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
     return Export(files=[*files, str(out / "README.md")], counts=counts, left_out=left)
+
+
+def _list_tables(run: ReportRun, out: Path) -> None:
+    """Write the manifest with the export's own list of tables in place of the lists of the run's stages."""
+    there = [name for name in (*(f"{name}.parquet" for name in KEPT), "summary.json") if (out / name).is_file()]
+    stages = {
+        stage: {key: value for key, value in marker.items() if key not in ("inputs", "outputs")}
+        for stage, marker in run.manifest.get("stages", {}).items()
+    }
+    records = {name: integrity.record_of(out / name) for name in there}
+    write_manifest(out, {**run.manifest, "stages": stages, "tables": records})
 
 
 def _small(table: pd.DataFrame, name: str) -> pd.DataFrame:
