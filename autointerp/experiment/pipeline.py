@@ -19,6 +19,7 @@ from autointerp.errors import RunDirectoryError
 from autointerp.experiment import dry_run, selection, stages
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
+from autointerp.run import integrity
 from autointerp.run.files import fingerprint, write_atomically
 from autointerp.run.lock import claimed
 from autointerp.run.store import Run
@@ -86,7 +87,7 @@ def begin(experiment: Experiment, *, update: bool) -> None:
     path = run / "study.yaml"
     if problem := run.begin():
         note(f"{problem}: its stages are done again, from stored LLM replies")
-    if path.exists() and run.stages():
+    if run.stages():
         matter = _changes(path, run.manifest.get("study_fingerprint"), experiment.study)
         if matter and not update:
             raise RunDirectoryError(
@@ -97,18 +98,18 @@ def begin(experiment: Experiment, *, update: bool) -> None:
             note(f"changed: {line}")
     text = study_yaml(experiment.study)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-    run.update_manifest(**experiment.provenance())
+    run.update_manifest(**experiment.provenance(), study_file=integrity.record_of(path))
 
 
 def _changes(path: Path, known: object, study: Study) -> list[str]:
     """List the settings in which a run directory's study differs from this one."""
     try:
         old = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError, RecursionError):
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
         old = None
     if isinstance(old, dict):
         return study_changes(essential(old), essential(dump_study(study)))
-    note(f"{path} is damaged; it is written again")
+    note(f"{path} is missing or damaged; it is written again")
     return [] if known == study.fingerprint() else [f"study_fingerprint: {known!r} -> {study.fingerprint()!r}"]
 
 

@@ -54,15 +54,16 @@ def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
     latents = run.table("latents", tables.LATENTS)
     dictionaries = run.table("dictionaries", tables.DICTIONARIES)
     return RunTables(
-        names=(run.path.name,), judgements=read_judgements(run, questions=questions),
+        names=(run.path.name,),
+        judgements=read_judgements(run, questions=questions),
         latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
         dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
-        reconstruction=run.table("reconstruction", tables.RECONSTRUCTION)
-        if run.has("reconstruction") else None,
+        reconstruction=run.table("reconstruction", tables.RECONSTRUCTION) if run.has("reconstruction") else None,
         documents=run.table("reconstruction_documents", tables.RECONSTRUCTION_DOCUMENTS)
-        if run.has("reconstruction_documents") else None,
+        if run.has("reconstruction_documents")
+        else None,
         manifests=(run.manifest,),
-    )  # fmt: skip
+    )
 
 
 def read_judgements(run: store.Run, *, questions: bool = False) -> pd.DataFrame:
@@ -147,8 +148,9 @@ def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
             mine, theirs = first.get(detail) or {}, other.get(detail) or {}
             named = [
                 f"{name}: {mine.get(name)!r} against {theirs.get(name)!r}"
-                for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)
-            ]  # fmt: skip
+                for name in sorted({*mine, *theirs})
+                if mine.get(name) != theirs.get(name)
+            ]
             found += named or [f"{key}: {first.get(key)!r} against {other.get(key)!r}"]
     return list(dict.fromkeys(found))
 
@@ -207,9 +209,10 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
         dictionaries=pd.concat([run.dictionaries for run in renamed], ignore_index=True),
         reconstruction=pd.concat(measured, ignore_index=True) if measured else None,
         documents=pd.concat(documents, ignore_index=True) if documents else None,
-        manifests=tuple(run.manifests[0] for run in runs), allowed=tuple(apart),
+        manifests=tuple(run.manifests[0] for run in runs),
+        allowed=tuple(apart),
         references=_references([run.manifests[0] for run in runs], labels),
-    )  # fmt: skip
+    )
 
 
 def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -217,8 +220,9 @@ def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     coded = [name for name in parts[0] if all(part[name].dtype == "category" for part in parts if name in part)]
     alike = {
         name: pd.CategoricalDtype(list(dict.fromkeys(v for part in parts for v in part[name].cat.categories)))
-        for name in coded if all(name in part for part in parts)
-    }  # fmt: skip
+        for name in coded
+        if all(name in part for part in parts)
+    }
     return pd.concat([part.astype(alike) for part in parts], ignore_index=True)
 
 
@@ -233,8 +237,11 @@ def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
         return table.assign(dictionary=column.astype("str").replace(names))
 
     return RunTables(
-        names=run.names, judgements=rename(run.judgements), latents=rename(run.latents),
+        names=run.names,
+        judgements=rename(run.judgements),
+        latents=rename(run.latents),
         dictionaries=rename(run.dictionaries),
         reconstruction=None if run.reconstruction is None else rename(run.reconstruction),
-        documents=None if run.documents is None else rename(run.documents), manifests=run.manifests,
-    )  # fmt: skip
+        documents=None if run.documents is None else rename(run.documents),
+        manifests=run.manifests,
+    )

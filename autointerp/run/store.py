@@ -47,7 +47,10 @@ class Run:
         Raises:
             RunDirectoryError: the run wrote it and it is missing.
         """
-        name = f"{table}.parquet"
+        return self.includes(f"{table}.parquet")
+
+    def includes(self, name: str) -> bool:
+        """Return whether the run has a file; as `has`."""
         if (self.path / name).exists():
             return True
         if self._records(name):
@@ -73,7 +76,7 @@ class Run:
                 f"{path} is not the file this run wrote (its sha256 differs: changed, cut short or copied from another "
                 f"run); {self._restore()}"
             )
-        if not records and self.manifest.get("schema", 0):
+        if not records and name != "manifest.json" and self.manifest.get("schema", 0):
             raise RunDirectoryError(
                 f"{path} is not listed by this run: it belongs to another run or an unfinished stage; {self._restore()}"
             )
@@ -89,7 +92,12 @@ class Run:
 
     def _records(self, name: str) -> list[integrity.Record]:
         """Return the states of a file that the run recorded: one per stage that wrote it."""
-        exported = self.manifest.get("tables")
+        manifest = self.manifest
+        if name == "manifest.json":  # has its own checksum
+            return []
+        if name == "study.yaml":
+            return [manifest["study_file"]] if "study_file" in manifest else []
+        exported = manifest.get("tables")
         if isinstance(exported, dict):
             lists = [exported]
         else:
@@ -195,9 +203,10 @@ class Run:
         lists = [markers[name].get("outputs") or {} for name in (stage, *later) if name in markers]
         lists.append(self._pending())
         return [
-            name for name in (lists[0] if stage in markers else ())
+            name
+            for name in (lists[0] if stage in markers else ())
             if not integrity.matches(self.path / name, [outputs[name] for outputs in lists if name in outputs])
-        ]  # fmt: skip
+        ]
 
     def digests(self, stages: Sequence[str]) -> dict[str, str]:
         """Return a hash of what each finished stage wrote."""
@@ -205,14 +214,24 @@ class Run:
         return {name: integrity.digest(markers[name].get("outputs") or {}) for name in stages if name in markers}
 
     def finish(
-        self, stage: str, mark: str, *, seconds: float, counts: dict[str, object],
+        self,
+        stage: str,
+        mark: str,
+        *,
+        seconds: float,
+        counts: dict[str, object],
         inputs: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Mark a stage as done; call it after all its outputs are in place."""
         marker = {
-            "run": self.manifest.get("run"), "fingerprint": mark, "seconds": round(seconds, 3), "counts": counts,
-            "finished": now(), "inputs": dict(inputs or {}), "outputs": dict(self._written),
-        }  # fmt: skip
+            "run": self.manifest.get("run"),
+            "fingerprint": mark,
+            "seconds": round(seconds, 3),
+            "counts": counts,
+            "finished": now(),
+            "inputs": dict(inputs or {}),
+            "outputs": dict(self._written),
+        }
         write_json(self.path / "stages" / f"{stage}.json", marker)
         (self.path / PENDING).unlink(missing_ok=True)
         self._written.clear()

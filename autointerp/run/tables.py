@@ -140,10 +140,9 @@ RECONSTRUCTION_DOCUMENTS = {
 
 # A difference with its intervals and tests. `p_diff_adj` and `p_tost_adj` are by Holm over one family: the contrasts
 # (and layers) of a metric, a scorer and a scope; a frontier's diff is NaN where it cannot be measured.
-TESTS = dict.fromkeys(
-    ("diff", "se", "df", "ci95_lo", "ci95_hi", "ci90_lo", "ci90_hi", "p_diff", "p_diff_adj", "margin", "p_tost",
-     "p_tost_adj"), "float64",
-)  # fmt: skip
+INTERVALS = ("ci95_lo", "ci95_hi", "ci90_lo", "ci90_hi")
+P_VALUES = ("p_diff", "p_diff_adj", "margin", "p_tost", "p_tost_adj")
+TESTS = dict.fromkeys(("diff", "se", "df", *INTERVALS, *P_VALUES), "float64")
 
 # One row per contrast (b minus a) and reconstruction metric; less is better in all of them.
 RECONSTRUCTION_COMPARISONS = {

@@ -6,9 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ARROW = {
-    "str": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(),
-    "list<str>": pa.list_(pa.string()), "list<float>": pa.list_(pa.float32()),
-}  # fmt: skip
+    "str": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "list<str>": pa.list_(pa.string()),
+    "list<float>": pa.list_(pa.float32()),
+}
 PANDAS = {"str": "str", "int64": "int64", "float64": "float64", "bool": "bool"}
 # Rows gathered before a row group is written: a few tens of MB of judgements.
 ROW_GROUP = 50_000

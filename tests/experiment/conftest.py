@@ -1,6 +1,7 @@
 """A study small enough to run whole in a test: a tiny model, and dictionaries whose latents are known."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,31 +67,31 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_study(world: Path, path: Path, **sections: Any) -> Path:
+    """Write a study file over the world; keyword arguments replace whole sections."""
+    site = {"site_in": "model.embed_tokens.output", "site_out": "model.embed_tokens.output", "accept": True}
+    study = {
+        "name": "tiny",
+        "subject": {"model": str(world / "subject")},
+        "corpus": {"use": "text", "path": str(world / "text.txt"), "split": "blank_lines"},
+        "windows": {"n_tokens": 24_000, "context_length": 32, "window_length": 8},
+        "dictionaries": [{"name": n, "source": str(world / n / "embed"), **site} for n in ("known", "noise")],
+        "sampling": {"n_latents": 6},
+        "examples": {"min_windows": 30, "n_explain": 10, "n_positives": 10, "n_negatives": 10,
+                     "n_explain_negatives": 10},
+        "reconstruction": {"n_documents": 10, "n_bootstrap": 100},
+        "explainer": "pattern",
+        "explainer_llm": "pattern",
+        "scorers": [{"use": "detection", "n_per_question": 10}, {"use": "fuzzing", "n_per_question": 10}],
+        "judge_llm": "pattern",
+        "controls": {"n_planted": 0},
+        **sections,
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(study))
+    return path
+
+
 @pytest.fixture
 def study_of(world: Path, tmp_path: Path) -> Any:
     """Write a study file over the world; keyword arguments replace whole sections."""
-
-    def write(**sections: Any) -> Path:
-        site = {"site_in": "model.embed_tokens.output", "site_out": "model.embed_tokens.output", "accept": True}
-        study = {
-            "name": "tiny",
-            "subject": {"model": str(world / "subject")},
-            "corpus": {"use": "text", "path": str(world / "text.txt"), "split": "blank_lines"},
-            "windows": {"n_tokens": 24_000, "context_length": 32, "window_length": 8},
-            "dictionaries": [{"name": n, "source": str(world / n / "embed"), **site} for n in ("known", "noise")],
-            "sampling": {"n_latents": 6},
-            "examples": {"min_windows": 30, "n_explain": 10, "n_positives": 10, "n_negatives": 10,
-                         "n_explain_negatives": 10},
-            "reconstruction": {"n_documents": 10, "n_bootstrap": 100},
-            "explainer": "pattern",
-            "explainer_llm": "pattern",
-            "scorers": [{"use": "detection", "n_per_question": 10}, {"use": "fuzzing", "n_per_question": 10}],
-            "judge_llm": "pattern",
-            "controls": {"n_planted": 0},
-            **sections,
-        }  # fmt: skip
-        path = tmp_path / "study.yaml"
-        path.write_text(yaml.safe_dump(study))
-        return path
-
-    return write
+    return partial(write_study, world, tmp_path / "study.yaml")

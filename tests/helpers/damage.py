@@ -103,8 +103,9 @@ class Mutant:
 def mutants(run: Path, other: Path, folder: Path, n: int, seed: int) -> Iterator[Mutant]:
     """Yield damaged copies of a run; some files come from another run."""
     rng = random.Random(seed)
-    names = sorted(str(file.relative_to(run)) for pattern in ("*.parquet", "*.json", "stages/*.json")
-                   for file in run.glob(pattern))  # fmt: skip
+    names = sorted(
+        str(file.relative_to(run)) for pattern in ("*.parquet", "*.json", "stages/*.json") for file in run.glob(pattern)
+    )
     names.append("study.yaml")
     for number in range(n):
         path = folder / f"m{number}" / "run"

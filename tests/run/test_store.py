@@ -12,9 +12,15 @@ from autointerp.run.lock import claimed
 from autointerp.run.store import Run, open_run
 
 ROW = {
-    "dictionary": "sae", "metric": "fvu", "value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n_documents": 3,
+    "dictionary": "sae",
+    "metric": "fvu",
+    "value": 0.5,
+    "low": 0.4,
+    "high": 0.6,
+    "level": 0.95,
+    "n_documents": 3,
     "n_tokens": 10,
-}  # fmt: skip
+}
 
 
 def test_rows_come_back_as_written(tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
     there = [name for name in ORDER if run.files.has(name)]
     files = []
     for name in there:
-        shutil.copyfile(run.path / f"{name}.parquet", out / "data" / f"{name}.parquet")
+        shutil.copyfile(run.files.verified(f"{name}.parquet"), out / "data" / f"{name}.parquet")
         files.append(str(out / "data" / f"{name}.parquet"))
     for name in ALONGSIDE:
-        if (run.path / name).exists():
-            shutil.copyfile(run.path / name, out / name)
+        if run.files.includes(name):
+            shutil.copyfile(run.files.verified(name), out / name)
             files.append(str(out / name))
     text = card(run, there, config)
     write_atomically(out / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))

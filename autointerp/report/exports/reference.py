@@ -55,8 +55,8 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
         if run.files.has(name):
             left[f"rows of {name}"] = len(run.files.read(name, columns=[tables.KEY[0]]))
     for name in ALONGSIDE:
-        if (run.path / name).exists():
-            shutil.copyfile(run.path / name, out / name)
+        if run.files.includes(name):
+            shutil.copyfile(run.files.verified(name), out / name)
             files.append(str(out / name))
     if run.manifest:
         _list_tables(run, out)
