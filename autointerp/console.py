@@ -1,7 +1,12 @@
 """What people see: one console on stderr, a progress bar per stage, plain lines where it is no terminal."""
 
+import _thread
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 from rich.console import Console
@@ -112,3 +117,64 @@ def track(items: Iterable[T], stage: str, *, total: int | None, unit: str) -> It
         for item in items:
             yield item
             bar.advance()
+
+
+# Seconds after which an interrupt that no check has noticed is raised wherever the program is.
+GRACE_S = 1.0
+
+
+class _Interrupt:
+    depth = 0
+    pressed = False
+    timer: threading.Timer | None = None
+
+
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C was pressed since `deferred_interrupts` was entered."""
+    if _Interrupt.pressed:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Defer Ctrl-C to the next `check_interrupt`, and to the end of the block at the latest.
+
+    A KeyboardInterrupt raised at an arbitrary bytecode may strike inside a destructor or a foreign callback, where
+    Python prints and drops it. Here the first Ctrl-C sets a flag, which `check_interrupt` turns into the exception; a
+    second one, or `GRACE_S` without a check, raises it at once.
+
+    Does nothing outside the main thread, or where somebody else handles SIGINT.
+    """
+    ours = _Interrupt.depth > 0 or signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or not ours:
+        yield
+        return
+    if _Interrupt.depth == 0:
+        _Interrupt.pressed = False
+        signal.signal(signal.SIGINT, _press)
+    _Interrupt.depth += 1
+    try:
+        yield
+    finally:
+        _Interrupt.depth -= 1
+        if _Interrupt.depth == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if _Interrupt.timer is not None:
+                _Interrupt.timer.cancel()
+                _Interrupt.timer = None
+    if _Interrupt.depth == 0:
+        check_interrupt()
+
+
+def _press(signum: int, frame: FrameType | None) -> None:
+    if _Interrupt.pressed:
+        raise KeyboardInterrupt
+    _Interrupt.pressed = True
+    _Interrupt.timer = threading.Timer(GRACE_S, _insist)
+    _Interrupt.timer.daemon = True
+    _Interrupt.timer.start()
+
+
+def _insist() -> None:
+    if _Interrupt.depth:
+        _thread.interrupt_main()

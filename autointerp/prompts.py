@@ -12,7 +12,6 @@ template can neither reach Python nor use a value that does not exist.
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from autointerp.errors import TemplateError
 from autointerp.records import Message
+from autointerp.text import one_line as one_line
 
 SHIPPED = Path(__file__).parent / "_prompts"  # in an installed wheel
 CHECKOUT = Path(__file__).parent.parent / "prompts"  # in a checkout or an editable install
@@ -43,21 +43,6 @@ def plain(text: str) -> str:
     """
     text = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
     return _BRACKETED.sub("⁅", text.translate(_ANGLES))
-
-
-def one_line(text: str) -> str:
-    r"""Return text with line breaks, control and invisible direction characters written as escapes.
-
-    >>> one_line("two\nlines")
-    'two\\nlines'
-    """
-    return "".join(_escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    if character == " " or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}:
-        return character
-    return character.encode("unicode_escape", "backslashreplace").decode()
 
 
 def context(text: str, marks: Iterable[tuple[int, int]] = ()) -> str:

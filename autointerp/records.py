@@ -178,9 +178,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens and time of one reply, as the back end tells them; 0 where it does not.
+    """Tokens and time of one reply, as the back end reports them; 0 where it does not.
 
-    `calls` counts what was sent for it, repeats after transport errors included.
+    `calls` counts the requests sent for it, repeats after transport errors included. `tokens_cached` is part of
+    `tokens_in`, `tokens_thinking` of `tokens_out`. `estimated`: the server counts no tokens, or absurdly many, and the
+    numbers are estimated from the lengths of the texts.
     """
 
     calls: int = 1
@@ -188,6 +190,8 @@ class Usage:
     tokens_cached: int = 0
     tokens_out: int = 0
     latency_s: float = 0.0
+    tokens_thinking: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "autointerp"
 # Rooms that every room may import.
-LEAVES = {"_version", "errors", "records", "seeds", "console", "quickjson"}
+LEAVES = {"_version", "errors", "records", "seeds", "console", "text"}
 ARROWS = {
     "__main__": "plugins",
     "autointerp": "cli dictionaries experiment report run",
@@ -39,12 +39,12 @@ MAX_ROOT_MODULES, MAX_FLOORS = 10, 8
 STEPS = {"corpus", "subject", "dictionaries", "examples", "llm", "explainers", "scorers", "train", "reconstruction"}
 STEPS |= {"statistics", "report"}
 # Top-level packages that a group of files must never import, not even inside a function.
-HEAVY = {"torch", "transformers", "datasets", "vllm", "openai", "httpx", "aiohttp", "httptools"}
+HEAVY = {"torch", "transformers", "datasets", "vllm", "openai", "httpx", "aiohttp"}
 LIGHT_ROOMS = {"scorers", "explainers", "statistics", "report"}
 
 MAX_FUNCTION, MAX_FUNCTION_P90, MAX_FILE, MAX_TEST_FILE = 60, 25, 350, 400
 # Lines of package and tests exempt from formatting: the aim is 100; lower this number with every one that is removed.
-MAX_FMT_SKIP = 471
+MAX_FMT_SKIP = 462
 KNOWN_LONG = {
     "statistics/estimates.py:estimate",
     "tests/helpers/checkpoints.py",

@@ -14,7 +14,7 @@ repeated with the same seed, so that a resumed run asks exactly what an undistur
 model's context is shortened by whole examples, and counted.
 """
 
-import functools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,6 @@ from autointerp.asking.limited import Limited
 from autointerp.asking.responses import Store
 from autointerp.explainers.base import Explainer, UnreadableError
 from autointerp.llm.base import LLM, Price
-from autointerp.quickjson import quoted
 from autointerp.records import (
     Explanation,
     Judgement,
@@ -42,6 +41,7 @@ from autointerp.records import (
 )  # fmt: skip
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import digest, generator
+from autointerp.text import mend_surrogates
 
 # An explanation's status by what went wrong; anything else (no reply, too long for the model) is "failed".
 STATUS: dict[str, Literal["ok", "unparsed", "refused", "empty", "truncated"]] = {
@@ -245,23 +245,13 @@ def _without_shots(messages: tuple[Message, ...], n: int) -> tuple[Message, ...]
 
 
 def _row(asked: Pending[T], reply: Reply, failure: str) -> PromptRecord:
-    *before, last = asked.request.messages
     usage = reply.usage
+    prompt = [{"role": message.role, "content": message.content} for message in asked.request.messages]
     return PromptRecord(
         question_id=asked.first.key, dictionary=asked.latent.dictionary, site=asked.latent.site,
         latent=asked.latent.index, scorer=asked.scorer, control=asked.control,
-        prompt=f"[{_told(tuple(before))}{_message(last)}]", reply=reply.text, failure=failure,
+        prompt=mend_surrogates(json.dumps(prompt, ensure_ascii=False)), reply=reply.text, failure=failure,
         retried_for=" ".join(asked.retried_for), n_left_out=asked.n_left_out, n_calls=usage.calls,
         tokens_in=usage.tokens_in, tokens_cached=usage.tokens_cached, tokens_out=usage.tokens_out,
         latency_s=usage.latency_s, from_cache=reply.from_cache, n_retries=len(asked.retried_for),
     )  # fmt: skip
-
-
-@functools.lru_cache(maxsize=256)
-def _told(messages: tuple[Message, ...]) -> str:
-    """Few-shot messages as they stand in a prompt's JSON; all prompts of a scorer have the same."""
-    return "".join(f"{_message(message)}, " for message in messages)
-
-
-def _message(message: Message) -> str:
-    return f'{{"role": "{message.role}", "content": {quoted(message.content)}}}'

@@ -1,5 +1,6 @@
-"""A prompt's attempts: a stream of prompts is put to an LLM, each until it is read or its attempts are spent."""
+"""Attempts: a stream of prompts is sent to an LLM, each until its reply is read or its attempts are spent."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -8,6 +9,8 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.asking.budget import StageUsage
+from autointerp.asking.useless import Useless
+from autointerp.console import check_interrupt, deferred_interrupts
 from autointerp.llm.base import LLM, Served
 from autointerp.records import LatentId, Reply, Request
 from autointerp.scorers import _answers
@@ -19,22 +22,22 @@ TEMPLATE_TOKENS = 32
 
 
 class AskConfig(BaseModel):
-    """How stubbornly an LLM is asked."""
+    """Retry policy for LLM requests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    attempts: int = Field(default=4, ge=1, le=20, description="times a question is asked until its reply can be read")
+    attempts: int = Field(default=4, ge=1, le=20, description="requests per question until its reply can be read")
     retry_temperature: float = Field(
         default=0.7,
         ge=0,
         le=2,
-        description="least temperature of a repeat: at 0 a seed changes nothing",
+        description="least temperature of a retry: at 0 a seed changes nothing",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T]):
-    """What a reader makes of a reply: `value` is always there, `failure` says why it holds no answer."""
+    """A reply as read: `value` is always set, `failure` says why it holds no answer, or is empty."""
 
     value: T
     failure: str = ""
@@ -42,10 +45,10 @@ class Read(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending(Generic[T]):
-    """A prompt that is being asked, and all that is needed to ask it again.
+    """A prompt in progress, with all that is needed to send it again.
 
-    `read` reads a reply that holds text; `shorter` makes the prompt with fewer whole examples (None when none is left
-    to leave out) and says how many are left out then.
+    `read` reads a reply that holds text; `shorter` takes how many examples are left out so far and returns the prompt
+    with fewer whole examples and how many it leaves out, or None if no more can be left out.
     """
 
     latent: LatentId
@@ -63,43 +66,66 @@ class Pending(Generic[T]):
 def put(
     llm: LLM, source: Iterable[Pending[T]], config: AskConfig, usage: StageUsage
 ) -> Iterator[tuple[Pending[T], Reply, Read[T]]]:
-    """Ask everything in `source` until it is read, or `attempts` are spent."""
+    """Send every prompt in `source` until its reply is read, or `attempts` are spent.
+
+    Raises:
+        EngineError: reply after reply could not be used, for a reason that the message names.
+        KeyboardInterrupt: Ctrl-C was pressed; replies that had arrived were yielded.
+    """
     waiting = iter(source)
     again: deque[Pending[T]] = deque()
-    flying: dict[str, Pending[T]] = {}
+    in_flight: dict[str, Pending[T]] = {}
+    useless = Useless()
     ended = False
 
     def requests() -> Iterator[Request]:
-        # Ends when nothing is left to ask now; replies still in flight may bring more, so `_put` comes back.
+        # Ends when there is nothing to send now; replies still in flight may lead to more, so `put` comes back.
         nonlocal ended
         while True:
+            check_interrupt()
             asked = again.popleft() if again else next(waiting, None)
             if asked is None:
                 ended = True
                 return
             asked = _fitting(asked, served)
-            assert asked.request.key not in flying, f"two questions are called {asked.request.key}"
-            flying[asked.request.key] = asked
+            assert asked.request.key not in in_flight, f"two questions are named {asked.request.key}"
+            in_flight[asked.request.key] = asked
             yield asked.request
 
     served = llm if isinstance(llm, Served) else None
-    _learn(served, usage)
-    while again or not ended:
-        for reply in llm.generate(requests()):
-            asked = flying.pop(reply.key)
-            usage.add(reply)
-            read = asked.read(_answers.visible(reply))
-            retry = _again(asked, reply, read.failure, config) if read.failure else None
-            if retry is None:
-                usage.end(asked.latent.dictionary, read.failure, shortened=asked.n_left_out > 0)
-                yield asked, reply, read
-            else:
-                usage.retried[read.failure] += 1
-                again.append(retry)
+    with deferred_interrupts():
+        first = next(waiting, None)
+        if first is not None:
+            waiting = itertools.chain([first], waiting)
+            _learn(served, first.request, usage)
+        while again or not ended:
+            for reply in llm.generate(requests()):
+                asked = in_flight.pop(reply.key)
+                visible = _answers.visible(reply)
+                reply = _thinking_counted(reply, visible)
+                usage.add(reply)
+                read = asked.read(visible)
+                retry = _again(asked, reply, read.failure, config) if read.failure else None
+                if retry is None:
+                    usage.end(asked.latent.dictionary, read.failure, shortened=asked.n_left_out > 0)
+                    yield asked, reply, read
+                else:
+                    usage.retried[read.failure] += 1
+                    again.append(retry)
+                useless.add(read.failure, reply, shortens=retry is not None and read.failure == "too_long")
+
+
+def _thinking_counted(reply: Reply, visible: Reply) -> Reply:
+    """The reply with its thinking tokens estimated from the text's length, where the server does not count them."""
+    used, text = reply.usage, reply.text
+    if used.tokens_thinking or not text or visible is reply:
+        return reply
+    share = 1 - len(visible.text or "") / len(text)
+    return replace(reply, usage=replace(used, tokens_thinking=round(used.tokens_out * share)))
 
 
 def _again(asked: Pending[T], reply: Reply, failure: str, config: AskConfig) -> Pending[T] | None:
-    """The prompt to put next after this failure, or None when the failure stands."""
+    """The prompt to send next after this failure, or None if the failure is final."""
     if failure == "too_long":
         return _shorter(asked)
     n_tried = sum(reason != "too_long" for reason in asked.retried_for) + 1
@@ -120,7 +146,7 @@ def _again(asked: Pending[T], reply: Reply, failure: str, config: AskConfig) -> 
 
 
 def _shorter(asked: Pending[T]) -> Pending[T] | None:
-    """The prompt with fewer whole examples, or None where none is left to leave out."""
+    """The prompt with fewer whole examples, or None if no more can be left out."""
     shorter = asked.shorter(asked.n_left_out)
     if shorter is None:
         return None
@@ -129,7 +155,7 @@ def _shorter(asked: Pending[T]) -> Pending[T] | None:
 
 
 def _fitting(asked: Pending[T], llm: Served | None) -> Pending[T]:
-    """The prompt, shortened as far as is known beforehand to be needed."""
+    """Shorten the prompt to fit the context window, if the window is known."""
     room = llm.context_length if llm is not None else None
     while llm is not None and room is not None:
         messages, most = asked.request.messages, room - asked.request.sampling.max_tokens
@@ -148,7 +174,7 @@ def _n_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _learn(llm: Served | None, usage: StageUsage) -> None:
+def _learn(llm: Served | None, like: Request, usage: StageUsage) -> None:
     """Let a back end of a real model find out what it can do; its test prompts are stored and counted as any."""
     if llm is None:
         return
@@ -158,4 +184,4 @@ def _learn(llm: Served | None, usage: StageUsage) -> None:
         usage.add(reply)
         return reply
 
-    llm.learn(put)
+    llm.learn(put, like)

@@ -1,8 +1,8 @@
-"""What the LLMs of a run cost: counted, limited, planned. Pure but for the clock."""
+"""What the LLMs of a run cost: counted, limited, estimated. Pure except for the clock."""
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ FREE = Price()
 
 
 class LimitsConfig(BaseModel):
-    """Where a run stops by itself; what is finished is kept and the same command goes on from there.
+    """Limits at which a run stops; finished work is kept and the same command continues from there.
 
     Limits count what one invocation sends; replies from the run's own store cost nothing.
     """
@@ -28,9 +28,23 @@ class LimitsConfig(BaseModel):
     seconds: float | None = Field(default=None, gt=0, description="longest time since the first LLM call")
 
 
+# Bytes of English prompt text per token where no tokenizer is at hand; 4 is the usual rule of thumb, marks and short
+# pieces cost more.
+BYTES_PER_TOKEN = 3.5
+
+
+def prompt_tokens(request: Request) -> int:
+    """Estimate a prompt's tokens from its length."""
+    return round(sum(len(message.content.encode("utf-8", "replace")) for message in request.messages) / BYTES_PER_TOKEN)
+
+
 @dataclass(slots=True)
 class Budget:
-    """What one invocation has spent, over all its LLMs, against its limits."""
+    """What one invocation has spent, over all its LLMs, against its limits.
+
+    Requests in flight count as expected: by their length and the most that can be generated, corrected by how the
+    expectations of earlier requests compare with their costs.
+    """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     calls: int = 0
@@ -38,34 +52,41 @@ class Budget:
     usd: float = 0.0
     in_flight: int = 0
     began: float | None = None
-    answered: int = 0
+    _expected_in_flight: int = 0
+    _expected_done: int = 0
 
-    def sent(self) -> None:
-        """One request goes out."""
+    def sent(self, request: Request) -> int:
+        """Count a request that is being sent; return its expected tokens."""
         self.began = time.monotonic() if self.began is None else self.began
+        expected = prompt_tokens(request) + request.sampling.max_tokens
         self.in_flight += 1
+        self._expected_in_flight += expected
+        return expected
 
-    def back(self, reply: Reply, price: Price) -> None:
-        """Its reply is here."""
+    def received(self, reply: Reply, price: Price, expected: int) -> None:
+        """Count a reply; `expected` is what `sent` returned for its request."""
         usage = reply.usage
-        self.in_flight -= 1
-        self.answered += 1
+        self.withdraw([expected])
+        self._expected_done += expected
         self.calls += usage.calls
         self.tokens += usage.tokens_in + usage.tokens_out
         self.usd += price.of(usage.tokens_in, usage.tokens_cached, usage.tokens_out)
 
-    def reached(self) -> str:
-        """Name the limit that one more request would pass, or "".
+    def withdraw(self, expected: Collection[int]) -> None:
+        """Forget requests in flight that will not be answered, by their expected tokens."""
+        self.in_flight -= len(expected)
+        self._expected_in_flight -= sum(expected)
 
-        Requests in flight are reckoned at the mean of those that are back, so a limit is passed by little.
-        """
-        limits = self.limits
-        share = self.in_flight / self.answered if self.answered else 0.0
+    def reached(self, price: Price) -> str:
+        """Name the limit that the next request, at this price, would pass, or ""."""
+        limits, done, flying = self.limits, self._expected_done, self._expected_in_flight
+        tokens = self.tokens + flying * (self.tokens / done if done else 1.0)
+        usd = self.usd + flying * (self.usd / done if self.usd else max(price.input, price.output) / 1e6)
         if limits.calls is not None and self.calls + self.in_flight >= limits.calls:
             return f"limits.calls = {limits.calls:,}"
-        if limits.tokens is not None and self.tokens * (1 + share) >= limits.tokens:
+        if limits.tokens is not None and tokens >= limits.tokens:
             return f"limits.tokens = {limits.tokens:,}"
-        if limits.usd is not None and self.usd * (1 + share) >= limits.usd:
+        if limits.usd is not None and usd >= limits.usd:
             return f"limits.usd = {limits.usd:g}"
         if limits.seconds is not None and self.began and time.monotonic() - self.began >= limits.seconds:
             return f"limits.seconds = {limits.seconds:g}"
@@ -75,14 +96,14 @@ class Budget:
         """The error that ends the run at this limit."""
         spent = f"{self.calls:,} calls, {self.tokens:,} tokens, ${self.usd:.2f}"
         return LimitError(
-            f"stopped at {limit} ({spent}); all replies are kept: raise the limit or run the same command again "
-            "to go on (limits count each invocation anew)"
+            f"stopped at {limit} ({spent}); all replies are kept: raise the limit or run the same command again to "
+            "continue (limits apply to each invocation)"
         )
 
 
 @dataclass(slots=True)
 class StageUsage:
-    """How the questions of one stage ended: what the manifest's `usage` and the progress bar say.
+    """How the questions of one stage ended: shown by the progress bar, stored as the manifest's `usage`.
 
     Calls, tokens and money are those of this invocation. `cached_calls` replies came from the response store, and had
     cost `stored_tokens_in` and `stored_tokens_out` when they were made.
@@ -97,6 +118,8 @@ class StageUsage:
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
+    tokens_thinking: int = 0  # part of tokens_out
+    estimated: int = 0  # replies whose tokens the server did not count
     usd: float = 0.0
     shortened: int = 0
     retried: Counter[str] = field(default_factory=Counter)
@@ -115,10 +138,12 @@ class StageUsage:
         self.tokens_in += usage.tokens_in
         self.tokens_cached += usage.tokens_cached
         self.tokens_out += usage.tokens_out
+        self.tokens_thinking += usage.tokens_thinking
+        self.estimated += usage.estimated
         self.usd += self.price.of(usage.tokens_in, usage.tokens_cached, usage.tokens_out)
 
     def end(self, dictionary: str, failure: str, *, shortened: bool) -> None:
-        """Count how one question ended."""
+        """Count a finished question."""
         self.questions += 1
         self.shortened += shortened
         if failure:
@@ -140,6 +165,8 @@ class StageUsage:
             "tokens_in": self.tokens_in,
             "tokens_cached": self.tokens_cached,
             "tokens_out": self.tokens_out,
+            "tokens_thinking": self.tokens_thinking,
+            "tokens_estimated_for": self.estimated,
             "usd": round(self.usd, 6),
             "shortened": self.shortened,
             "retried": dict(sorted(self.retried.items())),
@@ -148,7 +175,7 @@ class StageUsage:
         }
 
     def words(self) -> str:
-        """Say in a few words how it goes, what matters most first: failures, money, calls/s, tokens/s."""
+        """Summarise progress, what matters most first: failures, money, calls/s, tokens/s."""
         seconds = max(time.monotonic() - self.began, 1e-3)
         failed, tokens = sum(self.failures.values()), self.tokens_in + self.tokens_out
         parts = [f"{failed:,} failed"] if failed else []
@@ -161,7 +188,7 @@ class StageUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostEstimate:
-    """What a stage will ask for: calls, tokens (prompt, and most that can be generated) and money at most."""
+    """What a stage will cost: calls, tokens (prompt, and most that can be generated) and money, at most."""
 
     stage: str
     calls: int
@@ -171,22 +198,17 @@ class CostEstimate:
     exact: bool  # tokens counted by the model's own tokenizer; else UTF-8 bytes / 3.5
 
     def words(self) -> str:
-        """Say it in one line."""
+        """Return the estimate as one line."""
         about = "" if self.exact else "about "
         money = f", at most ${self.usd:,.2f}" if self.usd else ""
         tokens = f"{about}{self.tokens_in:,} tokens in, at most {self.tokens_out:,} out"
         return f"{self.stage}: {self.calls:,} calls, {tokens}{money}"
 
 
-# Bytes of English prompt text per token where no tokenizer is at hand; 4 is the usual rule of thumb, marks and short
-# pieces cost more.
-BYTES_PER_TOKEN = 3.5
-
-
 def estimate_cost(
     stage: str, requests: Iterable[Request], llm: LLM, price: Price = FREE, *, calls: int | None = None
 ) -> CostEstimate:
-    """Reckon what putting `requests` to `llm` would take, without asking it anything.
+    """Estimate what sending `requests` to `llm` would cost, without sending any.
 
     Args:
         stage: its name in the line printed.
@@ -199,8 +221,7 @@ def estimate_cost(
     for request in requests:
         counted = llm.count_tokens(request)
         exact = exact and counted is not None
-        size = sum(len(message.content.encode()) for message in request.messages)
-        tokens_in += round(size / BYTES_PER_TOKEN) if counted is None else counted
+        tokens_in += prompt_tokens(request) if counted is None else counted
         tokens_out += request.sampling.max_tokens
         n += 1
     calls = n if calls is None else calls

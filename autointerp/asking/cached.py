@@ -1,4 +1,4 @@
-"""An LLM in front of which the response store stands: nothing that was answered is asked again."""
+"""An LLM with a response store: nothing that was answered is requested again."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,10 @@ from autointerp.asking.wrapped import Wrapped
 from autointerp.llm.base import LLM
 from autointerp.records import Reply, Request
 
-# Replies found in a row that are handed on before the back end is asked again; bounds memory, not speed.
-MOST_FOUND = 1000
-# Replies committed together, where so many are at hand.
-MOST_TOGETHER = 256
+# Stored replies in a row that are yielded before the back end is asked again; bounds memory, not speed.
+MOST_STORED = 1000
+# Replies committed together, if so many have arrived.
+BATCH = 256
 
 
 class Cached(Wrapped):
@@ -25,15 +25,15 @@ class Cached(Wrapped):
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer from the store, else by `llm`, whose replies are committed before they are yielded."""
         source = iter(requests)
-        found: deque[Reply] = deque()
-        asked: dict[str, tuple[bytes, Request]] = {}
-        twins: dict[bytes, list[str]] = {}  # what is in flight -> keys of requests that ask the same
+        ready: deque[Reply] = deque()
+        sent: dict[str, tuple[bytes, Request]] = {}
+        twins: dict[bytes, list[str]] = {}  # name of a request in flight -> keys of equal requests
         ended = False
 
         def missing() -> Iterator[Request]:
-            # Ends early on a long run of found replies, so that they do not pile up; `generate` then comes back.
+            # Ends early on a long run of stored replies, so that they do not pile up; `generate` then comes back.
             nonlocal ended
-            while len(found) < MOST_FOUND:
+            while len(ready) < MOST_STORED:
                 request = next(source, None)
                 if request is None:
                     ended = True
@@ -42,35 +42,35 @@ class Cached(Wrapped):
                 if name in twins:
                     twins[name].append(request.key)
                 elif (reply := self.store.get(name)) is not None:
-                    found.append(replace(reply, key=request.key))
+                    ready.append(replace(reply, key=request.key))
                 else:
-                    asked[request.key], twins[name] = (name, request), []
+                    sent[request.key], twins[name] = (name, request), []
                     yield request
 
-        replies: list[CachedReply] = []  # came, and is not yet stored
+        arrived: list[CachedReply] = []  # and not yet stored
 
-        def keep() -> Iterator[Reply]:
-            # One commit for all that came: it costs as much as ten replies.
-            batch = replies.copy()
-            replies.clear()
-            worth = [one for one in batch if one.reply.text is not None]
-            stored = dict(zip((one.name for one in worth), self.store.put(self.fingerprint, worth), strict=True))
+        def commit() -> Iterator[Reply]:
+            # One commit for all that arrived: it costs as much as ten replies.
+            batch = arrived.copy()
+            arrived.clear()
+            answered = [one for one in batch if one.reply.text is not None]
+            stored = dict(zip((one.name for one in answered), self.store.put(self.fingerprint, answered), strict=True))
             for one in batch:
                 reply = stored.get(one.name, one.reply)
-                found.append(reply)
-                found.extend(replace(reply, key=twin, from_cache=True) for twin in twins.pop(one.name))
-            while found:
-                yield found.popleft()
+                ready.append(reply)
+                ready.extend(replace(reply, key=twin, from_cache=True) for twin in twins.pop(one.name))
+            while ready:
+                yield ready.popleft()
 
         try:
             while not ended:
                 for reply in self.inner.generate(missing()):
-                    replies.append(CachedReply(*asked.pop(reply.key), reply))
-                    if len(replies) >= MOST_TOGETHER or not self.at_hand():
-                        yield from keep()
-                yield from keep()
+                    arrived.append(CachedReply(*sent.pop(reply.key), reply))
+                    if len(arrived) >= BATCH or not self.at_hand():
+                        yield from commit()
+                yield from commit()
         finally:
-            next(keep(), None)  # the back end may have died with replies at hand
+            next(commit(), None)  # the back end may have died before replies that had arrived were stored
 
     def close(self) -> None:
         """Close the model and the store."""

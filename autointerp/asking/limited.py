@@ -1,4 +1,4 @@
-"""An LLM that stops at the run's limits: nothing new goes out, what is in flight comes back, then LimitError."""
+"""An LLM that stops at the run's limits: nothing new is sent, requests in flight finish, then LimitError."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,21 +19,25 @@ class Limited(Wrapped):
         """Answer as `llm` does, until a limit is reached.
 
         Raises:
-            LimitError: one was, and everything sent has come back.
+            LimitError: a limit was reached, and everything sent has been answered.
         """
-        stopped = ""
+        reached = ""
+        expected: dict[str, int] = {}
 
         def allowed() -> Iterator[Request]:
-            nonlocal stopped
+            nonlocal reached
             for request in requests:
-                stopped = self.budget.reached()
-                if stopped:
+                reached = self.budget.reached(self.price)
+                if reached:
                     return
-                self.budget.sent()
+                expected[request.key] = self.budget.sent(request)
                 yield request
 
-        for reply in self.inner.generate(allowed()):
-            self.budget.back(reply, self.price)
-            yield reply
-        if stopped:
-            raise self.budget.error(stopped)
+        try:
+            for reply in self.inner.generate(allowed()):
+                self.budget.received(reply, self.price, expected.pop(reply.key))
+                yield reply
+        finally:
+            self.budget.withdraw(expected.values())
+        if reached:
+            raise self.budget.error(reached)

@@ -1,4 +1,4 @@
-"""What stands in front of a back end passes on all that it does not change."""
+"""Base class for LLM wrappers; delegates what it does not override."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ from autointerp.records import Reply, Request
 
 
 class Wrapped:
-    """An LLM behind something: name, fingerprint, context length, tokens and facts are those of `inner`."""
+    """A wrapped LLM: name, fingerprint, context length, tokens and facts are those of `inner`."""
 
     def __init__(self, inner: LLM) -> None:
         self.inner = inner
         self.name, self.fingerprint = inner.name, inner.fingerprint
-        self._served = inner if isinstance(inner, Served) else None  # seen once: looking takes long
+        self._served = inner if isinstance(inner, Served) else None  # isinstance of a protocol is slow
 
     @property
     def context_length(self) -> int | None:
@@ -27,10 +27,10 @@ class Wrapped:
         """Count the prompt's tokens."""
         return self.inner.count_tokens(request)
 
-    def learn(self, put: Callable[[Request], Reply]) -> None:
+    def learn(self, put: Callable[[Request], Reply], like: Request) -> None:
         """Find out what the model can do."""
         if self._served:
-            self._served.learn(put)
+            self._served.learn(put, like)
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """What the manifest records."""

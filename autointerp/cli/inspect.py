@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import CorpusError, DictionaryError
+from autointerp.text import mend_surrogates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +212,7 @@ def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":
     found: list[NDArray[np.int64]] = []
     n_tokens = 0
     for document in reader.documents(reader.Config(path=str(path))):
-        ids = np.asarray(corpus.token_ids(tokenizer, [corpus.mended(document.text)])[0], dtype=np.int64)
+        ids = np.asarray(corpus.token_ids(tokenizer, [mend_surrogates(document.text)])[0], dtype=np.int64)
         found += [ids[start : start + CONTEXT] for start in range(0, min(len(ids), load_check.N_TOKENS), CONTEXT)]
         n_tokens += len(ids)
         if n_tokens >= load_check.N_TOKENS:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.corpus._tokens import TokenStore, bos_id
-from autointerp.corpus.base import Document, WindowsConfig, mended, token_ids
+from autointerp.corpus.base import Document, WindowsConfig, token_ids
 
-__all__ = ["bos_id", "mended", "read", "token_ids"]
+__all__ = ["bos_id", "read", "token_ids"]
 
 
 def read(

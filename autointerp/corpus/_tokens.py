@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
-from autointerp.corpus.base import Document, ShardTokens, Windows, WindowsConfig, mended, token_ids
+from autointerp.corpus.base import Document, ShardTokens, Windows, WindowsConfig, token_ids
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
+from autointerp.text import mend_surrogates
 
 # Documents handed to the tokenizer at once: enough for its own threads, little enough to keep memory flat.
 BATCH_DOCUMENTS = 64
@@ -184,7 +185,7 @@ class TokenStore:
         (self.folder / "tokens.json").unlink(missing_ok=True)
         with (self.folder / "tokens.bin").open("wb") as file:
             for batch in self._batches():
-                texts = [mended(text) for text in batch]
+                texts = [mend_surrogates(text) for text in batch]
                 ids = token_ids(self._tokenizer, texts)
                 ids = ids[: self._n_wanted([len(found) for found in ids])]
                 self.n_mended += sum(text is not new for text, new in zip(batch, texts[: len(ids)], strict=False))

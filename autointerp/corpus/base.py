@@ -110,19 +110,6 @@ class Tokens(Protocol):
         ...
 
 
-def mended(text: str) -> str:
-    """Put the replacement character for halves of UTF-16 pairs, which JSON can hold and no tokenizer reads.
-
-    >>> mended("a\\ud83d"), mended("a\\ud83d\\ude00")
-    ('a\ufffd', 'a😀')
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     """Tokenise texts without special tokens; text that looks like one stays text."""
     return tokenizer(

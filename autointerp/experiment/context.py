@@ -38,6 +38,7 @@ from autointerp.subject import model as subject_model
 from autointerp.subject import neighbours, redraw, sites, skeleton
 from autointerp.subject.base import SubjectConfig
 from autointerp.subject.model import HookedSubject
+from autointerp.text import mend_surrogates
 
 # Documents that the load gate may read; it stops at its own number of tokens.
 GATE_DOCUMENTS = 200
@@ -180,7 +181,7 @@ class Experiment:
         """
         member, length = self.study.corpus, self.study.windows.context_length
         documents = itertools.islice(member.module.documents(member.settings), GATE_DOCUMENTS)
-        texts = [corpus.mended(one.text[: length * LONGEST_TOKEN]) for one in documents]
+        texts = [mend_surrogates(one.text[: length * LONGEST_TOKEN]) for one in documents]
         ids = corpus.token_ids(self.subject.tokenizer, texts) if texts else []
         found = [np.array(one[:length], dtype=np.int64) for one in ids if one]
         if not found:

@@ -1,211 +1,165 @@
-"""One HTTP POST to a model server and what its outcome means: a reply, a reason to try again, or the end.
+"""One HTTP request to a model server, by aiohttp, and what came back."""
 
-`_wire` carries it to plain `http://` addresses, aiohttp (`_session`) where TLS or a proxy is needed.
-"""
-
-import email.utils
+import ipaddress
 import json
 import math
 import re
-import time
-from collections import OrderedDict
-from dataclasses import dataclass
+import ssl
+import urllib.request
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from autointerp.llm._session import Session, proxy_for
-from autointerp.llm._wire import Answer, DroppedError, UnreachableError, Wire
-from autointerp.quickjson import loads
+import aiohttp
+from aiohttp.connector import Connection
+from yarl import URL
 
-Json = dict[str, Any]
-# Reply identifiers remembered, to tell a response that was sent twice from a new one.
-REMEMBERED = 4096
-# Least share of distinct ones at which they are taken to tell; some servers give every reply the same.
-TELLING_SHARE = 0.7
-# Ways in which JSON writers escape what need not be: \/ (PHP), \u002B (.NET), \u003c (Go).
-ESCAPED = re.compile(r"\\(?:/|u00([2-7][0-9a-fA-F]))")
-TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
+from autointerp.llm._failures import Outcome, from_body, retry_after
+
+CONNECT_TIMEOUT_S = 10.0
+# Seconds after which an idle connection is closed; common servers close theirs after 5 to 75.
+IDLE_S = 30.0
+# Largest response read, in bytes: eight requests in flight hold at most eight of them.
+MOST_BYTES = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one POST brought.
+class _Connector(aiohttp.TCPConnector):
+    """Reuses no connection on which data arrived unasked: it would be read as the next question's answer."""
 
-    `kind`: ok | unreachable | dropped | timeout | bad_response | rate_limited | server_error | redirected |
-    refused_key | unknown_path | refused | too_long | bad_request.
-    `retry_after` is in seconds, NaN where the server named none.
-    """
-
-    kind: str
-    value: Json
-    detail: str = ""
-    status: int = 0
-    retry_after: float = math.nan
+    async def connect(self, *arguments: Any, **settings: Any) -> Connection:
+        """Return a connection without unread data."""
+        while True:
+            connection = await super().connect(*arguments, **settings)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 class Http:
-    """Sends JSON. The key is in the headers of its requests and nowhere else; replies and errors come without it.
+    """Sends JSON. The key is sent in a header; it is removed from replies and errors that echo it."""
 
-    `address` is the server's, such as http://127.0.0.1:8000; `direct` says that no proxy of the environment is used.
-    """
+    def __init__(
+        self, key: str, headers: Mapping[str, str], query: Mapping[str, str], *, connections: int, timeout_s: float
+    ) -> None:
+        self._secrets = [text for text in (key, *headers.values()) if len(text) >= 8]
+        # The part of each that no JSON writer escapes: text without it cannot hold the secret.
+        self._signs = [max(re.findall(r"[A-Za-z0-9]*", secret), key=len) for secret in self._secrets]
+        own = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        # A key in another header, as Azure takes it, replaces the bearer token.
+        elsewhere = {name.lower() for name in headers} & {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
+        own |= {"Authorization": f"Bearer {key}"} if key and not elsewhere else {}
+        self._query = dict(query)
+        self._urls: dict[str, tuple[URL, str | None]] = {}
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(limit=connections, keepalive_timeout=IDLE_S),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+            headers={**own, **headers},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
 
-    def __init__(self, key: str, address: str, *, connections: int, timeout_s: float, direct: bool) -> None:
-        self._key = key
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
-        headers |= {"Authorization": f"Bearer {key}"} if key else {}
-        parts = urlsplit(address)
-        assert parts.hostname is not None
-        if is_plain(address, direct=direct):
-            self._way = Wire(parts.hostname, parts.port or 80, headers, timeout_s=timeout_s)
-        else:
-            self._way = Session(address, headers, connections=connections, timeout_s=timeout_s, direct=direct)
-        self._seen: OrderedDict[str, int] = OrderedDict()
-        self._n_read = self._n_distinct = 0
-
-    async def post(self, path: str, body: bytes) -> Outcome:
-        """POST once."""
-        return await self._send("POST", path, body)
-
-    async def get(self, path: str) -> Outcome:
+    async def get(self, url: str) -> Outcome:
         """GET once."""
-        return await self._send("GET", path, b"")
+        return await self._send("GET", url, None)
+
+    async def post(self, url: str, body: bytes) -> Outcome:
+        """POST once."""
+        return await self._send("POST", url, body)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._way.close()
+        await self._session.close()
 
-    async def _send(self, method: str, path: str, body: bytes) -> Outcome:
+    async def _send(self, method: str, address: str, body: bytes | None) -> Outcome:
+        if address not in self._urls:
+            url = URL(address)
+            self._urls[address] = (url.update_query(self._query) if self._query else url, proxy_for(address))
+        url, proxy = self._urls[address]
         try:
-            answer, drop = await self._way.send(method, path, body)
+            async with self._session.request(method, url, data=body, allow_redirects=False, proxy=proxy) as response:
+                outcome = self._read(response, await _body(response))
+                if outcome.kind == "bad_response":
+                    response.close()  # whatever else arrives on this connection would answer the wrong question
+                return outcome
         except TimeoutError:
             return Outcome("timeout", {}, "no whole reply in time")
-        except UnreachableError as error:
-            return Outcome("unreachable", {}, self._clean(str(error)))
-        except DroppedError as error:
-            return Outcome("dropped", {}, self._clean(str(error)))
-        outcome = self._read(answer)
-        if outcome.kind == "bad_response":
-            drop()  # whatever else comes on it would answer the wrong question
-        return outcome
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            return Outcome("unreachable", {}, f"TLS failed: {_tls_reason(error)}")
+        except aiohttp.ClientConnectorError as error:
+            return Outcome("unreachable", {}, error.os_error.strerror or type(error.os_error).__name__)
+        except ValueError:  # its text may show the proxy's password
+            return Outcome("unreachable", {}, "invalid address; check base_url and the proxy in the environment")
+        except aiohttp.ClientHttpProxyError as error:  # its text shows the proxy's password
+            return Outcome("unreachable", {}, f"the proxy answers HTTP {error.status}")
+        except (aiohttp.ClientError, OSError) as error:
+            return Outcome("dropped", {}, self._clean(f"{type(error).__name__} {error}")[:300])
 
-    def _read(self, answer: Answer) -> Outcome:
-        status, wait = answer.status, math.nan
-        if status != 200:
-            wait = retry_after(answer.headers.get("retry-after-ms"), answer.headers.get("retry-after"))
-        said = answer.body.decode("utf-8", "replace")
-        text = self._clean(said)
+    def _read(self, response: aiohttp.ClientResponse, body: bytes) -> Outcome:
+        if 300 <= response.status < 400:  # not followed: the key is for this server only
+            target = self._clean(response.headers.get("location", "?"))[:300]
+            return Outcome("redirected", {}, f"redirects to {target}", response.status)
+        wait = math.nan
+        if response.status != 200:
+            wait = retry_after(response.headers.get("retry-after-ms"), response.headers.get("retry-after"))
+        text = body.decode("utf-8", "replace")
         try:
-            # Where the key was said, its pieces stand among the log-probabilities too.
-            value = loads(text) if text == said else json.loads(text, object_hook=_without_logprobs)
+            value = json.loads(text)
         except (ValueError, RecursionError):
             value = None
-        fine = 200 <= status < 300
-        if 300 <= status < 400:  # not followed: the key is for this server only
-            return Outcome(
-                "redirected", {}, f"redirects to {self._clean(answer.headers.get('location', '?'))[:300]}", status
-            )
-        if not isinstance(value, dict):
-            kind = "bad_response" if fine else _kind(status, text)
-            return Outcome(kind, {}, " ".join(text[:600].split())[:300], status, wait)
-        error = value.get("error")
-        if fine and not error:
-            if self._repeated(value, hash(text)):
-                return Outcome("bad_response", {}, "the same response twice", status, wait)
-            return Outcome("ok", value, "", status, wait)
-        code = error.get("code") if isinstance(error, dict) else None
-        if fine:  # some gateways put the status into the body
-            status = int(str(code)) if re.fullmatch(r"[1-5]\d\d", str(code), re.ASCII) else 500
-        detail = _detail(value)
-        return Outcome(_kind(status, detail), value, detail, status, wait)
-
-    def _repeated(self, value: Json, content: int) -> bool:
-        """Whether this very response was read before; holds only for servers that give each reply its own id."""
-        name = value.get("id")
-        if not isinstance(name, str):
-            return False
-        again = self._seen.get(name) == content
-        self._n_read += 1
-        self._n_distinct += name not in self._seen
-        self._seen[name] = content
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return again and self._n_distinct >= max(2, TELLING_SHARE * self._n_read)
+        if any(sign in text for sign in self._signs):
+            value, text = self._without_key(value), self._clean(text)
+        return from_body(response.status, value, text, wait)
 
     def _clean(self, text: str) -> str:
-        """The text without the key, should a server echo it."""
-        if len(self._key) < 8:
-            return text
-        plain = ESCAPED.sub(_unescaped, text) if "\\" in text else text
-        return plain.replace(self._key, "[key]") if self._key in plain else text
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
+
+    def _without_key(self, value: Any) -> Any:
+        """Parsed JSON without the key; log-probabilities, whose tokens hold its pieces, are dropped."""
+        if isinstance(value, str):
+            return self._clean(value)
+        if isinstance(value, list):
+            return [self._without_key(part) for part in value]
+        if isinstance(value, dict):
+            return {name: self._without_key(part) for name, part in value.items() if name != "logprobs"}
+        return value
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    """The character that an escape stands for; those stay escaped that JSON must have so."""
-    character = chr(int(found[1], 16)) if found[1] else "/"
-    return found[0] if character in '"\\' else character
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            response.close()
+            raise aiohttp.ClientPayloadError(f"a reply of more than {MOST_BYTES >> 20} MiB")
+    return b"".join(parts)
 
 
-def _without_logprobs(value: Json) -> Json:
-    return {name: part for name, part in value.items() if name != "logprobs"}
+def proxy_for(address: str) -> str | None:
+    """Return the proxy that the environment names for an address (http_proxy, https_proxy, no_proxy), or None.
 
-
-def is_plain(address: str, *, direct: bool) -> bool:
-    """Whether neither TLS nor a proxy is on the way to this address."""
-    parts = urlsplit(address)
-    return parts.scheme == "http" and (direct or proxy_for(address) is None)
-
-
-def retry_after(milliseconds: str | None, seconds: str | None, now: float | None = None) -> float:
-    """Seconds to wait as the server asks: `Retry-After-Ms`, or `Retry-After` as a number or an HTTP date; else NaN.
-
-    >>> retry_after(None, "2"), retry_after("250", "9"), retry_after(None, "soon"), retry_after(None, "-1")
-    (2.0, 0.25, nan, 0.0)
-    >>> retry_after(None, "Thu, 01 Jan 1970 00:01:00 GMT", now=50.0)
-    10.0
+    Not left to aiohttp, which would also take a password for the host from ~/.netrc and send it instead of the key.
     """
-    for given, unit in ((milliseconds, 1000.0), (seconds, 1.0)):
-        try:
-            wait = float(given or "") / unit
-        except ValueError:
-            continue
-        if math.isfinite(wait):
-            return max(0.0, wait)
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if _is_local(host) or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine or in a private network, which no proxy is needed for."""
+    if host == "localhost" or re.fullmatch(r"[^.:]+", host):
+        return True
     try:
-        date = email.utils.parsedate_to_datetime(seconds or "")
-    except (ValueError, OverflowError):
-        return math.nan
-    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
 
 
-def _detail(value: Json) -> str:
-    error = value.get("error", value)
-    message = error.get("message") if isinstance(error, dict) else error
-    return " ".join(str(message if message is not None else value.get("detail", value))[:1000].split())[:500]
-
-
-# What servers say of a prompt that exceeds the context: OpenAI, vLLM, llama.cpp, SGLang, TGI.
-TOO_LONG = (
-    "context_length_exceeded", "maximum context length", "context size", "context length", "too many tokens",
-    "context window", "longer than the model", "exceeds the model", "prompt is too long", "max_model_len",
-    "input is too long",
-)  # fmt: skip
-POLICY = ("content_filter", "content_policy", "content policy", "moderation", "flagged", "safety")
-UNKNOWN_MODEL = re.compile(r"\bmodel\b.*\b(not found|does not exist|not exist)\b", re.DOTALL)
-SPENT = ("insufficient_quota", "exceeded your current quota", "billing", "credit balance", "insufficient credits")
-
-
-def _kind(status: int, detail: str) -> str:
-    said = detail.lower()
-    if status == 401 or status == 402 or any(words in said for words in SPENT):
-        return "refused_key"
-    if status == 413 or (status in {400, 403, 422, 500} and any(words in said for words in TOO_LONG)):
-        return "too_long"
-    if status in {400, 403, 422} and any(words in said for words in POLICY):
-        return "refused"
-    if status == 403:
-        return "refused_key"
-    if status == 404 or (status in {400, 422} and UNKNOWN_MODEL.search(said)):
-        return "unknown_path"
-    if status == 429:
-        return "rate_limited"
-    return "server_error" if status in TRY_AGAIN or status >= 500 else "bad_request"
+def _tls_reason(error: Exception) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", None) or str(cause)
+    hint = " (to trust a private certificate, name its file in $SSL_CERT_FILE)" if "certificate" in reason else ""
+    return f"{reason}{hint}"

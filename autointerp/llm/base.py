@@ -7,8 +7,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.records import Reply, Request
 
-# Settings of back ends that change how fast, how safely or at what price a run goes, never what it finds.
-OPERATIONAL = frozenset({"price", "concurrency", "timeout_s", "retries", "patience_s", "api_key_env"})
+# Settings of back ends that change how fast, how safely or at what price a run goes, never its results. A server's
+# address is one of them: replies belong to the model.
+OPERATIONAL = frozenset(
+    {
+        "price",
+        "concurrency",
+        "timeout_s",
+        "retries",
+        "patience_s",
+        "api_key_env",
+        "base_url",
+        "extra_headers",
+        "extra_query",
+    }
+)
 
 
 class Price(BaseModel):
@@ -60,12 +73,12 @@ class LLM(Protocol):
 
 @runtime_checkable
 class Served(LLM, Protocol):
-    """What back ends of real models have besides: a context length, abilities to find out, facts for the manifest."""
+    """What back ends of real models add: a context length, abilities to find out, facts for the manifest."""
 
     context_length: int | None  # tokens, prompt and reply together; None where unknown
 
-    def learn(self, put: Callable[[Request], Reply]) -> None:
-        """Find out what the model can do by putting test prompts to it, through `put` so that they are counted."""
+    def learn(self, put: Callable[[Request], Reply], like: Request) -> None:
+        """Find out what the model can do by test prompts of the shape of `like`, sent by `put` so that they count."""
         ...
 
     def at_hand(self) -> int:

@@ -21,8 +21,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.errors import EngineError, StudyError
-from autointerp.llm._chat import Form
-from autointerp.llm._http import TOO_LONG
+from autointerp.llm._failures import Outcome, by_words
+from autointerp.llm._form import Form
 from autointerp.llm._pump import Pump
 from autointerp.llm.base import Price
 from autointerp.records import Reply, Request, TokenLogprob, Usage
@@ -122,8 +122,8 @@ class VLLM:
         """Count by the model's tokenizer and chat template."""
         return len(self._tokens(request))
 
-    def learn(self, put: Callable[[Request], Reply]) -> None:
-        """Nothing to find out: the engine's abilities are known."""
+    def learn(self, put: Callable[[Request], Reply], like: Request) -> None:
+        """Do nothing: the engine's abilities are known."""
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """Model, engine version, form of structured output."""
@@ -161,7 +161,7 @@ class VLLM:
                     **self.config.chat_template_kwargs,
                 )  # fmt: skip
             except Exception as error:  # templates raise what they like
-                if not self._form.adapt(str(error), {"messages": messages}):
+                if not self._form.adapt(Outcome("bad_request", {}, str(error)), {"messages": messages}):
                     raise StudyError(f"vllm: the chat template of {self.config.model!r} fails: {error}") from error
 
     async def _answer(self, request: Request) -> Reply:
@@ -183,7 +183,7 @@ class VLLM:
         except exceptions.EngineGenerateError:
             return Reply(key=request.key, text=None, failure="server_error")
         except (ValueError, getattr(_vllm("exceptions"), "VLLMClientError", ValueError)) as error:
-            return Reply(key=request.key, text=None, failure=_refusal(str(error)))
+            return Reply(key=request.key, text=None, failure=by_words(400, str(error)))
         if last is None:
             return Reply(key=request.key, text=None, failure="no_reply")
         said = last.outputs[0]
@@ -233,10 +233,6 @@ async def _stop(llm: Any) -> None:
 def _vllm(module: str) -> Any:
     """A module of the vllm package; by name, since this file has the same name."""
     return importlib.import_module(f"vllm.{module}")
-
-
-def _refusal(detail: str) -> str:
-    return "too_long" if any(words in detail.lower() for words in TOO_LONG) else "bad_request"
 
 
 @functools.lru_cache(maxsize=2)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autointerp.corpus.base import mended, token_ids
+from autointerp.corpus.base import token_ids
 from autointerp.errors import CorpusError
 from autointerp.seeds import generator
+from autointerp.text import mend_surrogates
 from autointerp.train.base import TrainConfig
 
 BATCH = 256
@@ -97,6 +98,6 @@ def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], b
     """Yield each text's ids, and whether it had to be mended."""
     rest = iter(texts)
     while batch := list(itertools.islice(rest, BATCH)):
-        readable = [mended(text) for text in batch]
+        readable = [mend_surrogates(text) for text in batch]
         ids = token_ids(tokenizer, readable)
         yield from zip(ids, (text is not new for text, new in zip(batch, readable, strict=True)), strict=True)

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from autointerp.console import Bar, note
-from autointerp.corpus.base import mended, token_ids
+from autointerp.corpus.base import token_ids
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
+from autointerp.text import mend_surrogates
 from autointerp.train.base import SubjectRecipe
 from autointerp.train.optimisers import Muon
 
@@ -125,7 +126,7 @@ def held_out_loss(model: Any, stream: NDArray[np.uint16], recipe: SubjectRecipe,
 
 def _readable(texts: list[str]) -> list[str]:
     """Mend texts that no tokenizer reads, and say how many there were."""
-    found = [mended(text) for text in texts]
+    found = [mend_surrogates(text) for text in texts]
     if n_mended := sum(text is not new for text, new in zip(texts, found, strict=True)):
         note(f"subject: {n_mended:,} of {len(texts):,} texts had halves of UTF-16 pairs, now replacement characters")
     return found

@@ -158,7 +158,7 @@ class Dying(Scripted):
 
     context_length = None
 
-    def learn(self, put: object) -> None:
+    def learn(self, put: object, like: object) -> None:
         pass
 
     def facts(self) -> dict[str, str | int | float | bool]:

@@ -27,11 +27,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest import mock
 from urllib.parse import urlsplit
 
 from autointerp.asking import ask
-from autointerp.llm import _http, openai
+from autointerp.llm import openai
 from autointerp.records import Message, Question
 from tests.helpers import asking
 
@@ -93,12 +92,6 @@ def ours(url: str, made: Sequence[Question], concurrency: int, seconds: float, s
         return sum(1 for _ in ask.judgements({"yes_no": asking.YesNo()}, llm, asked, config=ask.AskConfig()))
 
 
-def over_aiohttp(url: str, made: Sequence[Question], concurrency: int, seconds: float) -> int:
-    """The same as `ours` by the client that is used where there is TLS or a proxy."""
-    with mock.patch.object(_http, "is_plain", return_value=False):
-        return ours(url, made, concurrency, seconds, None)
-
-
 def cpu_s(pid: int | None = None) -> float:
     """CPU seconds of a process, by default this one."""
     fields = Path(f"/proc/{pid or 'self'}/stat").read_text().rpartition(")")[2].split()
@@ -130,7 +123,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--logprobs", action="store_true", help="replies carry log-probabilities (canned server only)")
-    parser.add_argument("--only-plain", action="store_true", help="leave out the client for TLS and proxies")
     parser.add_argument("--full", action="store_true", help="the tests' server instead of the canned one")
     return parser.parse_args()
 
@@ -156,10 +148,7 @@ def measure(args: argparse.Namespace, url: str, server: int, made: Sequence[Ques
             "bare load generator": lambda _: bare(url, concurrency, args.seconds),
             "ask": lambda _: ours(url, made, concurrency, args.seconds, None),
             "ask with store": lambda i: ours(url, made, concurrency, args.seconds, Path(folder) / f"store{i}"),
-            "ask over aiohttp": lambda _: over_aiohttp(url, made, concurrency, args.seconds),
         }
-        if args.only_plain:
-            del ways["ask over aiohttp"]
         turns: dict[str, list[Turn]] = {way: [] for way in ways}
         for i in range(args.rounds):
             for way, run in ways.items():

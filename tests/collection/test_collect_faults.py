@@ -12,11 +12,11 @@ import torch
 from autointerp.collection import shards
 from autointerp.collection.base import CollectConfig, SamplingConfig
 from autointerp.collection.device import Clock, Device
-from autointerp.corpus import mended
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import RunDirectoryError
 from autointerp.records import Site
 from autointerp.subject.model import HookedSubject
+from autointerp.text import mend_surrogates
 from tests.helpers import collecting, tiny
 from tests.helpers.collecting import MLP, arms, run, subject, texts
 from tests.helpers.dictionaries import dictionary
@@ -111,7 +111,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, limit:
 def test_hostile_text_gives_what_the_naive_loop_gives(tmp_path: Path, packing: str) -> None:
     """Empty and giant documents, NULs, halves of pairs, forged special tokens; what was mended is counted."""
     found = run(tmp_path, HOSTILE, arms()[:2], {"packing": packing})
-    readable = [mended(text) for text in HOSTILE]
+    readable = [mend_surrogates(text) for text in HOSTILE]
     for name, theirs in naive(readable, arms()[:2], packed=packing == "packed").items():
         assert_same(collected(found, readable, name), theirs)
     assert found.counts["documents"] == len(HOSTILE)

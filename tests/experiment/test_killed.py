@@ -14,14 +14,14 @@ import pytest
 
 from autointerp.experiment import pipeline
 from autointerp.experiment.study import load_study
-from autointerp.llm import openai
+from autointerp.llm import _client
 from autointerp.run.store import read_json
 from tests.helpers.proxy import Passed, Proxy
 from tests.helpers.server import CONTENT, TRANSPORT, Faults, Model, Server, chance
 
 ROOT = Path(__file__).parents[2]
 # Not what is sent twice, which a proxy cannot pass on, nor what only takes long.
-KINDS = tuple(kind for kind in TRANSPORT + CONTENT if kind not in {"twice", "twice-late", "503-date", "delay"})
+KINDS = tuple(kind for kind in TRANSPORT + CONTENT if kind not in {"twice", "503-date", "delay"})
 CONCURRENCY = 8
 # What tells of the way, not of the result.
 WAY = {"n_calls", "latency_s", "from_cache", "n_retries", "retried_for", "tokens_cached"}
@@ -77,7 +77,7 @@ def paid(passed: list[Passed]) -> list[Passed]:
 def test_killed_at_random_it_ends_as_if_it_had_not_been(
     study_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, seed: int, seconds: float, way: str
 ) -> None:
-    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(_client, "FIRST_WAIT_S", 0.01)
     served = {"model": Model(latency_s=0.08), "faults": Faults(seed=seed, rate=0.2, kinds=KINDS), "keep_log": False}
     with Server(chance, **served) as server, Proxy(server.url) as proxy:
         pipeline.score(load_study(study(study_of, proxy.url)), tmp_path / "calm")

@@ -12,14 +12,14 @@ from autointerp.errors import LimitError, StudyError
 from autointerp.experiment import dry_run, pipeline
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.study import Study, load_study
-from autointerp.llm import openai
+from autointerp.llm import _client
 from autointerp.run.store import Run
 from tests.helpers.server import Faults, Model, Server, chance
 
 
 @pytest.fixture(autouse=True)
 def _quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(_client, "FIRST_WAIT_S", 0.01)
 
 
 @pytest.fixture

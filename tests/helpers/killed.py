@@ -23,7 +23,7 @@ import transformers  # noqa: F401
 
 from autointerp.__main__ import main as command
 from autointerp.experiment import pipeline  # noqa: F401
-from autointerp.llm import openai
+from autointerp.llm import _client
 
 # Longest wait for a run's first reply, in seconds.
 MOST_S = 120.0
@@ -35,7 +35,7 @@ def forked(argv: list[str]) -> int:
     if pid == 0:
         code = 1
         try:
-            openai.FIRST_WAIT_S = 0.01
+            _client.FIRST_WAIT_S = 0.01
             code = command(argv)
         finally:
             sys.stderr.flush()

@@ -17,7 +17,6 @@ TRANSPORT = (
     "cut-body",
     "not-json",
     "twice",
-    "twice-late",
     "503-date",
     "error-200",
     "no-choices",

@@ -41,7 +41,6 @@ class Model:
     lists_models: bool = True
     refused_field: str = ""  # a field of the body that it knows nothing of, as transformers' server refuses it
     latency_s: float = 0.0
-    unique_ids: bool = True
     echo_key: bool = False  # say the key in every error, with slashes escaped as some JSON writers do
 
 
@@ -129,6 +128,8 @@ class Server:
         return answer
 
     def _refusal(self, body: Body) -> "Answer | None":
+        if body["model"] != self.model.name:
+            return Answer.error(404, f"The model `{body['model']}` does not exist", "model_not_found")
         if self.model.refused_field in body:
             return Answer(422, {"detail": f"Unexpected fields in the request: {{'{self.model.refused_field}'}}"})
         model, asked = self.model, sum(n_tokens(message["content"]) for message in body["messages"])
@@ -176,7 +177,7 @@ class Server:
             "prompt_tokens": tokens_in, "completion_tokens": len(parts), "total_tokens": tokens_in + len(parts),
             "prompt_tokens_details": {"cached_tokens": tokens_in // 2},
         }  # fmt: skip
-        name = f"chatcmpl-{self.n_calls}" if self.model.unique_ids else "chatcmpl"
+        name = f"chatcmpl-{self.n_calls}"
         return {"id": name, "object": "chat.completion", "model": self.model.name, "choices": [choice], "usage": usage}
 
 
@@ -221,8 +222,6 @@ class _Connection(asyncio.Protocol):
         self.server.in_flight -= 1
         if not self.transport.is_closing():
             self.transport.write(answer.wire())
-            if answer.fault == "twice-late":
-                self.server._loop.call_later(0.002, self.transport.write, answer.wire())
             if answer.fault in {"drop", "cut-body", "close", "until-close"}:
                 self.transport.close()
 

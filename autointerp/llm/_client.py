@@ -1,0 +1,344 @@
+"""The client of OpenAI-compatible servers: sends requests, repeats them, and adapts to what servers refuse."""
+
+import asyncio
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from autointerp.console import note
+from autointerp.errors import EngineError, StudyError
+from autointerp.llm import _chat as chat
+from autointerp.llm._failures import REFUSING_STATUS, Outcome
+from autointerp.llm._form import SHORTER, Form, Probed, Structured, best_form, obedience, probe, send_probe
+from autointerp.llm._http import Http
+from autointerp.llm._models import ServedModel, served_model
+from autointerp.llm._pump import Pump
+from autointerp.llm._servers import Server, Servers
+from autointerp.llm._settings import Config
+from autointerp.records import Reply, Request, Usage
+
+# Trouble that passes on its own; each costs one of a request's retries.
+PASSING = {"dropped", "timeout", "bad_response", "server_error", "redirected"}
+# Trouble of the server rather than of one request: waited out, as long as `patience_s` allows.
+WAITING = {"unreachable", "rate_limited"}
+# Back-off in seconds: first, and at most.
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+# Changes of form one request may bring about.
+MOST_ADAPTED = 8
+# A prompt this many times longer than any that was answered, refused without a known reason, counts as too long.
+MUCH_LONGER = 1.5
+# Bytes of prompt per reported token from which on a server may be cutting prompts; usual are 3 to 5.
+SUSPICIOUS_BYTES = 6.0
+# A long prompt of which the server counts less than this share of the tokens expected from a short one was cut.
+CUT_SHARE = 0.6
+# Replies in a row that report so few prompt tokens, after which the run stops.
+MOST_CUT = 5
+
+
+class Client:
+    """One model behind one or several servers."""
+
+    def __init__(self, config: Config, key: str, headers: Mapping[str, str]) -> None:
+        self.config = config
+        self._pump = Pump("openai", config.concurrency)
+        self._http = self._pump.call(_connect(config, key, headers))
+        self._servers = Servers(config.urls, lambda text: note(f"{self.name}: {text}"))
+        self._form = Form(structured="json_schema" if config.structured == "auto" else config.structured)
+        self._n_said = 0
+        self._learned = False
+        self._facts: dict[str, str | int | float | bool] = {}
+        self._last_reply = time.monotonic()
+        self._last_failure = ""
+        self._longest_answered = self._n_answered = self._n_cut = 0
+        self._most_bytes_per_token = math.inf
+        self._gone: EngineError | None = None
+        self._jitter = random.Random()
+        self.name = f"openai:{config.model}"
+        try:
+            listed = self._look()
+            self.model = config.model or listed.name
+            if not self.model:
+                raise StudyError(
+                    f"{config.urls[0]}: name the `model`; the server lists: {', '.join(listed.names) or 'none'}"
+                )
+        except BaseException:
+            self.close()
+            raise
+        self.name = f"openai:{self.model}"
+        self.context_length = config.context_length or listed.context_length
+        self._listed, self._tokenize = listed, listed.tokenize
+        who = [config.identity] if config.identity else [self.model, listed.weights, config.revision]
+        how = [config.thinking_tokens, config.extra_body] + [config.reasoning_effort] * bool(config.reasoning_effort)
+        self.fingerprint = json.dumps([*who, *how], sort_keys=True)
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer every request once, `concurrency` at a time.
+
+        Raises:
+            EngineError: the server is gone, refuses the key or does not know the model.
+        """
+        self._gone, self._last_reply = None, time.monotonic()
+        yield from self._pump.replies(requests, self._answer)
+
+    def at_hand(self) -> int:
+        """Count the replies that have arrived and were not yielded yet."""
+        return self._pump.at_hand()
+
+    def count_tokens(self, request: Request) -> int | None:
+        """Count by the tokenizer named in the settings, or the server's own (vLLM); None where there is neither."""
+        if self.config.tokenizer:
+            return chat.count_tokens(self.config.tokenizer, self._form.messages(request))
+        if not self._tokenize:
+            return None
+        body = json.dumps({"model": self.model, "messages": self._form.messages(request)}).encode()
+        outcome = self._pump.call(self._http.post(self._tokenize, body))
+        count = outcome.value.get("count") if isinstance(outcome.value, dict) else None
+        return count if isinstance(count, int) else None
+
+    def learn(self, put: Callable[[Request], Reply], like: Request) -> None:
+        """Find out, once, whether requests of the shape of `like` are answered, and how a JSON schema is taken.
+
+        Raises:
+            EngineError: not even the plainest test prompt is answered, or the server cuts prompts.
+        """
+        if self._learned:
+            return
+        forms: tuple[Structured, ...] = ("json_schema", "wrapped")
+        if self.config.structured != "auto" or like.schema is None:
+            forms = (self._form.structured,)
+        tried: dict[Structured, str] = {}
+        answered: Probed | None = None
+        for structured in forms:
+            self._form.structured = structured
+            request, reply = send_probe(put, like, structured)
+            answered = (request, reply) if reply.text is not None else answered
+            # What the server refused by name, the form has left out by now.
+            tried[self._form.structured] = obedience(reply)
+            if "obeyed" in tried.values() or self._form.structured == "plain" or reply.failure in PASSING:
+                break
+        answered = answered or self._plainest(put, like)
+        if like.schema is not None and self.config.structured == "auto":
+            self._form.structured = "json_schema"
+            self._form.use(best_form(tried))
+            self._facts["structured_obeyed"] = "obeyed" in tried.values()
+        self._check_cut(put, like, *answered)
+        if like.sampling.top_logprobs:
+            self._facts["logprobs"] = bool(answered[1].logprobs)
+        self._learned = True
+        self._say_changes()
+
+    def _plainest(self, put: Callable[[Request], Reply], like: Request) -> Probed:
+        """Put the test prompt without a schema, then without every parameter that can be left out."""
+        self._form.structured = "plain"
+        request, reply = send_probe(put, like, "plain")
+        if reply.text is None and reply.failure not in PASSING:
+            self._form.leave_out_all()
+            request, reply = send_probe(put, like, "bare")
+        if reply.text is not None:
+            return request, reply
+        raise EngineError(
+            f"{self.config.urls[0]} failed a test prompt ({self._last_failure}): fix the server, or settings that it "
+            "does not accept (extra_body?), and run the same command again"
+        )
+
+    def _check_cut(self, put: Callable[[Request], Reply], like: Request, long: Request, reply: Reply) -> None:
+        """Compare the tokens reported for a long prompt with those for its first quarter, if they look too few."""
+        self._facts["usage"] = "estimated" if reply.usage.estimated else "reported"
+        if reply.usage.estimated:
+            self._note("the server reports no usable token counts; they are estimated from the lengths of texts")
+            return
+        ratio = _n_bytes(long) / max(reply.usage.tokens_in, 1)
+        if ratio > SUSPICIOUS_BYTES:
+            short = probe(like, share=SHORTER[-1])
+            told = put(short).usage
+            if told.tokens_in and not told.estimated:
+                expected = _n_bytes(long) * told.tokens_in / _n_bytes(short)
+                if reply.usage.tokens_in < CUT_SHARE * expected:
+                    raise self._cut(reply.usage.tokens_in)
+                ratio = max(ratio, _n_bytes(short) / told.tokens_in)
+        self._most_bytes_per_token = max(SUSPICIOUS_BYTES, ratio / CUT_SHARE)
+
+    def facts(self) -> dict[str, str | int | float | bool]:
+        """Model, form of structured output, abilities, what was given up, the last failed call."""
+        form = self._form
+        known = {
+            "model": self.model,
+            "revision": self.config.revision,
+            "structured": form.structured,
+            "system_role": form.system_role,
+            "left_out": " ".join(sorted(form.left_out)),
+            "given_up": "; ".join(form.changes),
+            "context_length": self.context_length or 0,
+        }
+        failed = {"last_failure": self._last_failure} if self._last_failure else {}
+        return {**known, **self._facts, **failed}
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._pump.loop.is_closed():
+            self._pump.call(self._http.close())
+            self._pump.close()
+
+    def _look(self) -> ServedModel:
+        """Read the servers' `/models`: a courtesy, except that no server may be down and that weights must be equal."""
+        found: list[ServedModel] = []
+        down: list[tuple[Server, Outcome]] = []
+        for server in self._servers.all:
+            outcome = self._pump.call(self._http.get(f"{server.url}/models"))
+            if outcome.kind in {"unreachable", "timeout", "dropped"}:
+                down.append((server, outcome))
+            elif outcome.kind == "refused_key" and not self.config.model:
+                raise self._refused_key(outcome)
+            elif outcome.kind == "redirected":
+                raise StudyError(f"{server.url} {outcome.detail}, which is not followed: set base_url to that address")
+            else:
+                value = outcome.value if outcome.kind == "ok" else {}
+                found.append(served_model(value, self.config.model, server.url))
+        if not found:
+            url, detail = down[0][0].url, down[0][1].detail
+            raise StudyError(f"no server answers at {url} ({detail}): start it, or correct base_url")
+        if len({(listed.name, listed.weights) for listed in found if listed.name}) > 1:
+            told = ", ".join(sorted({f"{listed.name} {listed.weights}".strip() for listed in found}))
+            raise StudyError(f"base_url: the servers do not serve the same model: {told}")
+        for server, outcome in down:
+            self._servers.failed(server, replace(outcome, kind="unreachable"), 0)
+        return next((listed for listed in found if listed.name), found[0])
+
+    async def _answer(self, request: Request) -> Reply:
+        """Send until there is a reply, a failure of this request, or no hope of the server."""
+        began, n_calls, n_retries, n_waits, n_adapted = time.monotonic(), 0, 0, 0, 0
+        config, n_bytes = self.config, _n_bytes(request)
+        while True:
+            if self._gone is not None:
+                raise self._gone
+            body = self._form.body(
+                request,
+                self.model,
+                thinking_tokens=config.thinking_tokens,
+                effort=config.reasoning_effort,
+                extra=config.extra_body,
+            )
+            raw, wrapped = json.dumps(body).encode(), self._form.structured == "wrapped" and request.schema is not None
+            with self._servers.next() as server:
+                outcome = await self._http.post(f"{server.url}/chat/completions", raw)
+            n_calls += outcome.kind != "unreachable"
+            if outcome.kind == "ok":
+                limit = request.sampling.max_tokens + config.thinking_tokens
+                sent = chat.Sent(request.key, n_bytes, limit, wrapped, n_calls, time.monotonic() - began)
+                reply = chat.read_reply(outcome.value, sent)
+                if isinstance(reply, Reply):
+                    self._succeeded(server, reply, n_bytes)
+                    return reply
+                outcome = reply
+            if self._adapted(outcome, body, n_adapted):
+                n_adapted += 1
+                continue
+            outcome = self._judged(outcome, n_bytes)
+            n_retries += outcome.kind in PASSING
+            n_waits += outcome.kind in WAITING
+            if outcome.kind not in PASSING | WAITING or n_retries > config.retries:
+                return self._failed(request, outcome, n_calls, time.monotonic() - began)
+            await self._wait(server, outcome, n_retries + n_waits, began)
+
+    def _adapted(self, outcome: Outcome, sent: dict[str, object], n_adapted: int) -> bool:
+        """Whether the form of requests has changed by an error whose code does not already say what it is."""
+        if outcome.certain or outcome.status not in REFUSING_STATUS or n_adapted >= MOST_ADAPTED:
+            return False
+        adapted = self._form.adapt(outcome, sent)
+        if adapted and self._learned:  # while learning, forms are only tried
+            self._say_changes()
+        return adapted
+
+    def _judged(self, outcome: Outcome, n_bytes: int) -> Outcome:
+        """The outcome in the light of earlier ones: which prompts were answered so far."""
+        unknown = outcome.kind == "bad_request" and outcome.status in {400, 422}
+        if unknown and 0 < MUCH_LONGER * self._longest_answered < n_bytes:
+            return replace(outcome, kind="too_long")
+        if outcome.kind == "refused_key" and outcome.status == 403 and not outcome.certain and self._n_answered:
+            return replace(outcome, kind="refused")  # the key is good: this prompt is not
+        if outcome.kind == "refused_key":
+            self._gone = self._refused_key(outcome)
+        if outcome.kind == "unknown_path":
+            self._gone = self._unknown(outcome)
+        if self._gone is not None:
+            raise self._gone
+        return outcome
+
+    def _succeeded(self, server: Server, reply: Reply, n_bytes: int) -> None:
+        self._last_reply = time.monotonic()
+        self._n_answered += 1
+        self._longest_answered = max(self._longest_answered, n_bytes)
+        self._servers.answered(server)
+        usage = reply.usage
+        cut = not usage.estimated and n_bytes > self._most_bytes_per_token * usage.tokens_in
+        self._n_cut = self._n_cut + 1 if cut else 0
+        if self._n_cut >= MOST_CUT:
+            self._gone = self._cut(usage.tokens_in)
+
+    async def _wait(self, server: Server, outcome: Outcome, n_tries: int, began: float) -> None:
+        """Back off: as long as the server asks, else exponentially with jitter; give up when patience ends."""
+        patience = self.config.patience_s + (0 if outcome.kind in WAITING else self.config.timeout_s)
+        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(n_tries - 1, 16))
+        wait = self._jitter.uniform(longest / 4, longest)
+        if not math.isnan(outcome.retry_after):
+            # A little jitter, so that not all who were told the same moment come at once.
+            wait = max(wait / 4, outcome.retry_after) + self._jitter.uniform(0, 0.1 * outcome.retry_after + 0.01)
+        if self._servers.failed(server, outcome, wait):
+            return  # another server takes the request at once
+        silent = time.monotonic() - max(self._last_reply, began)
+        if max(silent, wait) > patience:
+            self._gone = EngineError(
+                f"{server.url}: no reply for {silent:.0f} s ({outcome.kind}: {outcome.detail}; next try in "
+                f"{wait:.0f} s); replies so far are kept: run the same command again when the server is back"
+            )
+        until = time.monotonic() + wait
+        while self._gone is None and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+
+    def _failed(self, request: Request, outcome: Outcome, n_calls: int, latency_s: float) -> Reply:
+        status = f", HTTP {outcome.status}" if outcome.status else ""
+        self._last_failure = f"{outcome.kind}{status}: {outcome.detail}"
+        usage = Usage(calls=n_calls, latency_s=latency_s)
+        return Reply(key=request.key, text=None, failure=outcome.kind, usage=usage)
+
+    def _say_changes(self) -> None:
+        """Print each change of form once."""
+        for change in self._form.changes[self._n_said :]:
+            self._note(f"the server does not accept {change}")
+        self._n_said = len(self._form.changes)
+
+    def _note(self, text: str) -> None:
+        note(f"{self.name}: {text}")
+
+    def _cut(self, tokens: int) -> EngineError:
+        return EngineError(
+            f"{self.config.urls[0]} cuts prompts: it reports {tokens} prompt tokens where there are many more. Raise "
+            "the server's context length (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx) and run the same command again"
+        )
+
+    def _refused_key(self, outcome: Outcome) -> EngineError:
+        return EngineError(
+            f"{self.config.urls[0]} refuses the key in ${self.config.api_key_env} (HTTP {outcome.status}: "
+            f"{outcome.detail}); replies so far are kept: set a valid key (in another header: extra_headers) and run "
+            "the same command again"
+        )
+
+    def _unknown(self, outcome: Outcome) -> EngineError:
+        names = self._listed.names
+        listed = f"; the server lists: {', '.join(names[:20])}" if names and self.model not in names else ""
+        return EngineError(
+            f"{self.config.urls[0]}/chat/completions with model {self.model!r}: HTTP {outcome.status} "
+            f"({outcome.detail}){listed}. base_url must end where the server mounts its API (often /v1; Azure also "
+            "needs extra_query: {api-version: ...}), and model must be one that it serves"
+        )
+
+
+async def _connect(config: Config, key: str, headers: Mapping[str, str]) -> Http:
+    return Http(key, headers, config.extra_query, connections=config.concurrency, timeout_s=config.timeout_s)
+
+
+def _n_bytes(request: Request) -> int:
+    return sum(len(message.content.encode("utf-8", "replace")) for message in request.messages)
