@@ -243,6 +243,16 @@ class Question:
     sampling: Sampling
     schema: str | None = None
 
+    def request(self) -> Request:
+        """Return the question as a request to an LLM."""
+        return Request(
+            key=self.question_id,
+            messages=self.messages,
+            task=self.task,
+            sampling=self.sampling,
+            schema=self.schema,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:

@@ -188,10 +188,7 @@ def _explaining(explainer: Explainer, examples: LatentExamples, seed: int) -> Pe
 
 
 def _judging(scorer: Scorer, question: Question) -> Pending[tuple[Judgement, ...]]:
-    first = Request(
-        key=question.question_id, messages=question.messages, task=question.task, sampling=question.sampling,
-        schema=question.schema,
-    )  # fmt: skip
+    first = question.request()
 
     def read(reply: Reply) -> Read[tuple[Judgement, ...]]:
         failure = _unread(reply)

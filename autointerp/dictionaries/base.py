@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Architecture = Literal["sae", "transcoder", "skip-transcoder", "random-directions", "random-encoder", "random-subject"]
-Control = Literal["random_directions", "random_encoder", "random_subject"]
+ControlKind = Literal["random_directions", "random_encoder", "random_subject"]
 
 
 class DictionaryConfig(BaseModel):
@@ -18,7 +18,7 @@ class DictionaryConfig(BaseModel):
 
     name: str = Field(description="its name in every table", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     source: str = Field(description="local folder or file, or hub `org/repo[@revision][:path in the repository]`")
-    control: Control | None = Field(
+    control: ControlKind | None = Field(
         default=None,
         description="makes it a control of the dictionary of this study that `source` names then: random_directions "
         "with its firing rates, its random_encoder, or its directions in a random_subject of weights drawn anew (for a "

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from autointerp.dictionaries.activations import Activation
-from autointerp.dictionaries.base import Control
+from autointerp.dictionaries.base import ControlKind
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError
 
@@ -34,7 +34,7 @@ def n_rows(dictionary: Dictionary) -> int:
     return min(MAX_ROWS, MAX_FLOATS // dictionary.d_in)
 
 
-def arm(kind: Control, dictionary: Dictionary, x: Tensor, own: Tensor, rng: np.random.Generator) -> Dictionary:
+def arm(kind: ControlKind, dictionary: Dictionary, x: Tensor, own: Tensor, rng: np.random.Generator) -> Dictionary:
     """Make a control of a trained dictionary, under its name.
 
     Args:

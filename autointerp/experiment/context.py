@@ -27,7 +27,7 @@ from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError, StudyError
 from autointerp.experiment import control_arms
 from autointerp.experiment.study import LLMMember, Study, dump_study, located
-from autointerp.llm.base import LLM, Price, Served
+from autointerp.llm.base import LLM, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
 from autointerp.records import LatentId, Site
@@ -62,7 +62,6 @@ class Experiment:
     batches: tuple[frozenset[LatentId], ...] = ()
     only_reads: bool = False
     budget: Budget = field(init=False)
-    _recalled: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start the budget of this invocation."""
@@ -132,7 +131,7 @@ class Experiment:
         began = time.time()
         dictionary = loading.open_dictionary(one)
         sha256 = dictionary.provenance.sha256
-        if self._recalled.get(one.name, sha256) != sha256:
+        if self.known_hashes.get(one.name, sha256) != sha256:
             raise DictionaryError(f"{one.name}: {one.source} changed while this ran; run the same command again")
         identity.remember(one, dictionary, self.run / CHECKPOINTS, began=began)
         return dictionary
@@ -219,18 +218,17 @@ class Experiment:
         return redraw.redrawn(self._loaded(), self.study.seed)
 
     @contextmanager
-    def asking(self, role: str, stage: str, back_end: LLMMember | None = None) -> Iterator[tuple[LLM, StageUsage]]:
+    def asking(self, role: str, back_end: LLMMember | None = None) -> Iterator[tuple[LLM, StageUsage]]:
         """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest.
 
         Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own.
         """
         member = back_end or (self.study.explainer_llm if role == "explainer" else self.study.judge_llm)
         backend = member.module.open(member.settings)
-        price = getattr(member.settings, "price", Price())
-        usage = StageUsage(price=price)
+        usage = StageUsage(price=member.price)
         store = self.run / "responses.sqlite" if self.cache else None
         try:
-            yield ask.connect(backend, store=store, budget=self.budget, price=price), usage
+            yield ask.connect(backend, store=store, budget=self.budget, price=member.price), usage
         finally:
             facts = backend.facts() if isinstance(backend, Served) else {}
             backend.close()
@@ -238,7 +236,7 @@ class Experiment:
             role_facts = {"use": member.use, "fingerprint": backend.fingerprint, **facts}
             self.run.update_manifest(
                 llms={**manifest.get("llms", {}), role: role_facts},
-                usage={**manifest.get("usage", {}), stage: usage.manifest()},
+                usage={**manifest.get("usage", {}), "explain" if role == "explainer" else role: usage.manifest()},
             )
 
     def templates(self, stage: str) -> dict[str, str]:
@@ -264,11 +262,15 @@ class Experiment:
             paths.append(Path(self.study.sampling.same_as) / "latents.parquet")
         files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
         found: list[object] = [[file.name, *file.stat()[6:9:2]] for file in files if file.is_file()]
-        known = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}
-        self._recalled = {name: sha256 for name, sha256 in known.items() if sha256 is not None}
-        if len(self._recalled) < len(known):
-            return [*found, *(one.provenance.sha256 for one in self.opened)]
-        return [*found, *self._recalled.values()]
+        if len(self.known_hashes) == len(self.study.dictionaries):
+            return [*found, *self.known_hashes.values()]
+        return [*found, *(one.provenance.sha256 for one in self.opened)]
+
+    @cached_property
+    def known_hashes(self) -> dict[str, str]:
+        """Hashes of the dictionaries whose files are unchanged since an earlier invocation hashed them."""
+        hashes = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}
+        return {name: sha256 for name, sha256 in hashes.items() if sha256 is not None}
 
     def provenance(self) -> dict[str, Any]:
         """Return what the manifest says of the study, the software and the machine."""

@@ -6,7 +6,7 @@ from autointerp.collection.collect import survey_shards
 from autointerp.collection.device import Clock, Device
 from autointerp.corpus.base import Tokens
 from autointerp.dictionaries import random
-from autointerp.dictionaries.base import Control
+from autointerp.dictionaries.base import ControlKind
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError
 from autointerp.experiment.study import Study
@@ -16,7 +16,7 @@ from autointerp.subject.model import HookedSubject
 
 
 def made(
-    kind: Control,
+    kind: ControlKind,
     dictionary: Dictionary,
     site: Site,
     *,

@@ -9,7 +9,6 @@ from autointerp.asking import budget
 from autointerp.examples import planted
 from autointerp.experiment import controls
 from autointerp.experiment.context import Experiment
-from autointerp.llm.base import Price
 from autointerp.records import Explanation, LatentExamples, LatentId, Question, Request
 from autointerp.run import record_rows
 from autointerp.scorers.base import ControlsConfig, Scorer
@@ -30,6 +29,10 @@ class Part:
     questions: list[Question]
     scale: float
 
+    def calls(self) -> tuple[list[Request], int]:
+        """Return the questions as requests, and the run's number of calls of this kind."""
+        return [question.request() for question in self.questions], round(len(self.questions) * self.scale)
+
 
 def plan(experiment: Experiment) -> Iterator[budget.CostEstimate]:
     """Yield what explaining and judging would take at most, retries left out, once examples are selected."""
@@ -44,8 +47,7 @@ def plan(experiment: Experiment) -> Iterator[budget.CostEstimate]:
     told = [*map(_typical, latents), *map(planted.explanation, record_rows.planted_latents(run))]
     drawn = controls.plan(told, study.controls, study.seed)
     parts = _parts(drawn, sample, judged, study.controls, study.seed)
-    asked = [(list(map(_request, part.questions)), round(len(part.questions) * part.scale)) for part in parts.values()]
-    yield _planned(experiment, "judge", asked)
+    yield _planned(experiment, "judge", [part.calls() for part in parts.values()])
 
 
 def n_questions(experiment: Experiment, drawn: controls.Plan, scorers: Mapping[str, Scorer]) -> int:
@@ -85,20 +87,12 @@ def _typical(latent: LatentId) -> Explanation:
     return Explanation(explanation_id=str(latent), latent=latent, text=text, explainer="plan", prompt_hash="", raw="")
 
 
-def _request(question: Question) -> Request:
-    return Request(
-        key=question.question_id, messages=question.messages, task=question.task, sampling=question.sampling,
-        schema=question.schema,
-    )  # fmt: skip
-
-
 def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Request], int]]) -> budget.CostEstimate:
     """Reckon one role's LLM: prompts of several kinds, each a sample and the number of calls that it stands for."""
     member = experiment.study.explainer_llm if role == "explainer" else experiment.study.judge_llm
     backend = member.module.open(member.settings)
     try:
-        price = getattr(member.settings, "price", Price())
-        parts = [budget.estimate_cost(role, requests, backend, price, calls=calls) for requests, calls in asked]
+        parts = [budget.estimate_cost(role, requests, backend, member.price, calls=calls) for requests, calls in asked]
     finally:
         backend.close()
     return budget.CostEstimate(

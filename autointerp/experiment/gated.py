@@ -13,13 +13,14 @@ import pandas as pd
 
 from autointerp.console import note
 from autointerp.errors import StudyError, TableError
-from autointerp.experiment import pipeline, stages
+from autointerp.experiment import pipeline
 from autointerp.experiment.context import Experiment
-from autointerp.experiment.study import Study, dump_study
+from autointerp.experiment.study import Study
 from autointerp.gate import offline
 from autointerp.gate.decide import GateState, gate_start, gate_step, shortage
 from autointerp.gate.verdicts import GateResult
 from autointerp.records import LatentId
+from autointerp.report.page import write_report
 from autointerp.run import record_rows, tables
 from autointerp.run.files import fingerprint
 from autointerp.run.lock import claimed
@@ -67,13 +68,13 @@ def score(
         result = _decided(experiment, base, new, marks, settings, apart, allow=allow)
         offline.keep(result, run.path)
         if run.has("estimates"):
-            stages.report(experiment)
+            write_report(run.path)
     return run, result
 
 
 def _protocol(study: Study) -> dict[str, Any]:
     """Return what a run of this study will say of its protocol, before any LLM has been asked."""
-    return {name: dump_study(study)[name] for name in stages.PROTOCOL}
+    return study.protocol()
 
 
 def _apart(base: dict[str, Any] | None, new: dict[str, Any] | None, *, allow: bool) -> list[str]:

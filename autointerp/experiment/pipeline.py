@@ -9,6 +9,7 @@ stage that was interrupted repeats no LLM call, since replies are kept as they c
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -16,27 +17,35 @@ import yaml
 from autointerp._version import __version__
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
-from autointerp.experiment import dry_run, selection, stages
+from autointerp.experiment import dry_run
 from autointerp.experiment.context import Experiment
+from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
 from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
+from autointerp.report.page import write_report
 from autointerp.run import integrity
 from autointerp.run.files import fingerprint, write_atomically
 from autointerp.run.lock import claimed
 from autointerp.run.store import Run
 
-# In order: the stage, the study's sections it reads, and the stages it builds on.
-STAGES: dict[str, tuple[Callable[[Experiment], dict[str, object]], tuple[str, ...], tuple[str, ...]]] = {
-    "collect": (
-        stages.collect,
-        ("seed", "subject", "corpus", "windows", "dictionaries", "collection", "sampling", "examples"),
-        ("inputs",),
-    ),
-    "reconstruct": (stages.reconstruct, ("reconstruction",), ("collect",)),
-    "select": (selection.select_examples, ("controls",), ("collect",)),
-    "describe": (stages.describe, (), ("collect",)),
-    "explain": (stages.explain, ("explainer", "explainer_llm", "prompts"), ("select",)),
-    "judge": (stages.judge, ("scorers", "judge_llm", "controls", "prompts"), ("explain",)),
-    "estimate": (stages.estimate, ("statistics",), ("judge", "reconstruct")),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage: its function, the sections of the study that it reads, and the stages it builds on."""
+
+    run: Callable[[Experiment], dict[str, object]]
+    sections: tuple[str, ...] = ()
+    after: tuple[str, ...]
+
+
+COLLECTED = ("seed", "subject", "corpus", "windows", "dictionaries", "collection", "sampling", "examples")
+STAGES = {
+    "collect": Stage(run=collect.run, sections=COLLECTED, after=("inputs",)),
+    "reconstruct": Stage(run=reconstruct.run, sections=("reconstruction",), after=("collect",)),
+    "select": Stage(run=select.run, sections=("controls",), after=("collect",)),
+    "describe": Stage(run=describe.run, after=("collect",)),
+    "explain": Stage(run=explain.run, sections=("explainer", "explainer_llm", "prompts"), after=("select",)),
+    "judge": Stage(run=judge.run, sections=("scorers", "judge_llm", "controls", "prompts"), after=("explain",)),
+    "estimate": Stage(run=estimate.run, sections=("statistics",), after=("judge", "reconstruct")),
 }
 
 
@@ -63,7 +72,7 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
             do(experiment, name, marks[name])
             if name == until:
                 return run
-        stages.report(experiment)
+        write_report(run.path)
     return run
 
 
@@ -117,11 +126,10 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
     """Return each stage's fingerprint: of its sections, of the templates it uses, and of the stages before it."""
     study = essential(dump_study(experiment.study))
     marks: dict[str, str] = {"inputs": fingerprint(experiment.inputs())}
-    for name, (_, sections, before) in STAGES.items():
-        settings = {section: study[section] for section in sections}
-        marks[name] = fingerprint(
-            __version__, name, settings, experiment.templates(name), [marks[earlier] for earlier in before]
-        )
+    for name, stage in STAGES.items():
+        settings = {section: study[section] for section in stage.sections}
+        before = [marks[earlier] for earlier in stage.after]
+        marks[name] = fingerprint(__version__, name, settings, experiment.templates(name), before)
     return marks
 
 
@@ -134,7 +142,7 @@ def reach(experiment: Experiment, marks: dict[str, str]) -> None:
 
 def done(experiment: Experiment, name: str, mark: str) -> bool:
     """Return whether a stage is done with this fingerprint, on what earlier stages wrote, and its files are intact."""
-    inputs = experiment.run.digests(STAGES[name][2])
+    inputs = experiment.run.digests(STAGES[name].after)
     return experiment.run.finished(name, mark, inputs=inputs, later=_later(name))
 
 
@@ -144,15 +152,15 @@ def _later(name: str) -> list[str]:
 
 
 def do(experiment: Experiment, name: str, mark: str) -> None:
-    """Do one stage, unless it is done."""
+    """Run one stage, unless the run directory has its results already."""
     run = experiment.run
     if done(experiment, name, mark):
         note(f"{name}: done before")
         return
     if damaged := run.damaged(name, _later(name)):
         note(f"{name}: {', '.join(damaged)} missing or not what this run wrote; done again")
-    inputs = run.digests(STAGES[name][2])
+    inputs = run.digests(STAGES[name].after)
     began = time.monotonic()
-    counts = STAGES[name][0](experiment)
+    counts = STAGES[name].run(experiment)
     run.finish(name, mark, seconds=time.monotonic() - began, counts=counts, inputs=inputs)
     run.update_manifest()

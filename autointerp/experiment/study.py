@@ -40,6 +40,8 @@ from autointerp.subject.base import SubjectConfig
 EMBEDDED = Path(__file__).parent.parent / "_default"
 # Sections that change how fast or how safely a run goes, never what it finds.
 OPERATIONAL = ("limits", "ask")
+# Sections that two runs must share before their scores may be compared.
+PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
 
 
 class Member(BaseModel):
@@ -100,9 +102,14 @@ class ScorerMember(Member):
 
 
 class LLMMember(Member):
-    """Who answers."""
+    """A back end that replies to prompts."""
 
     family = "llm"
+
+    @property
+    def price(self) -> llm.Price:
+        """What its tokens cost; free for a back end without a price."""
+        return getattr(self.settings, "price", llm.Price())
 
 
 def _unique(dictionaries: tuple[DictionaryConfig, ...]) -> tuple[DictionaryConfig, ...]:
@@ -154,6 +161,15 @@ class Study(BaseModel):
     ask: AskConfig = Field(default_factory=AskConfig, description="retries, caching")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="stop cleanly when these are reached")
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig, description="levels, margins")
+
+    @property
+    def control_names(self) -> frozenset[str]:
+        """Names of the dictionaries that are controls of another one."""
+        return frozenset(one.name for one in self.dictionaries if one.control is not None)
+
+    def protocol(self) -> dict[str, Any]:
+        """Return the sections that two runs must share before their scores may be compared."""
+        return {name: value for name, value in dump_study(self).items() if name in PROTOCOL}
 
     def fingerprint(self) -> str:
         """Hash everything that can change a result."""

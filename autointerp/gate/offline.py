@@ -109,7 +109,7 @@ def keep(result: GateResult, folder: Path) -> None:
 def calls_per_latent(run: RunTables) -> float:
     """Return the calls that one explained and judged latent cost, from the run's manifest; 0 where it does not tell."""
     usage = run.manifests[0].get("usage") or {}
-    calls = sum(int((usage.get(stage) or {}).get("calls") or 0) for stage in ("explain", "score"))
+    calls = sum(int((usage.get(stage) or {}).get("calls") or 0) for stage in ("explain", "judge"))
     return calls / max(1, int(run.latents["sampled"].sum()))
 
 

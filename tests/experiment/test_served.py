@@ -43,8 +43,8 @@ def test_tokens_and_calls_are_those_that_the_server_saw(study_of: Any, server: S
     usage = run.manifest["usage"]
     assert usage["explain"]["questions"] == 12
     for told, seen in (("tokens_in", "tokens_in"), ("tokens_out", "tokens_out")):
-        assert usage["explain"][told] + usage["score"][told] == sum(getattr(call, seen) for call in server.log)
-    assert usage["explain"]["calls"] + usage["score"]["calls"] == len(server.log)
+        assert usage["explain"][told] + usage["judge"][told] == sum(getattr(call, seen) for call in server.log)
+    assert usage["explain"]["calls"] + usage["judge"]["calls"] == len(server.log)
     questions = run.read("questions")
     assert (questions["failure"] == "").all()
     assert run.manifest["llms"]["judge"]["structured"] == "json_schema"

@@ -331,14 +331,14 @@ def make_manifest(spec: RunSpec, made: dict[str, pd.DataFrame]) -> dict:
     """The manifest of the run; counts are those of the tables."""
     questions, explanations = made["questions"], made["explanations"]
     usage = {}
-    for stage, rows in (("explain", questions["scorer"] == "explain"), ("score", questions["scorer"] != "explain")):
+    for stage, rows in (("explain", questions["scorer"] == "explain"), ("judge", questions["scorer"] != "explain")):
         asked = questions[rows]
         usage[stage] = {
             "calls": len(asked), "cached_calls": 0, **{
                 name: int(asked[name].sum()) for name in ("tokens_in", "tokens_cached", "tokens_out")
             }, "failures": {"unparsed": int((explanations["status"] != "ok").sum())} if stage == "explain" else {},
         }  # fmt: skip
-    stages = ("collect", "examples", "explain", "score", "estimate")
+    stages = ("collect", "select", "explain", "judge", "estimate")
     return {
         "autointerp": "0.1.0", "name": spec.name, "created": "2026-01-01T00:00:00+00:00",
         "study_fingerprint": "f0" * 16, "protocol_hash": "d1" * 16, "context_pool_hash": "c2" * 16,

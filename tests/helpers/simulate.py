@@ -240,6 +240,6 @@ def write_run(run: Run, path: Path, **manifest: object) -> Path:
     for name in ("judgements", "latents", "dictionaries", "reconstruction"):
         getattr(run, name).to_parquet(path / f"{name}.parquet", index=False)
     entries = {"autointerp": "test", "name": path.name, "protocol_hash": "p", "context_pool_hash": "c", "protocol": {}}
-    usage = {"explain": {"calls": 60}, "score": {"calls": 960}}
+    usage = {"explain": {"calls": 60}, "judge": {"calls": 960}}
     (path / "manifest.json").write_text(json.dumps({**entries, "usage": usage, **manifest}))
     return path

@@ -35,7 +35,7 @@ class Drawing:
     hard: tuple[Near, ...]
 
 
-def select_examples(experiment: Experiment) -> Counts:
+def run(experiment: Experiment) -> Counts:
     """Choose the windows of every sampled and planted latent; later stages need no subject and no tokenizer."""
     study, run, windows = experiment.study, experiment.run, experiment.collected.windows
     wanted = study.examples
@@ -163,10 +163,9 @@ def _decoder_neighbours(
 ) -> dict[str, dict[int, list[int]]]:
     """Return each sampled latent's nearest sampled latents of its dictionary by the cosine of decoder rows."""
     found: dict[str, dict[int, list[int]]] = {name: {} for name in cofiring}
-    controls = {one.name for one in experiment.study.dictionaries if one.control is not None}
     for dictionary in experiment.opened:
-        # A control arm has no decoder rows of its own, hence no neighbours.
-        if dictionary.name not in cofiring or dictionary.name in controls:
+        # A control has no decoder rows of its own, hence no neighbours.
+        if dictionary.name not in cofiring or dictionary.name in experiment.study.control_names:
             continue
         mine = cofiring[dictionary.name].latents
         rows = dictionary.W_dec[mine.tolist()].float().cpu().numpy()

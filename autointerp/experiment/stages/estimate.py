@@ -1,0 +1,37 @@
+"""Turn judgements into estimates and comparisons; record how far each latent came."""
+
+from autointerp import statistics
+from autointerp.experiment.context import Experiment
+from autointerp.run import record_rows, tables
+from autointerp.run.files import fingerprint
+from autointerp.run.reading import RunTables
+from autointerp.run.record_rows import Counts
+
+RECONSTRUCTED = ("reconstruction", "reconstruction_documents")
+
+
+def run(experiment: Experiment) -> Counts:
+    """Write estimates, comparisons, controls and summary.json, and update the latents' status."""
+    study, run = experiment.study, experiment.run
+    latents = record_rows.with_status(run, experiment.asked)
+    kept, by_document = (run.read(name) if run.has(name) else None for name in RECONSTRUCTED)
+    known = RunTables(
+        judgements=run.read("judgements"),
+        latents=latents,
+        dictionaries=run.read("dictionaries"),
+        reconstruction=kept,
+        documents=by_document,
+        manifests=(run.manifest,),
+    )
+    found = statistics.summarise(known, study.statistics)
+    run.write("latents", latents, tables.LATENTS)
+    run.write("estimates", found.estimates)
+    run.write("comparisons", found.comparisons)
+    run.write("controls", found.controls)
+    run.write("reconstruction_comparisons", found.reconstruction_comparisons)
+    protocol = study.protocol()
+    run.update_manifest(
+        protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])
+    )
+    run.write_json("summary.json", found.summary)
+    return {"estimates": len(found.estimates), "comparisons": len(found.comparisons)}
