@@ -10,6 +10,7 @@
     │   ├── TemplateError             a prompt template that cannot be found or rendered
     │   ├── TableError                tables that do not have the columns or the sense a function needs
     │   └── RunDirectoryError         a run directory of another study, or one that cannot be written
+    ├── NotQualifiedError             exit 3: explainer or judge is below its limit on planted rules
     └── StoppedError                  exit 4: stopped part-way with everything finished kept; run again to go on
         ├── EngineError               the LLM engine or server is down, or refuses the key
         └── LimitError                a limit on calls, tokens, money or time was reached
@@ -58,6 +59,12 @@ class TableError(UserError):
 
 class RunDirectoryError(UserError):
     """A run directory belongs to another study or cannot be written."""
+
+
+class NotQualifiedError(AutointerpError):
+    """Explainer or judge failed on planted rules; no latent was paid for. The message says why and what to do."""
+
+    exit_code = 3
 
 
 class StoppedError(AutointerpError):

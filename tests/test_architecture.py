@@ -19,9 +19,12 @@ LEAVES = {"_version", "errors", "records", "seeds", "console", "text"}
 ARROWS = {
     "__main__": "plugins",
     "autointerp": "cli dictionaries experiment report run",
-    "cli": "autointerp corpus dictionaries experiment gate plugins reconstruction report run statistics subject train",
-    "experiment": "asking collection corpus dictionaries examples gate llm plugins prompts reconstruction report run "
-    "scorers statistics subject",
+    "cli": "autointerp corpus dictionaries experiment gate judge_training plugins qualification reconstruction report "
+    "run statistics subject train",
+    "experiment": "asking collection corpus dictionaries examples gate llm plugins prompts qualification "
+    "reconstruction report run scorers statistics subject",
+    "qualification": "asking corpus examples explainers llm scorers",
+    "judge_training": "examples llm",
     "gate": "run statistics",
     "report": "asking plugins run statistics",
     "statistics": "run",

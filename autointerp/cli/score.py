@@ -11,7 +11,9 @@ interruption goes on where it stopped and repeats no finished LLM call.
     autointerp score study.yaml --gate results/base    a checkpoint against an earlier run of the same protocol: asks
         for the baseline's latents in looks, stops once the verdict is clear, and says how many calls that saved
 
-exit codes: 0 done, 2 something to mend, 3 a control failed (INVALID; it says of which scorers), 4 stopped part-way;
+Explainer and judge first show on planted rules what they can do (`qualify` in the study; `autointerp judge LLM` alone).
+
+exit codes: 0 done, 2 something to correct, 3 a control or the qualification failed (it says which), 4 stopped part-way;
 with --gate those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or something to mend), 3 INVALID.
 """
 

@@ -242,6 +242,8 @@ class Experiment:
     def templates(self, stage: str) -> dict[str, str]:
         """Return the hashes of the templates that a stage renders, and of the user's own code that renders them."""
         built, code = [], {}
+        if stage == "qualify":
+            return {**self.templates("explain"), **self.templates("judge")}
         if stage == "explain":
             built = [self.study.explainer.module.build(self.study.explainer.settings, self.prompts)]
             code = plugins.outside("explainers", self.study.explainer.use)

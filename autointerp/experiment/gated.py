@@ -60,7 +60,7 @@ def score(
         apart += _apart(base.manifests[0].get("prompts"), run.manifest.get("prompts"), allow=allow)
         marks = pipeline.fingerprints(experiment)
         pipeline.reach(experiment, marks)
-        for name in FREE:
+        for name in ("qualify", *FREE):
             pipeline.do(experiment, name, marks[name])
         base, new = offline.matched(base, _without_judgements(run, base))
         pools = [{"context_pool_hash": tables.manifests[0].get("context_pool_hash")} for tables in (base, new)]

@@ -17,7 +17,7 @@ import yaml
 from autointerp._version import __version__
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
-from autointerp.experiment import dry_run
+from autointerp.experiment import dry_run, qualify
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
 from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
@@ -38,7 +38,9 @@ class Stage:
 
 
 COLLECTED = ("seed", "subject", "corpus", "windows", "dictionaries", "collection", "sampling", "examples")
+QUALIFIED = ("seed", "qualify", "explainer", "explainer_llm", "scorers", "judge_llm", "prompts")
 STAGES = {
+    "qualify": Stage(run=qualify.qualify, sections=QUALIFIED, after=()),
     "collect": Stage(run=collect.run, sections=COLLECTED, after=("inputs",)),
     "reconstruct": Stage(run=reconstruct.run, sections=("reconstruction",), after=("collect",)),
     "select": Stage(run=select.run, sections=("controls",), after=("collect",)),
@@ -69,7 +71,12 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
         marks = fingerprints(experiment)
         reach(experiment, marks)
         for name in STAGES:
+            if name == "qualify" and until:
+                continue
             do(experiment, name, marks[name])
+            if name == "qualify":
+                qualify.apply(experiment)
+                marks = fingerprints(experiment)
             if name == until:
                 return run
         write_report(run.path)
@@ -124,7 +131,8 @@ def _changes(path: Path, known: object, study: Study) -> list[str]:
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:
     """Return each stage's fingerprint: of its sections, of the templates it uses, and of the stages before it."""
-    study = essential(dump_study(experiment.study))
+    whole = dump_study(experiment.study)
+    study = {**essential(whole), "qualify": whole["qualify"]}
     marks: dict[str, str] = {"inputs": fingerprint(experiment.inputs())}
     for name, stage in STAGES.items():
         settings = {section: study[section] for section in stage.sections}

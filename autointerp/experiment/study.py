@@ -30,6 +30,7 @@ from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.errors import StudyError
 from autointerp.examples.base import ExamplesConfig
 from autointerp.llm import base as llm
+from autointerp.qualification.base import QualifyConfig
 from autointerp.reconstruction.base import ReconstructionConfig
 from autointerp.run.store import fingerprint
 from autointerp.scorers.base import ControlsConfig
@@ -156,6 +157,9 @@ class Study(BaseModel):
         description="judge the explanations",
     )
     judge_llm: LLMMember = Field(description="answers the scorers' prompts")
+    qualify: QualifyConfig = Field(
+        default_factory=QualifyConfig, description="planted rules that explainer and judge must pass first"
+    )
     controls: ControlsConfig = Field(default_factory=ControlsConfig, description="checks that every run carries")
     prompts: str | None = Field(default=None, description="a folder of templates to use instead of the shipped ones")
     ask: AskConfig = Field(default_factory=AskConfig, description="retries, caching")
@@ -179,6 +183,8 @@ class Study(BaseModel):
 def essential(values: dict[str, Any]) -> dict[str, Any]:
     """Return what of a dumped study can change a result."""
     kept = {section: value for section, value in values.items() if section not in OPERATIONAL}
+    if isinstance(kept.get("qualify"), dict) and kept["qualify"].get("mode") != "auto":
+        del kept["qualify"]  # it decides whether a run goes on, never what it finds
     for section in ("explainer_llm", "judge_llm"):
         if isinstance(kept.get(section), dict):
             kept[section] = {key: value for key, value in kept[section].items() if key not in llm.OPERATIONAL}

@@ -85,6 +85,7 @@ def write_study(world: Path, path: Path, **sections: Any) -> Path:
         "scorers": [{"use": "detection", "n_per_question": 10}, {"use": "fuzzing", "n_per_question": 10}],
         "judge_llm": "pattern",
         "controls": {"n_planted": 0},
+        "qualify": "off",
         **sections,
     }  # fmt: skip
     path.write_text(yaml.safe_dump(study))

@@ -1,0 +1,1 @@
+"""Qualification of explainer and judge on planted rules, before any latent is explained."""
