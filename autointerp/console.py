@@ -2,6 +2,7 @@
 
 import _thread
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -159,11 +160,12 @@ def deferred_interrupts() -> Iterator[None]:
         _Interrupt.depth -= 1
         if _Interrupt.depth == 0:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            pressed, _Interrupt.pressed = _Interrupt.pressed, False
             if _Interrupt.timer is not None:
                 _Interrupt.timer.cancel()
                 _Interrupt.timer = None
-    if _Interrupt.depth == 0:
-        check_interrupt()
+            if pressed and not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+                raise KeyboardInterrupt
 
 
 def _press(signum: int, frame: FrameType | None) -> None:

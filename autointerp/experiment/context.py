@@ -19,7 +19,7 @@ from autointerp.asking.budget import Budget, StageUsage
 from autointerp.collection.collect import collect
 from autointerp.collection.collection import Collection
 from autointerp.collection.device import Placed, check
-from autointerp.console import note
+from autointerp.console import deferred_interrupts, note
 from autointerp.corpus.base import Tokens
 from autointerp.dictionaries import elsewhere, identity, load_check, loading
 from autointerp.dictionaries.base import DictionaryConfig
@@ -228,7 +228,8 @@ class Experiment:
         usage = StageUsage(price=member.price)
         store = self.run / "responses.sqlite" if self.cache else None
         try:
-            yield ask.connect(backend, store=store, budget=self.budget, price=member.price), usage
+            with deferred_interrupts():
+                yield ask.connect(backend, store=store, budget=self.budget, price=member.price), usage
         finally:
             facts = backend.facts() if isinstance(backend, Served) else {}
             backend.close()
