@@ -47,9 +47,10 @@ def child(url: str, folder: Path, begun: int) -> None:
     sys.stdout = sys.stderr = (folder / "stderr").open("w", buffering=1)
     os.dup2(sys.stderr.fileno(), 2)
     verb = SimpleNamespace(
-        __doc__="Ask.", configure=lambda parser: None,
+        __doc__="Ask.",
+        configure=lambda parser: None,
         run=lambda args: run(url, folder / "store", begun, folder / "ended"),
-    )  # fmt: skip
+    )
     code = 70
     try:
         with (

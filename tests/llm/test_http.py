@@ -53,11 +53,15 @@ async def exchange(script: list[bytes | None], n: int, *, timeout_s: float = 5.0
 @pytest.mark.parametrize(
     "script",
     [
-        [b"HTTP/1.1 100 Continue\r\n\r\n", OK], [OK + OK], [CHUNKED + b"1;a=b\r\n{\r\n1\r\n}\r\n0\r\n\r\n"],
-        [CHUNKED + b"2\r\n{}\r\n0", b"\r\n\r\n"], [HEAD + b"\r\n{", b"}", None],
-        [b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", None], [OK[:9], OK[9:20], OK[20:]],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", OK],
+        [OK + OK],
+        [CHUNKED + b"1;a=b\r\n{\r\n1\r\n}\r\n0\r\n\r\n"],
+        [CHUNKED + b"2\r\n{}\r\n0", b"\r\n\r\n"],
+        [HEAD + b"\r\n{", b"}", None],
+        [b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", None],
+        [OK[:9], OK[9:20], OK[20:]],
     ],
-)  # fmt: skip
+)
 def test_a_response_is_read_in_every_form_that_http_allows(script: list[bytes | None]) -> None:
     assert [(one.kind, one.value) for one in asyncio.run(exchange(script, 3))] == [("ok", {})] * 3
 
@@ -65,10 +69,14 @@ def test_a_response_is_read_in_every_form_that_http_allows(script: list[bytes | 
 @pytest.mark.parametrize(
     "script",
     [
-        [HEAD + b"Content-Length: 9\r\n\r\n{}", None], [CHUNKED + b"9\r\n{}", None], [HEAD + b"Content-", None],
-        [HEAD + b"Content-Length: -2\r\n\r\n{}"], [b"\0\0\0\4\0\0\0\0\0", None], [None],
+        [HEAD + b"Content-Length: 9\r\n\r\n{}", None],
+        [CHUNKED + b"9\r\n{}", None],
+        [HEAD + b"Content-", None],
+        [HEAD + b"Content-Length: -2\r\n\r\n{}"],
+        [b"\0\0\0\4\0\0\0\0\0", None],
+        [None],
     ],
-)  # fmt: skip
+)
 def test_an_incomplete_response_is_dropped(script: list[bytes | None]) -> None:
     assert [one.kind for one in asyncio.run(exchange(script, 2))] == ["dropped", "dropped"]
 
@@ -85,13 +93,16 @@ def test_an_endless_body_is_dropped_and_a_silent_server_times_out(monkeypatch: p
 @pytest.mark.parametrize(
     ("status", "text", "kind"),
     [
-        (201, '{"id": "1"}', "ok"), (204, "", "bad_response"), (200, "[" * 200_000, "bad_response"),
+        (201, '{"id": "1"}', "ok"),
+        (204, "", "bad_response"),
+        (200, "[" * 200_000, "bad_response"),
         (200, '{"error": {"message": "x", "code": "%s"}}' % ("9" * 5000), "server_error"),
         (200, '{"error": {"message": "x", "code": 429}}', "rate_limited"),
-        (200, '{"error": "overloaded"}', "server_error"), (400, "<html>", "bad_request"),
+        (200, '{"error": "overloaded"}', "server_error"),
+        (400, "<html>", "bad_request"),
         (400, '[{"error": {"code": 400, "message": "too many tokens", "status": "INVALID_ARGUMENT"}}]', "too_long"),
     ],
-)  # fmt: skip
+)
 def test_odd_statuses_and_bodies_are_outcomes(status: int, text: str, kind: str) -> None:
     response = SimpleNamespace(status=status, headers={"retry-after": "Thu, 1 Jan 99999999999999999999 00:00:00 GMT"})
 
@@ -164,9 +175,21 @@ def test_the_key_goes_through_a_proxy_whatever_the_netrc_says_and_the_proxys_own
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h:abc/v1", "http://h:0/v1", "http://h:99999/v1", "http://h/a b/v1", "http://h/v1 HTTP/1.1\r\nX: y",
-            "http://h/\u00fc", "http://@h/v1", "http://h/v1?", "http://[::1/v1", [], ["http://h/v1", "http://h/v1/"]],
-)  # fmt: skip
+    "url",
+    [
+        "http://h:abc/v1",
+        "http://h:0/v1",
+        "http://h:99999/v1",
+        "http://h/a b/v1",
+        "http://h/v1 HTTP/1.1\r\nX: y",
+        "http://h/\u00fc",
+        "http://@h/v1",
+        "http://h/v1?",
+        "http://[::1/v1",
+        [],
+        ["http://h/v1", "http://h/v1/"],
+    ],
+)
 def test_addresses_that_no_request_line_can_carry_are_refused(url: object) -> None:
     with pytest.raises(ValidationError):
         openai.Config(base_url=url)  # pyright: ignore[reportArgumentType]
