@@ -7,7 +7,9 @@ A verb is one file `autointerp/cli/<name>.py` with a docstring (its first line i
 import argparse
 import errno
 import os
+import shutil
 import sys
+import traceback
 
 from autointerp import plugins
 from autointerp._version import __version__
@@ -16,6 +18,8 @@ from autointerp.errors import AutointerpError
 
 # Of the shell's conventions: 128 + SIGINT.
 INTERRUPTED = 130
+# Of sysexits.h, EX_SOFTWARE: an internal error. 1 would read as the FAIL of a gate.
+BUG = 70
 
 
 def parser(argv: list[str]) -> argparse.ArgumentParser:
@@ -51,11 +55,33 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not disk_is_full(error):
-            raise
-        note(f"autointerp {args.verb}: the disk is full ({error}); what is finished is kept: free some space and run "
-             "the same command again")  # fmt: skip
-        return AutointerpError.exit_code
+        if reason := plain_reason(error):
+            note(f"autointerp {args.verb}: {reason}")
+            return AutointerpError.exit_code
+        traceback.print_exc()
+        note(f"autointerp {args.verb}: this is a bug in autointerp; what is finished is kept")
+        return BUG
+
+
+def plain_reason(error: Exception) -> str:
+    """Return what to tell a person about an error of the machine (disk, files, memory); "" for any other error."""
+    if disk_is_full(error):
+        return f"the disk is full ({error}); what is finished is kept: free some space and run the same command again"
+    if isinstance(error, shutil.Error):
+        return " ".join(str(error).split())[:500]
+    if isinstance(error, OSError) and error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+        return f"{name[:300]}: {error.strerror}"
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "t allocate memory" in str(error)
+    ):
+        detail = " ".join(str(error).split())[:200]
+        return f"out of memory ({detail or 'no detail'}); what is finished is kept: choose smaller settings"
+    if isinstance(error, ValueError) and "null byte" in str(error):
+        return f"a path holds a null character ({error})"
+    return ""
 
 
 def disk_is_full(error: BaseException | None) -> bool:

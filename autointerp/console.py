@@ -24,7 +24,11 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from autointerp.errors import without_password
+
 T = TypeVar("T")
+# Control characters other than tab and line feed, as Python writes them.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
 # Progress and remarks go to stderr, results to stdout, so that results can be piped.
 remarks = Console(stderr=True, highlight=False)
@@ -37,8 +41,9 @@ REDRAW_INTERVAL_S = 0.1
 
 
 def note(text: str) -> None:
-    """Print one remark on one line, however long; brackets in it are text, not markup."""
-    remarks.print(text, markup=False, soft_wrap=True)
+    """Print one remark, however long a line; brackets are text, and control characters are shown, not sent."""
+    shown = without_password(text).translate(_CONTROL).encode("utf-8", "backslashreplace").decode()
+    remarks.print(shown, markup=False, soft_wrap=True)
 
 
 class _Words(ProgressColumn):

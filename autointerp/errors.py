@@ -15,14 +15,32 @@
         ├── EngineError               the LLM engine or server is down, or refuses the key
         └── LimitError                a limit on calls, tokens, money or time was reached
 
-Anything else that escapes is a bug in autointerp and keeps its traceback.
+An `OSError` that names a file, and too little memory, end with one line and exit code 2 as well. Anything else that
+escapes is a bug in autointerp: it keeps its traceback, and the process ends with 70.
 """
+
+import re
+
+# The password in an address such as http://user:password@host.
+_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]*(?=@)")
+
+
+def without_password(text: str) -> str:
+    """Replace passwords in addresses, so that no message echoes them.
+
+    >>> without_password("http://me:secret@host/v1")
+    'http://me:***@host/v1'
+    """
+    return _PASSWORD.sub(r"\1:***", text)
 
 
 class AutointerpError(Exception):
     """Base of every error autointerp raises on purpose."""
 
     exit_code = 2
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_password(one) if isinstance(one, str) else one for one in args))
 
 
 class UserError(AutointerpError, ValueError):

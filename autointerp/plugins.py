@@ -9,11 +9,26 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
+from autointerp.console import note
 from autointerp.errors import StudyError
+
+# What a member of each family defines.
+MEMBERS = {
+    "corpus": ("Config", "documents"),
+    "scorers": ("Config", "build"),
+    "explainers": ("Config", "build"),
+    "llm": ("Config", "open"),
+    "dictionaries.formats": ("recognises", "read"),
+    "report.exports": ("Config", "write"),
+    "report.figures": ("data", "draw", "caption"),
+}
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 def names(family: str) -> list[str]:
@@ -34,18 +49,16 @@ def load(family: str, name: str) -> ModuleType:
     Raises:
         StudyError: no such member; the message lists those that exist.
     """
+    if name in names(family):
+        return importlib.import_module(f"autointerp.{family}.{name}")
     if name.endswith(".py"):
-        return _from_file(family, Path(name))
-    if "." in name:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise StudyError(f"{family}: module {name!r} cannot be imported ({error}); is it on PYTHONPATH?") from error
-    if name not in names(family):
-        raise StudyError(
-            f"{family}: {name!r} is unknown; there are: {', '.join(names(family))} (or ./a_file.py, or a dotted module)"
-        )
-    return importlib.import_module(f"autointerp.{family}.{name}")
+        return _complete(_from_file(family, Path(name)), family, name)
+    if _DOTTED.fullmatch(name):
+        return _complete(_from_module(family, name), family, name)
+    raise StudyError(
+        f"{family}: {name[:100]!r} is unknown; there are: {', '.join(names(family))} (or ./a_file.py, or a dotted "
+        "module)"
+    )
 
 
 def outside(family: str, name: str) -> dict[str, str]:
@@ -53,18 +66,48 @@ def outside(family: str, name: str) -> dict[str, str]:
     if "." not in name:
         return {}
     source = load(family, name).__file__
-    assert source is not None, f"{name} is a file"
+    if source is None:
+        raise StudyError(f"{family}: {name} is not a file of Python code")
     return {name: hashlib.sha256(Path(source).read_bytes()).hexdigest()}
+
+
+def _complete(module: ModuleType, family: str, name: str) -> ModuleType:
+    """Return a user's member if it defines what its family needs."""
+    missing = [f"`{one}`" for one in MEMBERS.get(family, ()) if not hasattr(module, one)]
+    if missing:
+        raise StudyError(
+            f"{family}: {name} defines no {', '.join(missing)}: see `autointerp/{family.replace('.', '/')}/base.py` "
+            "for what it needs"
+        )
+    return module
+
+
+def _from_module(family: str, name: str) -> ModuleType:
+    """Import a dotted module, after saying so."""
+    if name not in sys.modules:
+        note(f"runs your code: module {name}")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise StudyError(f"{family}: module {name!r} cannot be imported ({error}); is it on PYTHONPATH?") from error
+    except Exception as error:
+        raise _broken(family, name, error) from error
+
+
+def _broken(family: str, name: str, error: Exception) -> StudyError:
+    """Return the error for a user's code that fails while it is imported."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f", line {frames[-1].lineno} of {frames[-1].filename}" if frames else ""
+    return StudyError(f"{family}: {name} fails when it is imported: {type(error).__name__}: {error}{place}")
 
 
 def _from_file(family: str, path: Path) -> ModuleType:
     """Import a file, once for each state of it: under the name of its path and content."""
     try:
         source = path.read_bytes()
-    except OSError as error:
-        raise StudyError(
-            f"{family}: file {str(path)!r}: {error.strerror}; paths begin where the command runs"
-        ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StudyError(f"{family}: file {str(path)[:200]!r}: {reason}; paths begin where the command runs") from error
     mark = hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:16]
     name = f"autointerp_outside_{path.stem}_{mark}"
     if name not in sys.modules:
@@ -73,9 +116,12 @@ def _from_file(family: str, path: Path) -> ModuleType:
         assert spec.loader is not None, f"{path} ends in .py"
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
+        note(f"runs your code: {path} (sha256 {hashlib.sha256(source).hexdigest()[:16]})")
         try:
             spec.loader.exec_module(module)
-        except BaseException:
+        except BaseException as error:
             del sys.modules[name]
+            if isinstance(error, Exception):
+                raise _broken(family, str(path), error) from error
             raise
     return sys.modules[name]

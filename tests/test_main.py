@@ -49,3 +49,33 @@ def test_verbs_that_only_read_tables_import_no_torch(verb: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/x/gate.json"), "/x/gate.json: Permission denied"),
+        (MemoryError("Unable to allocate 22 GiB"), "out of memory (Unable to allocate 22 GiB)"),
+        (ValueError("embedded null byte"), "null character"),
+    ],
+)
+def test_an_error_of_the_machine_is_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(args: object) -> int:
+        raise error
+
+    monkeypatch.setattr(plugins.load("cli", "report"), "run", fail)
+    assert main(["report", "run"]) == 2
+    told = capsys.readouterr().err
+    assert said in told.replace("\n", " ")
+    assert "Traceback" not in told
+
+
+def test_a_bug_keeps_its_traceback_and_never_reads_as_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gate that breaks must not end with 1, which CI reads as FAIL."""
+    monkeypatch.setattr(plugins.load("cli", "gate"), "run", lambda args: [][0])
+    assert main(["gate", "run", "--baseline", "run"]) == 70
+    assert "Traceback" in capsys.readouterr().err

@@ -5,10 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from autointerp.errors import StudyError
 from autointerp.experiment.study import EMBEDDED, Study, override, read_study, validate_study
+from autointerp.run import yaml_files
 
 YAML = (".yaml", ".yml")
 # Back ends that are programs: any number of contexts in a prompt costs them the same.
@@ -81,7 +80,7 @@ def _shortcuts(args: argparse.Namespace) -> list[str]:
     given = {"windows.n_tokens": args.tokens, "sampling.n_latents": args.latents}
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     if args.data:
-        corpus = yaml.safe_dump(corpus_of(args.data), default_flow_style=True, width=10**6)
+        corpus = yaml_files.dump(corpus_of(args.data), default_flow_style=True, width=10**6)
         settings.append(f"corpus={corpus.strip()}")
     return settings
 

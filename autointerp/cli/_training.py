@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autointerp.cli import _study
 from autointerp.errors import StudyError
 from autointerp.experiment.study import CorpusMember, override, problems
+from autointerp.run import yaml_files
 from autointerp.subject.base import SubjectConfig
 from autointerp.train.base import SubjectRecipe, TrainConfig
 
@@ -46,11 +46,13 @@ def study_of(args: argparse.Namespace) -> TrainStudy:
     """
     if args.what.endswith(_study.YAML):
         try:
-            values = yaml.safe_load(Path(args.what).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            values = yaml_files.load(Path(args.what).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
             raise StudyError(f"training study {args.what}: {' '.join(str(error).split())}") from error
         if not isinstance(values, dict):
-            raise StudyError(f"training study {args.what} should hold settings such as `training:`, not {values!r:.60}")
+            raise StudyError(
+                f"training study {args.what} should hold settings such as `training:`, not {yaml_files.short(values)}"
+            )
     else:
         if not args.data or not args.site:
             raise StudyError("--data and --site are needed with a model (or write a training study)")
@@ -72,7 +74,7 @@ def _flags(args: argparse.Namespace) -> list[str]:
         given.append(f"training.n_tokens={args.tokens}")
     if args.data:
         corpus: dict[str, Any] = _study.corpus_of(args.data)
-        given.append(f"corpus={yaml.safe_dump(corpus, default_flow_style=True, width=10**6).strip()}")
+        given.append(f"corpus={yaml_files.dump(corpus, default_flow_style=True, width=10**6).strip()}")
     return given
 
 

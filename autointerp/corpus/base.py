@@ -123,12 +123,15 @@ class WindowsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_tokens: int = Field(
-        default=10_000_000, ge=1, description="read documents until they have this many tokens; the last one whole"
+        default=10_000_000,
+        ge=1,
+        le=2**40,
+        description="read documents until they have this many tokens; the last one whole",
     )
     context_length: int = Field(
-        default=256, ge=2, description="tokens of text the model sees at once; the BOS token comes on top"
+        default=256, ge=2, le=2**20, description="tokens of text the model sees at once; the BOS token comes on top"
     )
-    window_length: int = Field(default=32, ge=1, description="tokens of a judged window")
+    window_length: int = Field(default=32, ge=1, le=2**20, description="tokens of a judged window")
     packing: Literal["documents", "packed"] = Field(
         default="documents",
         description="documents: a context holds one document's text; packed: contexts are filled up, BOS in between",

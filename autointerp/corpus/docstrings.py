@@ -33,7 +33,7 @@ class Config(BaseModel):
     packages: tuple[str, ...] = Field(
         default=(STDLIB,), min_length=1, description="'stdlib' for the standard library, or names of installed packages"
     )
-    min_characters: int = Field(default=80, ge=1, description="shorter documents are left out")
+    min_characters: int = Field(default=80, ge=1, le=10**6, description="shorter documents are left out")
 
 
 def documents(config: Config) -> Iterator[Document]:

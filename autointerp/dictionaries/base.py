@@ -37,13 +37,15 @@ class DictionaryConfig(BaseModel):
     pre_bias: bool | None = Field(
         default=None, description="is b_dec subtracted from the input? Only for formats that do not record it"
     )
-    k: int | None = Field(default=None, description="latents per token, where the checkpoint does not record it", gt=0)
+    k: int | None = Field(
+        default=None, description="latents per token, where the checkpoint does not record it", gt=0, le=2**31
+    )
     input_scale: float | None = Field(
         default=None,
         description="factor on activations before encoding that training used and did not save",
         gt=0,
     )
-    seed: int = Field(default=-1, description="training seed; -1 is unknown")
+    seed: int = Field(default=-1, ge=-1, lt=2**63, description="training seed; -1 is unknown")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="weights' type; auto as saved"
     )

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import yaml
-
 from autointerp.errors import DictionaryError
+from autointerp.run import yaml_files
 
 # org/repo[@revision][:path]; a revision may hold slashes (refs/pr/3).
 HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<path>.*))?")
@@ -199,8 +198,8 @@ def read_config(files: Files, name: str) -> dict[str, object]:
         raise DictionaryError(f"{path}: {path.stat().st_size:,} bytes is too large for a configuration file")
     try:
         text = path.read_text(encoding="utf-8-sig")
-        value = yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
-    except (ValueError, yaml.YAMLError, RecursionError, OSError) as error:
+        value = yaml_files.load(text) if name.endswith((".yaml", ".yml")) else json.loads(text)
+    except (ValueError, RecursionError, OSError) as error:
         raise DictionaryError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     if not isinstance(value, dict):
         raise DictionaryError(f"{path}: holds a {type(value).__name__}, not a mapping of settings")

@@ -24,15 +24,19 @@ class ExamplesConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    min_windows: int = Field(default=200, ge=1, description="activating windows that make a latent eligible")
-    n_explain: int = Field(default=40, ge=1, description="activating windows shown to the explainer, over 10 deciles")
-    n_positives: int = Field(default=20, ge=1, description="activating held-out windows judged, over 10 deciles")
-    n_negatives: int = Field(default=20, ge=1, description="silent held-out windows judged")
+    min_windows: int = Field(default=200, ge=1, le=10**9, description="activating windows that make a latent eligible")
+    n_explain: int = Field(
+        default=40, ge=1, le=10_000, description="activating windows shown to the explainer, over 10 deciles"
+    )
+    n_positives: int = Field(
+        default=20, ge=1, le=10_000, description="activating held-out windows judged, over 10 deciles"
+    )
+    n_negatives: int = Field(default=20, ge=1, le=10_000, description="silent held-out windows judged")
     pool_windows: int = Field(
-        default=10_000, ge=1, description="held-out windows from which all latents' negatives are drawn"
+        default=10_000, ge=1, le=10**7, description="held-out windows from which all latents' negatives are drawn"
     )
     n_hard: int = Field(
-        default=5, ge=0, description="hard negatives judged besides, of each kind in `hard`; 0 for none"
+        default=5, ge=0, le=10_000, description="hard negatives judged besides, of each kind in `hard`; 0 for none"
     )
     hard: tuple[HardKind, ...] = Field(
         default=("words", "cofiring"),
@@ -44,7 +48,10 @@ class ExamplesConfig(BaseModel):
         description="sentence-embedding model for hard negatives of kind embedding: a folder or a hub name",
     )
     n_explain_negatives: int = Field(
-        default=0, ge=0, description="silent windows shown to a contrastive explainer, from the explain documents"
+        default=0,
+        ge=0,
+        le=10_000,
+        description="silent windows shown to a contrastive explainer, from the explain documents",
     )
 
     @model_validator(mode="after")

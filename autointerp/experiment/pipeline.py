@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from autointerp._version import __version__
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
@@ -22,7 +20,7 @@ from autointerp.experiment.context import Experiment
 from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
 from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
 from autointerp.report.page import write_report
-from autointerp.run import integrity
+from autointerp.run import integrity, yaml_files
 from autointerp.run.files import fingerprint, write_atomically
 from autointerp.run.lock import claimed
 from autointerp.run.store import Run
@@ -120,8 +118,8 @@ def begin(experiment: Experiment, *, update: bool) -> None:
 def _changes(path: Path, known: object, study: Study) -> list[str]:
     """List the settings in which a run directory's study differs from this one."""
     try:
-        old = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        old = yaml_files.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         old = None
     if isinstance(old, dict):
         return study_changes(essential(old), essential(dump_study(study)))

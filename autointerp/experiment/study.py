@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -32,7 +31,8 @@ from autointerp.examples.base import ExamplesConfig
 from autointerp.llm import base as llm
 from autointerp.qualification.base import QualifyConfig
 from autointerp.reconstruction.base import ReconstructionConfig
-from autointerp.run.store import fingerprint
+from autointerp.run import yaml_files
+from autointerp.run.files import fingerprint
 from autointerp.scorers.base import ControlsConfig
 from autointerp.statistics.base import StatisticsConfig
 from autointerp.subject.base import SubjectConfig
@@ -43,6 +43,8 @@ EMBEDDED = Path(__file__).parent.parent / "_default"
 OPERATIONAL = ("limits", "ask")
 # Sections that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
+# Problems of a study that one message lists.
+MAX_PROBLEMS = 20
 
 
 class Member(BaseModel):
@@ -63,16 +65,17 @@ class Member(BaseModel):
             raise ValueError(f"should be a name or {{use: name, ...}}; names: {', '.join(plugins.names(cls.family))}")
         if set(value) == {"use", "settings"} and isinstance(value["settings"], BaseModel):
             return value
-        module = plugins.load(cls.family, str(value["use"]))
-        if not hasattr(module, "Config"):
-            raise ValueError(
-                f"{value['use']} defines no `Config`: see `autointerp/{cls.family}/base.py` for what it needs"
-            )
+        if not isinstance(value["use"], str):
+            raise ValueError(f"use: should be a name (it is {yaml_files.short(value['use'])})")
+        module = plugins.load(cls.family, value["use"])
         rest = {key: item for key, item in value.items() if key != "use"}
         try:
-            return {"use": value["use"], "settings": module.Config.model_validate(rest)}
+            settings = module.Config.model_validate(rest)
         except ValidationError as error:
             raise ValueError("; ".join(problems(error))) from error
+        if wrong := _truth_values(rest, settings.model_dump(mode="json")):
+            raise ValueError(wrong)
+        return {"use": value["use"], "settings": settings}
 
     @model_serializer
     def _flat(self) -> dict[str, Any]:
@@ -134,7 +137,7 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="names the run directory results/<name>", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seed: int = Field(default=0, ge=0, description="of every random draw")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of every random draw")
     subject: SubjectConfig = Field(description="the model whose dictionaries are measured")
     corpus: CorpusMember = Field(description="the text it reads")
     windows: WindowsConfig = Field(default_factory=WindowsConfig, description="how text becomes contexts and windows")
@@ -206,9 +209,24 @@ def problems(error: ValidationError) -> list[str]:
         if item["type"] == "extra_forbidden":
             message = "no such setting"
         elif item["type"] != "value_error" and item["type"] != "missing":
-            message += f" (it is {item['input']!r:.80})"
-        lines.append(f"{where}: {message}" if where else message)
-    return lines
+            message += f" (it is {yaml_files.short(item['input'])})"
+        lines.append(yaml_files.shortened(f"{where}: {message}" if where else message))
+    n_more = len(lines) - MAX_PROBLEMS
+    return lines if n_more <= 0 else [*lines[:MAX_PROBLEMS], f"and {n_more:,} more"]
+
+
+def _truth_values(given: object, read: object, where: str = "") -> str:
+    """Name the first setting that was given as true or false and read as something else, such as the number 1."""
+    if isinstance(given, bool) and not isinstance(read, bool) and read is not None:
+        return f"{where}: should be {type(read).__name__}, not {str(given).lower()}"
+    if isinstance(given, Mapping) and isinstance(read, Mapping):
+        pairs = [(key, value, read.get(key)) for key, value in given.items()]
+    elif isinstance(given, list | tuple) and isinstance(read, list | tuple):
+        pairs = [(n, *pair) for n, pair in enumerate(zip(given, read, strict=False))]
+    else:
+        return ""
+    found = (_truth_values(value, other, f"{where}.{key}".lstrip(".")) for key, value, other in pairs)
+    return next((one for one in found if one), "")
 
 
 def dump_study(study: Study) -> dict[str, Any]:
@@ -218,7 +236,7 @@ def dump_study(study: Study) -> dict[str, Any]:
 
 def study_yaml(study: Study) -> str:
     """Write the study as YAML that `load` reads back to an equal study."""
-    return yaml.safe_dump(dump_study(study), sort_keys=False, allow_unicode=True)
+    return yaml_files.dump(dump_study(study))
 
 
 def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
@@ -228,9 +246,15 @@ def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
         StudyError: all that is wrong, a line each, with near misses of unknown settings suggested.
     """
     try:
-        return Study.model_validate(values)
+        study = Study.model_validate(values)
     except ValidationError as error:
         lines = [_suggest(line) for line in problems(error)]
+    except RecursionError:
+        lines = ["a value refers to itself"]
+    else:
+        if not (wrong := _truth_values(values, dump_study(study))):
+            return study
+        lines = [wrong]
     raise StudyError(f"{source}: " + (lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)))
 
 
@@ -266,13 +290,15 @@ def read_study(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_files.load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise StudyError(f"study file {path}: {error.strerror}; `autointerp init {path}` writes one") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"study file {path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise StudyError(f"study file {path} is not YAML of settings: {error}") from error
     if not isinstance(values, dict):
-        raise StudyError(f"study file {path} should hold settings like `name: my-study`; it holds {values!r:.60}")
+        raise StudyError(
+            f"study file {path} should hold settings like `name: my-study`; it holds {yaml_files.short(values)}"
+        )
     return values
 
 
@@ -285,11 +311,14 @@ def override(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
-            raise StudyError(f"--set {text}: should be key.sub=value, for example examples.n_positives=20")
+            raise StudyError(
+                f"--set {yaml_files.shortened(text)}: should be key.sub=value, for example examples.n_positives=20"
+            )
         try:
-            values = _put(values, key.split("."), yaml.safe_load(value))
-        except (TypeError, ValueError, IndexError, yaml.YAMLError) as error:
-            raise StudyError(f"--set {text}: {' '.join(str(error).split())}") from error
+            values = _put(values, key.split("."), yaml_files.load(value))
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = yaml_files.shortened(" ".join(str(error).split()))
+            raise StudyError(f"--set {yaml_files.shortened(text)}: {reason}") from error
     return values
 
 
@@ -298,10 +327,12 @@ def _put(node: Any, path: list[str], value: object) -> Any:
         return value
     head, *rest = path
     if isinstance(node, list):
+        if not (head.isascii() and head.isdigit() and int(head) < len(node)):
+            raise ValueError(f"{head!r} is not a position in a list of {len(node)}; the first is 0")
         index = int(head)
         return [*node[:index], _put(node[index], rest, value), *node[index + 1 :]]
-    if isinstance(node, str) and rest:
-        raise ValueError(f"{head!r} cannot be set in {node!r}")
+    if (isinstance(node, str) and rest) or not isinstance(node, str | Mapping | None):
+        raise ValueError(f"{head!r} cannot be set in {yaml_files.short(node)}")
     node = {"use": node} if isinstance(node, str) else (node or {})
     return {**node, head: _put(node.get(head), rest, value)}
 
@@ -317,4 +348,4 @@ def study_changes(old: Any, new: Any, where: str = "") -> list[str]:
         return [
             line for n, pair in enumerate(zip(old, new, strict=True)) for line in study_changes(*pair, f"{where}.{n}")
         ]
-    return [] if old == new else [f"{where}: {old!r} -> {new!r}"]
+    return [] if old == new else [f"{where}: {yaml_files.short(old)} -> {yaml_files.short(new)}"]

@@ -27,12 +27,14 @@ class ExplainerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    n_examples: int = Field(default=40, ge=1, description="activating examples shown, evenly over the deciles")
+    n_examples: int = Field(
+        default=40, ge=1, le=10_000, description="activating examples shown, evenly over the deciles"
+    )
     mark_share: float = Field(
         default=0.3, gt=0, le=1, description="tokens are marked from this share of the example's largest activation on"
     )
     temperature: float = Field(default=0.0, ge=0, le=2, description="sampling temperature of the explainer")
-    max_tokens: int = Field(default=256, ge=16, description="longest reply")
+    max_tokens: int = Field(default=256, ge=16, le=10**6, description="longest reply")
 
     def sampling(self) -> Sampling:
         """Return how the reply is sampled."""

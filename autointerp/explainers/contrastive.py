@@ -18,8 +18,10 @@ from autointerp.records import ExplainTask, LatentExamples, Reply, Request
 class Config(_show.ExplainerConfig):
     """Settings of the contrastive explainer."""
 
-    n_examples: int = Field(default=30, ge=1, description="activating examples shown, evenly over the deciles")
-    n_counterexamples: int = Field(default=15, ge=0, description="silent examples shown, hard ones first")
+    n_examples: int = Field(
+        default=30, ge=1, le=10_000, description="activating examples shown, evenly over the deciles"
+    )
+    n_counterexamples: int = Field(default=15, ge=0, le=10_000, description="silent examples shown, hard ones first")
 
 
 class Contrastive:

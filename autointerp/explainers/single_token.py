@@ -20,7 +20,9 @@ class Config(_show.ExplainerConfig):
     """Settings of the single-token explainer."""
 
     n_examples: int = Field(default=40, ge=1, description="activating examples whose peak token is counted")
-    n_tokens: int = Field(default=10, ge=1, description="most common peak tokens that are shown, with their counts")
+    n_tokens: int = Field(
+        default=10, ge=1, le=1_000, description="most common peak tokens that are shown, with their counts"
+    )
 
 
 class SingleToken:

@@ -26,7 +26,7 @@ class Config(BaseModel):
 
     model: str = Field(description="sentence-embedding model: a folder or a hub name")
     device: str = Field(default="", description="torch device; empty takes a GPU where there is one")
-    batch: int = Field(default=64, ge=1, description="texts per forward pass")
+    batch: int = Field(default=64, ge=1, le=10**6, description="texts per forward pass")
 
 
 class Embedder:

@@ -24,9 +24,11 @@ class ReconstructionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = Field(default=True, description="measure reconstruction at all")
-    n_documents: int = Field(default=200, ge=2, description="held-out documents; of each its first context")
-    batch_tokens: int = Field(default=4096, ge=1, description="tokens per forward pass, padding included")
-    n_bootstrap: int = Field(default=1000, ge=100, description="resamples of documents behind each interval")
+    n_documents: int = Field(default=200, ge=2, le=10**7, description="held-out documents; of each its first context")
+    batch_tokens: int = Field(default=4096, ge=1, le=2**24, description="tokens per forward pass, padding included")
+    n_bootstrap: int = Field(
+        default=1000, ge=100, le=100_000, description="resamples of documents behind each interval"
+    )
     level: float = Field(default=0.95, gt=0, lt=1, description="level of the intervals")
     dense_above: float = Field(
         default=0.1, gt=0, lt=1, description="a latent that fires on more of the tokens is dense"

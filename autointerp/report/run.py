@@ -215,7 +215,7 @@ class ReportRun:
         dictionary, slash, number = name.rpartition("/")
         if not slash and len(self.dictionaries) == 1:
             dictionary = str(self.dictionaries["dictionary"].iloc[0])
-        if not number.isdigit() or not dictionary:
+        if not (number.isascii() and number.isdigit() and len(number) < 19) or not dictionary:
             example = f"{self.dictionaries['dictionary'].iloc[0]}/0" if len(self.dictionaries) else "sae/0"
             raise TableError(f"latent {name!r} is not understood; write <dictionary>/<index>, such as {example}")
         return self._known(dictionary), int(number)

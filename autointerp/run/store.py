@@ -313,7 +313,9 @@ def open_run(path: Path | str) -> Run:
     except (OSError, ValueError) as error:
         if isinstance(error, RunDirectoryError):
             raise
-        raise RunDirectoryError(f"run directory {str(path)[:200]!r} cannot be read: {error}") from error
+        raise RunDirectoryError(
+            f"run directory {str(path)[:200]!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     run = Run(path)
     kept = set() if "tables" in run.manifest else {file.stem for file in (path / "stages").glob("*.json")}
     if foreign := sorted(kept - set(run.stages())):

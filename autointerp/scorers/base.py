@@ -19,11 +19,19 @@ class ControlsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_shuffled: int = Field(
-        default=100, ge=0, description="latents per dictionary judged by another latent's explanation; 0 for none"
+        default=100,
+        ge=0,
+        le=10**6,
+        description="latents per dictionary judged by another latent's explanation; 0 for none",
     )
-    n_empty: int = Field(default=30, ge=0, description="latents per dictionary judged by an explanation without words")
+    n_empty: int = Field(
+        default=30, ge=0, le=10**6, description="latents per dictionary judged by an explanation without words"
+    )
     n_planted: int = Field(
-        default=60, ge=0, description="planted latents, rules with known explanations; 0 for none, evenly over grades"
+        default=60,
+        ge=0,
+        le=10**5,
+        description="planted latents, rules with known explanations; 0 for none, evenly over grades",
     )
     lexical: bool = Field(
         default=True, description="answer every question by the latent's most common peak token, without an LLM"

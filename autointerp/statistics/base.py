@@ -78,15 +78,17 @@ class StatisticsConfig(BaseModel):
     by: tuple[Literal["layer", "k", "seed"], ...] = Field(
         default=("layer", "k"), description="what two dictionaries must have in common to be compared"
     )
-    n_resamples: int = Field(default=2000, ge=200, description="bootstrap draws of BCa intervals")
-    seed: int = Field(default=0, description="seed of the bootstrap")
+    n_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap draws of BCa intervals")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the bootstrap")
     trivial_share: float = Field(
         default=0.9, gt=0, le=1, description="a latent is trivial when this share of its peaks is one token"
     )
     yield_threshold: float = Field(
         default=0.75, gt=0.5, lt=1, description="score from which a latent counts in the yield"
     )
-    n_frequency_bins: int = Field(default=8, ge=1, description="firing-rate bins of the frequency-standardised mean")
+    n_frequency_bins: int = Field(
+        default=8, ge=1, le=1_000, description="firing-rate bins of the frequency-standardised mean"
+    )
     failed: Literal["chance", "drop", "worst"] = Field(
         default="chance", description="what a latent without a readable explanation counts as: .5, nothing, or 0"
     )
