@@ -4,7 +4,7 @@ import math
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.run import yaml_files
@@ -51,6 +51,7 @@ def test_numbers_and_words_are_read_as_they_look() -> None:
     assert yaml.safe_load(PLAIN)["clock"] == 685230
 
 
+@settings(deadline=None, max_examples=60)
 @given(VALUES)
 def test_what_is_written_is_read_back_by_us_and_by_pyyaml(value: object) -> None:
     """Also text that looks like a number, a truth value or a date, to either reader."""
