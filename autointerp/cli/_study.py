@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import StudyError
-from autointerp.experiment.study import EMBEDDED, Study, override, read_study, validate_study
+from autointerp.experiment.settings import override
+from autointerp.experiment.study import EMBEDDED, Study, read_study, validate_study
 from autointerp.run import yaml_files
 
 YAML = (".yaml", ".yml")

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from autointerp.cli import _study
 from autointerp.errors import StudyError
-from autointerp.experiment.study import CorpusMember, override, problems
+from autointerp.experiment.settings import override
+from autointerp.experiment.study import CorpusMember, problems
 from autointerp.run import yaml_files
 from autointerp.subject.base import SubjectConfig
 from autointerp.train.base import SubjectRecipe, TrainConfig

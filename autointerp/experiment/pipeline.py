@@ -17,8 +17,9 @@ from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import dry_run, qualify
 from autointerp.experiment.context import Experiment
+from autointerp.experiment.settings import study_changes
 from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
-from autointerp.experiment.study import Study, dump_study, essential, study_changes, study_yaml
+from autointerp.experiment.study import Study, dump_study, essential, study_yaml
 from autointerp.report.page import write_report
 from autointerp.run import integrity, yaml_files
 from autointerp.run.files import fingerprint, write_atomically

@@ -28,6 +28,7 @@ from autointerp.corpus.base import WindowsConfig
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.errors import StudyError
 from autointerp.examples.base import ExamplesConfig
+from autointerp.experiment.settings import override, truth_value_as_number
 from autointerp.llm import base as llm
 from autointerp.qualification.base import QualifyConfig
 from autointerp.reconstruction.base import ReconstructionConfig
@@ -73,7 +74,7 @@ class Member(BaseModel):
             settings = module.Config.model_validate(rest)
         except ValidationError as error:
             raise ValueError("; ".join(problems(error))) from error
-        if wrong := _truth_values(rest, settings.model_dump(mode="json")):
+        if wrong := truth_value_as_number(rest, settings.model_dump(mode="json")):
             raise ValueError(wrong)
         return {"use": value["use"], "settings": settings}
 
@@ -215,20 +216,6 @@ def problems(error: ValidationError) -> list[str]:
     return lines if n_more <= 0 else [*lines[:MAX_PROBLEMS], f"and {n_more:,} more"]
 
 
-def _truth_values(given: object, read: object, where: str = "") -> str:
-    """Name the first setting that was given as true or false and read as something else, such as the number 1."""
-    if isinstance(given, bool) and not isinstance(read, bool) and read is not None:
-        return f"{where}: should be {type(read).__name__}, not {str(given).lower()}"
-    if isinstance(given, Mapping) and isinstance(read, Mapping):
-        pairs = [(key, value, read.get(key)) for key, value in given.items()]
-    elif isinstance(given, list | tuple) and isinstance(read, list | tuple):
-        pairs = [(n, *pair) for n, pair in enumerate(zip(given, read, strict=False))]
-    else:
-        return ""
-    found = (_truth_values(value, other, f"{where}.{key}".lstrip(".")) for key, value, other in pairs)
-    return next((one for one in found if one), "")
-
-
 def dump_study(study: Study) -> dict[str, Any]:
     """Return the study as plain YAML-able values, defaults written out."""
     return study.model_dump(mode="json")
@@ -252,7 +239,7 @@ def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
     except RecursionError:
         lines = ["a value refers to itself"]
     else:
-        if not (wrong := _truth_values(values, dump_study(study))):
+        if not (wrong := truth_value_as_number(values, dump_study(study))):
             return study
         lines = [wrong]
     raise StudyError(f"{source}: " + (lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)))
@@ -300,52 +287,3 @@ def read_study(path: Path | str) -> dict[str, Any]:
             f"study file {path} should hold settings like `name: my-study`; it holds {yaml_files.short(values)}"
         )
     return values
-
-
-def override(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Apply `key.sub=value` settings, values read as YAML; a number in a key picks from a list.
-
-    Raises:
-        StudyError: a setting without `=`, or a key into something that is neither settings nor a list.
-    """
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise StudyError(
-                f"--set {yaml_files.shortened(text)}: should be key.sub=value, for example examples.n_positives=20"
-            )
-        try:
-            values = _put(values, key.split("."), yaml_files.load(value))
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            reason = yaml_files.shortened(" ".join(str(error).split()))
-            raise StudyError(f"--set {yaml_files.shortened(text)}: {reason}") from error
-    return values
-
-
-def _put(node: Any, path: list[str], value: object) -> Any:
-    if not path:
-        return value
-    head, *rest = path
-    if isinstance(node, list):
-        if not (head.isascii() and head.isdigit() and int(head) < len(node)):
-            raise ValueError(f"{head!r} is not a position in a list of {len(node)}; the first is 0")
-        index = int(head)
-        return [*node[:index], _put(node[index], rest, value), *node[index + 1 :]]
-    if (isinstance(node, str) and rest) or not isinstance(node, str | Mapping | None):
-        raise ValueError(f"{head!r} cannot be set in {yaml_files.short(node)}")
-    node = {"use": node} if isinstance(node, str) else (node or {})
-    return {**node, head: _put(node.get(head), rest, value)}
-
-
-def study_changes(old: Any, new: Any, where: str = "") -> list[str]:
-    """List the settings in which two dumped studies differ, as `key: old -> new`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            line for key in keys for line in study_changes(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
-        ]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            line for n, pair in enumerate(zip(old, new, strict=True)) for line in study_changes(*pair, f"{where}.{n}")
-        ]
-    return [] if old == new else [f"{where}: {yaml_files.short(old)} -> {yaml_files.short(new)}"]

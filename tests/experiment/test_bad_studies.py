@@ -8,7 +8,8 @@ import pytest
 
 from autointerp.__main__ import main
 from autointerp.errors import StudyError
-from autointerp.experiment.study import EMBEDDED, Study, dump_study, load_study, override, study_yaml, validate_study
+from autointerp.experiment.settings import override
+from autointerp.experiment.study import EMBEDDED, Study, dump_study, load_study, study_yaml, validate_study
 from autointerp.run import yaml_files
 
 VALUES: tuple[Any, ...] = (

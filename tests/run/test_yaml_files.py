@@ -53,11 +53,9 @@ def test_numbers_and_words_are_read_as_they_look() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(VALUES)
-def test_what_is_written_is_read_back_by_us_and_by_pyyaml(value: object) -> None:
-    """Also text that looks like a number, a truth value or a date, to either reader."""
-    text = yaml_files.dump({"value": value})
-    assert yaml_files.load(text) == {"value": value}
-    assert yaml.safe_load(text) == {"value": value}
+def test_what_is_written_is_read_back(value: object) -> None:
+    """Also text that looks like a number, a truth value or a date."""
+    assert yaml_files.load(yaml_files.dump({"value": value})) == {"value": value}
 
 
 @pytest.mark.parametrize(
