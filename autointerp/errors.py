@@ -13,6 +13,7 @@
     ├── NotQualifiedError             exit 3: explainer or judge is below its limit on planted rules
     └── StoppedError                  exit 4: stopped part-way with everything finished kept; run again to go on
         ├── EngineError               the LLM engine or server is down, or refuses the key
+        │   └── UselessRepliesError   it answers, but none of its replies can be used
         └── LimitError                a limit on calls, tokens, money or time was reached
 
 An `OSError` that names a file, and too little memory, end with one line and exit code 2 as well. Anything else that
@@ -93,6 +94,10 @@ class StoppedError(AutointerpError):
 
 class EngineError(StoppedError):
     """The LLM engine or server is dead, unreachable or refuses the key."""
+
+
+class UselessRepliesError(EngineError):
+    """An LLM answers, but none of its replies can be used."""
 
 
 class LimitError(StoppedError):

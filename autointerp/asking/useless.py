@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from autointerp.errors import EngineError
+from autointerp.errors import UselessRepliesError
 from autointerp.records import Reply
 from autointerp.text import one_line
 
@@ -40,7 +40,7 @@ class Useless:
         """Count a reply; `shortens`: its prompt is sent again with fewer examples, which is no failure yet.
 
         Raises:
-            EngineError: there were too many useless replies in a row.
+            UselessRepliesError: there were too many useless replies in a row.
         """
         if not failure:
             self._any_usable = True
@@ -49,7 +49,7 @@ class Useless:
             self._reasons[_reason(failure, reply)] += 1
             reason, n = self._reasons.most_common(1)[0]
             if n >= (LATER_FAILURES if self._any_usable else FIRST_FAILURES):
-                raise EngineError(self._message(reason, n, reply))
+                raise UselessRepliesError(self._message(reason, n, reply))
 
     def _message(self, reason: str, n: int, reply: Reply) -> str:
         said = one_line((reply.text or "").strip())[:QUOTED]

@@ -46,6 +46,8 @@ GATE_DOCUMENTS = 200
 LONGEST_TOKEN = 64
 # Hashes of checkpoints that were opened, in the run directory: a start does not read them again.
 CHECKPOINTS = "checkpoints.json"
+# The stage whose usage a role's calls are counted as, where it is not named like the role.
+STAGE_OF = {"explainer": "explain"}
 
 
 @dataclass(kw_only=True)
@@ -218,10 +220,13 @@ class Experiment:
         return redraw.redrawn(self._loaded(), self.study.seed)
 
     @contextmanager
-    def asking(self, role: str, back_end: LLMMember | None = None) -> Iterator[tuple[LLM, StageUsage]]:
+    def asking(
+        self, role: str, back_end: LLMMember | None = None, *, stage: str = ""
+    ) -> Iterator[tuple[LLM, StageUsage]]:
         """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest.
 
-        Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own.
+        Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own. `stage` names the
+        usage in the manifest where it is not the role's own stage.
         """
         member = back_end or (self.study.explainer_llm if role == "explainer" else self.study.judge_llm)
         backend = member.module.open(member.settings)
@@ -237,7 +242,7 @@ class Experiment:
             role_facts = {"use": member.use, "fingerprint": backend.fingerprint, **facts}
             self.run.update_manifest(
                 llms={**manifest.get("llms", {}), role: role_facts},
-                usage={**manifest.get("usage", {}), "explain" if role == "explainer" else role: usage.manifest()},
+                usage={**manifest.get("usage", {}), stage or STAGE_OF.get(role, role): usage.manifest()},
             )
 
     def templates(self, stage: str) -> dict[str, str]:

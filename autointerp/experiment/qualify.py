@@ -225,7 +225,7 @@ def candidate(experiment: Experiment) -> Candidate:
         prompts=experiment.prompts,
         ask=study.ask,
         config=study.qualify,
-        opened=lambda role: experiment.asking(role, f"qualify_{role}"),
+        opened=lambda role: experiment.asking(role, stage=f"qualify_{role}"),
         seed=study.seed,
     )
 

@@ -8,6 +8,7 @@ from typing import Literal
 from autointerp.asking import ask
 from autointerp.asking.ask import AskConfig
 from autointerp.asking.budget import StageUsage
+from autointerp.errors import UselessRepliesError
 from autointerp.examples import planted
 from autointerp.explainers.base import Explainer, UnreadableError
 from autointerp.llm.base import LLM
@@ -46,7 +47,12 @@ def qualified_scorers(scorers: Mapping[str, Scorer]) -> dict[str, Scorer]:
 def judge(asker: Asker, scorers: Mapping[str, Scorer], probes: Sequence[Probe], config: QualifyConfig) -> Qualification:
     """Qualify a judge: true explanations of more and more rules, until every scorer is decided or one has failed."""
     truth = {probe.examples.latent: planted.explanation(probe.examples.latent) for probe in probes}
-    answers, verdicts = _sequential(asker, scorers, probes, truth, "true", config.judge_limit)
+    try:
+        answers, verdicts = _sequential(asker, scorers, probes, truth, "true", config.judge_limit)
+    except UselessRepliesError as error:
+        return Qualification(
+            judge="failed", causes=(f"judge: {error}",), advice=ADVICE, usage={"judge": _spent(asker.usage)}
+        )
     failed = [name for name, verdict in verdicts.items() if verdict == "failed"]
     causes = []
     for name in failed:
@@ -76,18 +82,11 @@ def explainer(
 ) -> Qualification:
     """Qualify an explainer: by the texts of its explanations, then by what a judge scores with them."""
     some = list(probes[: config.n_explained])
-    told = {
-        one.explanation.latent: one.explanation
-        for one in ask.explanations(
-            writer,
-            asker.llm,
-            (probe.examples for probe in some),
-            config=asker.config,
-            seed=asker.seed,
-            usage=asker.usage,
-            advance=asker.advance,
-        )
-    }
+    try:
+        told = _explained(asker, writer, some)
+    except UselessRepliesError as error:
+        spent = {"explainer": _spent(asker.usage)}
+        return Qualification(explainer="failed", causes=(f"explainer: {error}",), advice=ADVICE[1:], usage=spent)
     rows, faults = _texts(writer, some, told, asker.seed)
     answers: list[Answered] = []
     verdicts: dict[str, Verdict] = {"texts": "failed"}
@@ -110,6 +109,14 @@ def explainer(
         explanations=tuple(rows),
         usage={"explainer": _spent(asker.usage), "judge of its explanations": _spent(judging.usage)},
     )
+
+
+def _explained(asker: Asker, writer: Explainer, probes: Sequence[Probe]) -> dict[object, Explanation]:
+    examples = (probe.examples for probe in probes)
+    found = ask.explanations(
+        writer, asker.llm, examples, config=asker.config, seed=asker.seed, usage=asker.usage, advance=asker.advance
+    )
+    return {one.explanation.latent: one.explanation for one in found}
 
 
 def _overall(verdicts: Mapping[str, Verdict]) -> Verdict:

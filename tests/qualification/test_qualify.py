@@ -73,7 +73,7 @@ def test_a_perfect_judge_passes_in_few_calls(planted: list[Probe]) -> None:
         (judges.by_position, "depend on the position"),
         (judges.blind_at_fuzzing, "judge, fuzzing: "),
         (judges.coin, "do not follow the explanation"),
-        (judges.unreadable, "cannot be read"),
+        (judges.unreadable, "not in the requested form"),
     ],
 )
 def test_a_bad_judge_is_stopped_within_100_calls(planted: list[Probe], judge: Answer, cause: str) -> None:
@@ -108,7 +108,7 @@ def test_a_fair_explainer_passes(planted: list[Probe]) -> None:
         (judges.copies_example, "copy an example of the prompt"),
         (judges.quotes_context, "quote a passage"),
         (judges.in_german, "not in English"),
-        (judges.refuses, "refused"),
+        (judges.refuses, "refuses the prompts"),
         (judges.vague, "do not say what the contexts have in common"),
     ],
 )
