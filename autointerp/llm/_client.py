@@ -119,6 +119,10 @@ class Client:
             tried[self._form.structured] = obedience(reply)
             if "obeyed" in tried.values() or self._form.structured == "plain" or reply.failure in PASSING:
                 break
+        if answered is None and reply.failure in {"refused", "too_long"}:
+            # This prompt is not answered in any form, which says nothing of the others.
+            self._form.structured, self._learned = forms[0], True
+            return
         answered = answered or self._plainest(put, like)
         if like.schema is not None and self.config.structured == "auto":
             self._form.structured = "json_schema"
