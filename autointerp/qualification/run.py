@@ -1,5 +1,6 @@
 """Asks the judge about planted rules with true explanations, then the explainer, whose explanations are judged too."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from autointerp.records import Explanation, LatentExamples, Question, Reply
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
 
+_DIGIT = re.compile(r"[01]")
 Words = Literal["true", "own"]
 Advance = Callable[[int, Callable[[], str]], None]
 ADVICE = (
@@ -172,7 +174,7 @@ def _judged(
         scorers, asker.llm, questions(), config=asker.config, usage=asker.usage, advance=asker.advance
     ):
         reply = (judged.row.reply or "").strip()
-        shots = {message.content.strip() for message in judged.question.messages if message.role == "assistant"}
+        shots = [message.content.strip() for message in judged.question.messages if message.role == "assistant"]
         for one in judged.judgements:
             found.append(
                 Answered(
@@ -187,10 +189,17 @@ def _judged(
                     yes=None if one.answer == "unanswered" else one.answer == "yes",
                     probability=one.probability,
                     reply=reply,
-                    few_shot=len(judged.question.items) > 1 and reply in shots,
+                    few_shot=len(judged.question.items) > 1 and _repeats(reply, shots),
                 )
             )
     return found
+
+
+def _repeats(reply: str, shots: Sequence[str]) -> bool:
+    """Tell whether a reply is an example's answer, or begins with all of the last example's."""
+    return reply in shots or (
+        bool(shots) and _DIGIT.findall(shots[-1]) == _DIGIT.findall(reply)[: shots[-1].count(",") + 1]
+    )
 
 
 def _texts(

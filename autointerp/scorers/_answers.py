@@ -28,6 +28,10 @@ def yes_no_schema(n: int) -> str:
     return json.dumps({"type": "array", "items": items, "minItems": n, "maxItems": n})
 
 
+# JSON schema, as text, of the word yes or no.
+WORD_SCHEMA = json.dumps({"type": "string", "enum": ["yes", "no"]})
+
+
 def choice_schema(n: int) -> str:
     """JSON schema, as text, of one number 1..n."""
     return json.dumps({"type": "integer", "enum": list(range(1, n + 1))})
@@ -84,7 +88,8 @@ def yes_no(text: str, n: int) -> list[bool] | None:
     elif DIGITS.fullmatch(text.strip()):
         words = list(text.strip())
     else:
-        words = [word.lower() for word in WORD.findall(text)]
+        # Of one answer in words, what follows the first word explains it.
+        words = [word.lower() for word in WORD.findall(text)][: 1 if n == 1 else None]
     if len(words) != n or not all(word in YES | NO for word in words):
         return None
     return [word in YES for word in words]
@@ -110,7 +115,7 @@ def probabilities(logprobs: tuple[TokenLogprob, ...], n: int) -> list[float | No
     are missing or not numbers. Alternatives below the server's top list count as absent, so an answer that is certain
     reads as exactly 0 or 1. Under structured output the distribution is the grammar's.
     """
-    places = [token for token in logprobs if _bare(token.token) in YES | NO]
+    places = [token for token in logprobs if _bare(token.token) in YES | NO][: 1 if n == 1 else None]
     if len(places) != n:
         return [None] * n
     return [_yes_share(token) for token in places]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,7 +35,12 @@ class YesNoConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    n_per_question: int = Field(default=5, ge=1, le=50, description="contexts per prompt; 1 asks each by itself")
+    form: Literal["list", "single", "token"] = Field(
+        default="list",
+        description="list: several contexts, answered by a list; single: one context; token: one context, answered by "
+        "the word yes or no. single and token turn their examples round in half of the prompts",
+    )
+    n_per_question: int = Field(default=5, ge=1, le=50, description="contexts per prompt of form list")
     temperature: float = Field(default=0.0, ge=0, le=2, description="sampling temperature of the judge")
     top_logprobs: int = Field(default=10, ge=0, le=20, description="alternatives to read P(yes) from; 0 asks for none")
 
@@ -71,14 +77,15 @@ class YesNo:
         self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
     ) -> list[Question]:
         """Ask about every context once."""
+        n = self.config.n_per_question if self.config.form == "list" else 1
         return questions(
-            deal(self._entries(examples, rng), self.config.n_per_question, rng), latent=examples.latent,
+            deal(self._entries(examples, rng), n, rng), latent=examples.latent,
             scorer=self.name, control=control, explanation=explanation, prompts=self.prompts, config=self.config,
         )  # fmt: skip
 
     def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
-        """Ask the same with the contexts in another order."""
-        return reshuffled(question, rng, self.prompts)
+        """Ask the same with the contexts, or where there is one the prompt's examples, in another order."""
+        return reshuffled(question, rng, self.prompts, self.config.form)
 
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
         """Read one yes or no per context."""
@@ -160,49 +167,62 @@ def questions(
     made = []
     for number, group in enumerate(dealt):
         shown = tuple(entry.shown for entry in group)
-        key = digest(scorer, control, latent, explanation.explanation_id, number)
+        question_id = f"{digest(scorer, control, latent, explanation.explanation_id, number):032x}"[:20]
         question = Question(
-            question_id=f"{key:032x}"[:20],
+            question_id=question_id,
             latent=latent,
             scorer=scorer,
             control=control,
             explanation_id=explanation.explanation_id,
             items=tuple(entry.item for entry in group),
-            messages=render(prompts, scorer, told, shown),
+            messages=render(prompts, scorer, told, shown, form=config.form, flip=_flipped(question_id)),
             task=JudgeTask(explanation=told, items=shown),
             sampling=Sampling(
                 temperature=config.temperature,
                 max_tokens=FRAME_TOKENS + ANSWER_TOKENS * len(group),
                 top_logprobs=config.top_logprobs,
             ),
-            schema=_answers.yes_no_schema(len(group)),
+            schema=_answers.WORD_SCHEMA if config.form == "token" else _answers.yes_no_schema(len(group)),
         )
         made.append(question)
     return made
 
 
-def render(prompts: Prompts, scorer: str, explanation: str, shown: Sequence[ShownItem]) -> tuple[Message, ...]:
+def render(
+    prompts: Prompts, scorer: str, explanation: str, shown: Sequence[ShownItem], *, form: str, flip: bool
+) -> tuple[Message, ...]:
     """Render the template named as the scorer: the explanation and one line per context."""
     lines = [context(item.text, item.marks) for item in shown]
-    return prompts.render(f"scorers/{scorer}", explanation=explanation, items=lines, n_items=len(lines))
+    return prompts.render(
+        f"scorers/{scorer}", explanation=explanation, items=lines, n_items=len(lines), form=form, flip=flip
+    )
 
 
-def reshuffled(question: Question, rng: np.random.Generator, prompts: Prompts) -> Question | None:
-    """Ask the same once more, the contexts in another order; None for a single context."""
+def reshuffled(question: Question, rng: np.random.Generator, prompts: Prompts, form: str) -> Question | None:
+    """Ask the same once more in another order: of the contexts, or of the examples of a prompt with one context.
+
+    A list of one context has no other order: None.
+    """
     n = len(question.items)
-    if n < 2:
+    if n < 2 and form == "list":
         return None
-    order = new_order(n, rng)
+    order = new_order(n, rng) if n > 1 else [0]
     shown = tuple(question.task.items[i] for i in order)
     key = digest("duplicate", question.question_id)
+    flip = not _flipped(question.question_id)
     return replace(
         question,
         question_id=f"{key:032x}"[:20],
         control="duplicate",
         items=tuple(question.items[i] for i in order),
-        messages=render(prompts, question.scorer, question.task.explanation, shown),
+        messages=render(prompts, question.scorer, question.task.explanation, shown, form=form, flip=flip),
         task=replace(question.task, items=shown),
     )
+
+
+def _flipped(question_id: str) -> bool:
+    """Tell whether a prompt's examples stand in reverse: by its id, so for half of the prompts."""
+    return bool(int(question_id[-1], 16) & 1)
 
 
 def new_order(n: int, rng: np.random.Generator) -> list[int]:

@@ -141,3 +141,17 @@ def test_no_probe_is_explained_and_judged_on_one_document(planted: list[Probe]) 
             assert any(example.activations)
             assert probe.rule.spans(example.text)
         assert not any(probe.rule.spans(example.text) for example in probe.examples.contrast)
+
+
+def test_auto_chooses_the_form_in_which_the_judge_is_good(planted: list[Probe]) -> None:
+    """A judge that answers lists as a whole, and single contexts well, is asked about one context at a time."""
+
+    def weak(request: Request) -> str:
+        one_word = "Answer with one word" in request.messages[0].content
+        return judges.perfect(request) if one_word else judges.always_yes(request)
+
+    made, _ = candidate(planted, judges.one_sentence, weak, mode="auto")
+    found = made.judge()
+    assert (found.judge, found.form) == ("passed", "token")
+    made, _ = candidate(planted, judges.one_sentence, judges.perfect, mode="auto")
+    assert made.judge().form == "list", "the cheapest of equally good forms"
