@@ -66,9 +66,13 @@ def collect(
     """
     check(subject, placed)
     work = _Work(subject, placed, tokens, collection, sampling, examples, folder, seed)
-    with Bar("collect", total=None, unit="tokens") as bar:
-        drawn = work.drawn(bar)
-        found = list(work.every_shard(drawn, bar))
+    try:
+        with Bar("collect", total=None, unit="tokens") as bar:
+            drawn = work.drawn(bar)
+            found = list(work.every_shard(drawn, bar))
+    except BaseException:
+        tokens.close()
+        raise
     for path in (folder / "survey").glob("*.safetensors"):
         path.unlink()
     return work.collection(found, drawn)

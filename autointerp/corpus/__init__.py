@@ -1,4 +1,4 @@
-"""Text to token windows: `read` puts any member's documents into a token store, in the background."""
+"""Text to token windows: `read` puts any member's documents into a token store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(
     documents: Iterable[Document], tokenizer: Any, config: WindowsConfig, folder: Path, *, seed: int, source: str = "",
     both_splits: bool = False,
 ) -> TokenStore:  # fmt: skip
-    """Tokenise documents into `folder` in a background thread, or open what is already there.
+    """Tokenise documents into `folder` as shards are read, or open what is already there.
 
     Args:
         documents: the corpus, in order; read only as far as `config.n_tokens` needs.
@@ -26,7 +26,7 @@ def read(
         seed: the study's, for the split of documents into explain and held-out.
         source: the corpus's settings as text; a store made from other settings is not reused.
         both_splits: refuse a corpus without windows of both splits as soon as all of it is read, not only in
-            `windows()`: whoever waits for a shard gets the error.
+            `windows()`: reading a shard then raises the error.
 
     Raises:
         CorpusError: the tokenizer has no BOS, and the settings do not say what to do about it.

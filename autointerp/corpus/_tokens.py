@@ -1,17 +1,18 @@
-"""The corpus's tokens on disk, once: written by a background thread while the subject already reads them."""
+"""The corpus's tokens on disk, once: documents are tokenised when the first shard that needs them is read."""
 
+import errno
+import fcntl
 import hashlib
-import itertools
 import json
 import os
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.corpus._batches import batches, parts
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
 from autointerp.corpus.base import Document, ShardTokens, Windows, WindowsConfig, token_ids
@@ -19,8 +20,9 @@ from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
 from autointerp.text import mend_surrogates
 
-# Documents handed to the tokenizer at once: enough for its own threads, little enough to keep memory flat.
-BATCH_DOCUMENTS = 64
+# Documents and characters handed to the tokenizer at once: enough for its own threads; it takes about 160 bytes of
+# memory per character.
+BATCH_DOCUMENTS, BATCH_CHARACTERS = 64, 2**18
 # Of uint32, in which positions are kept.
 MAX_TOKENS = 2**32 - 1
 
@@ -28,7 +30,8 @@ MAX_TOKENS = 2**32 - 1
 class TokenStore:
     """A corpus as tokens: contexts for the subject, windows for judges, each token stored once.
 
-    `shard(i, n)` waits until the tokens are there, so that work on the first starts while later ones are tokenised.
+    `shard(i, n)` tokenises as far as shard i needs. A process that writes a store holds a lock on it: a second one is
+    rejected. Of a document at most `config.most_tokens` tokens are read; what is cut off is counted.
     """
 
     def __init__(
@@ -51,22 +54,21 @@ class TokenStore:
         self._layout = Layout(config.context_length, packed=config.packing == "packed", separated=self.bos is not None)
         self._draws = generator(seed, "split")
         self._held_out: list[NDArray[np.bool_]] = []
-        self._changed = threading.Condition()
         self._finished, self._error = False, None
-        self.n_mended = 0
+        self.n_mended = self.n_cut = self.n_cut_characters = 0
         folder.mkdir(parents=True, exist_ok=True)
         key = f"{config.model_dump_json()} {self.bos} {seed} {source} {sorted(tokenizer.get_vocab().items())}"
         self._key = hashlib.sha256(key.encode()).hexdigest()
         self.fingerprint = ""
-        if not self._open_finished():
-            threading.Thread(target=self._work, name="tokenise", daemon=True).start()
+        self._file = folder / "tokens.bin"
+        self._writing = iter(()) if self._open_finished() else self._tokenise()
 
     # ------------------------------------------------------------------ reading
 
     def shard(self, number: int, shard_tokens: int) -> ShardTokens | None:
         """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None behind the last one.
 
-        Waits for the tokeniser. What a shard holds depends on nothing but the corpus and the settings.
+        Tokenises as far as it needs. What a shard holds depends on nothing but the corpus and the settings.
 
         Raises:
             CorpusError: the corpus cannot be read, or a shard is shorter than a context.
@@ -77,14 +79,15 @@ class TokenStore:
                 f"{self.config.context_length}; a shard holds whole contexts: set it higher"
             )
         low, high = number * shard_tokens, (number + 1) * shard_tokens
-        with self._changed:
-            self._changed.wait_for(lambda: self._finished or self._layout.n_tokens > high + self.config.context_length)
-            self._raise()
-            if self._layout.n_tokens <= low:
-                return None
-            segments = self._layout.segments()
-            held_out = np.concatenate(self._held_out)
-        return self._cut(segments, held_out, low, high)
+        self._read_beyond(high + self.config.context_length)
+        if self._layout.n_tokens <= low:
+            return None
+        return self._cut(self._layout.segments(), np.concatenate(self._held_out), low, high)
+
+    def close(self) -> None:
+        """Give up an unfinished store, so that another may be written in its place."""
+        if not self._finished and isinstance(self._writing, Generator):
+            self._writing.close()
 
     def windows(self) -> Windows:
         """Return all windows, once everything is tokenised.
@@ -92,7 +95,7 @@ class TokenStore:
         Raises:
             CorpusError: the corpus cannot be read or gives not one window of some split.
         """
-        segments, held_out = self._wait()
+        segments, held_out = self._whole()
         starts, segment = segments.window_starts(self.config.window_length)
         documents = segments.documents[segment]
         windows = Windows(
@@ -115,13 +118,13 @@ class TokenStore:
 
     def counts(self) -> dict[str, int]:
         """Count what went in and what came out, once everything is tokenised."""
-        segments, held_out = self._wait()
+        segments, held_out = self._whole()
         n_windows = int((np.diff(segments.starts) // self.config.window_length).sum())
         n_tokens = int(segments.starts[-1])
         n_empty = len(held_out) - len(np.unique(segments.documents))
         return {
             "documents": len(held_out), "empty_documents": n_empty, "mended_documents": self.n_mended,
-            "tokens": n_tokens,
+            "cut_documents": self.n_cut, "cut_characters": self.n_cut_characters, "tokens": n_tokens,
             "contexts": int(segments.contexts[-1]) + 1, "windows": n_windows,
             "tokens_outside_windows": n_tokens - n_windows * self.config.window_length,
         }  # fmt: skip
@@ -149,75 +152,92 @@ class TokenStore:
 
     def _tokens(self, start: int = 0, end: int | None = None) -> NDArray[np.integer]:
         n = (self._layout.n_tokens if end is None else end) - start
-        path = self.folder / "tokens.bin"
-        return np.memmap(path, dtype=self._dtype, mode="r", offset=start * self._dtype.itemsize, shape=(n,)).view(
+        return np.memmap(self._file, dtype=self._dtype, mode="r", offset=start * self._dtype.itemsize, shape=(n,)).view(
             np.ndarray
         )
 
-    def _wait(self) -> tuple[Segments, NDArray[np.bool_]]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._finished)
-            self._raise()
-            return self._layout.segments(), np.concatenate(self._held_out)
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
+    def _whole(self) -> tuple[Segments, NDArray[np.bool_]]:
+        self._read_beyond(MAX_TOKENS)
+        return self._layout.segments(), np.concatenate(self._held_out)
 
     # ------------------------------------------------------------------ writing
 
-    def _work(self) -> None:
+    def _read_beyond(self, n_tokens: int) -> None:
+        """Tokenise until there are more than `n_tokens` tokens, or all of the corpus that is wanted."""
         try:
-            self._tokenise()
+            while self._error is None and not self._finished and self._layout.n_tokens <= n_tokens:
+                next(self._writing)
         except OSError as error:  # of writing: those of reading are errors of the corpus
             self._error = RunDirectoryError(
                 f"{self.folder} cannot be written ({error}); free some space and run the same command again"
             )
-        except BaseException as error:
+        except Exception as error:
             self._error = error
-        with self._changed:
-            self._finished = True
-            self._changed.notify_all()
+        if self._error is not None:
+            raise self._error
 
-    def _tokenise(self) -> None:
+    def _tokenise(self) -> Iterator[None]:
+        """Write the tokens into a new file, one batch of documents per step; it replaces the old one when complete."""
         seen = hashlib.sha256(self._key.encode())
         lengths: list[int] = []
-        (self.folder / "tokens.json").unlink(missing_ok=True)
-        with (self.folder / "tokens.bin").open("wb") as file:
-            for batch in self._batches():
-                texts = [mend_surrogates(text) for text in batch]
-                ids = token_ids(self._tokenizer, texts)
+        self._file = self.folder / "tokens.bin.partial"
+        with self._file.open("ab") as file:
+            _lock(file, self.folder)
+            file.truncate(0)
+            for batch in batches(self._documents, BATCH_DOCUMENTS, BATCH_CHARACTERS):
+                ids = [self._ids(text) for text in batch] if len(batch) == 1 else self._ids_of(batch)
                 ids = ids[: self._n_wanted([len(found) for found in ids])]
-                self.n_mended += sum(text is not new for text, new in zip(batch, texts[: len(ids)], strict=False))
-                flat = np.fromiter(itertools.chain.from_iterable(ids), dtype=self._dtype)
+                self._count(batch[: len(ids)], ids)
+                flat = np.concatenate([*ids, np.empty(0, self._dtype)])
                 file.write(flat.data)
                 file.flush()
-                seen.update(flat.tobytes())
+                seen.update(flat.data)
                 lengths += [len(found) for found in ids]
                 self._grow([len(found) for found in ids])
                 if self._layout.n_tokens >= self.config.n_tokens:
                     break
+                yield
             os.fsync(file.fileno())
-        if not any(lengths):
-            raise CorpusError("corpus: it holds no document with any text")
-        if self._both_splits:
-            self._check_split(self._layout.segments(), np.concatenate(self._held_out))
-        self.fingerprint = _of(seen.hexdigest(), lengths)
-        meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths, "mended": self.n_mended}
-        partial = self.folder / "tokens.json.partial"
-        partial.write_text(json.dumps(meta))
-        partial.replace(self.folder / "tokens.json")
+            if not any(lengths):
+                raise CorpusError("corpus: it holds no document with any text")
+            if self._both_splits:
+                self._check_split(self._layout.segments(), np.concatenate(self._held_out))
+            self.fingerprint = _of(seen.hexdigest(), lengths)
+            meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths, "mended": self.n_mended,
+                    "cut": self.n_cut, "cut_characters": self.n_cut_characters}  # fmt: skip
+            (self.folder / "tokens.json").unlink(missing_ok=True)
+            self._file = self._file.rename(self.folder / "tokens.bin")
+            partial = self.folder / "tokens.json.partial"
+            partial.write_text(json.dumps(meta))
+            partial.replace(self.folder / "tokens.json")
+        self._finished = True
+        yield
 
-    def _batches(self) -> Iterator[list[str]]:
-        texts = (document.text for document in self._documents)
-        while batch := self._next(texts):
-            yield batch
+    def _ids_of(self, texts: list[str]) -> list[NDArray[np.integer]]:
+        """Tokenise short documents together."""
+        found = token_ids(self._tokenizer, [mend_surrogates(text) for text in texts])
+        return [np.array(ids[: self.config.most_tokens], dtype=self._dtype) for ids in found]
 
-    def _next(self, texts: Iterator[str]) -> list[str]:
-        try:
-            return list(itertools.islice(texts, BATCH_DOCUMENTS))
-        except OSError as error:
-            raise CorpusError(f"corpus: it cannot be read ({error})") from error
+    def _ids(self, text: str) -> NDArray[np.integer]:
+        """Tokenise one document of any length, part by part, as far as `most_tokens`."""
+        found, n_tokens = [], 0
+        for part in parts(text, BATCH_CHARACTERS):
+            (ids,) = token_ids(self._tokenizer, [mend_surrogates(part)])
+            found.append(np.array(ids, dtype=self._dtype))
+            n_tokens += len(ids)
+            if n_tokens > self.config.most_tokens:
+                break
+        return np.concatenate([*found, np.empty(0, self._dtype)])[: self.config.most_tokens]
+
+    def _count(self, texts: list[str], ids: list[NDArray[np.integer]]) -> None:
+        """Count repaired texts, and what `most_tokens` cut off."""
+        self.n_mended += sum(mend_surrogates(text) is not text for text in texts)
+        for text, found in zip(texts, ids, strict=True):
+            if len(found) == self.config.most_tokens:
+                read = (found[i : i + BATCH_CHARACTERS] for i in range(0, len(found), BATCH_CHARACTERS))
+                n_characters = len(text) - sum(len(piece) for ids_ in read for piece in self.decode(ids_))
+                self.n_cut += n_characters > 0
+                self.n_cut_characters += max(0, n_characters)
 
     def _n_wanted(self, lengths: list[int]) -> int:
         """How many of the next documents are needed to reach `n_tokens`."""
@@ -225,14 +245,12 @@ class TokenStore:
         return min(len(lengths), int(np.searchsorted(reached, self.config.n_tokens)) + 1)
 
     def _grow(self, lengths: list[int]) -> None:
-        with self._changed:
-            number = sum(len(part) for part in self._held_out)
-            for document, n_tokens in enumerate(lengths, start=number):
-                self._layout.add(document, n_tokens)
-            self._held_out.append(self._draws.random(len(lengths)) < self.config.held_out_share)
-            if self._layout.n_tokens > MAX_TOKENS:
-                raise CorpusError(f"corpus: more than {MAX_TOKENS:,} tokens; set windows.n_tokens lower")
-            self._changed.notify_all()
+        number = sum(len(part) for part in self._held_out)
+        for document, n_tokens in enumerate(lengths, start=number):
+            self._layout.add(document, n_tokens)
+        self._held_out.append(self._draws.random(len(lengths)) < self.config.held_out_share)
+        if self._layout.n_tokens > MAX_TOKENS:
+            raise CorpusError(f"corpus: more than {MAX_TOKENS:,} tokens; set windows.n_tokens lower")
 
     def _open_finished(self) -> bool:
         """Take up a store that an earlier run finished with the same settings."""
@@ -240,7 +258,8 @@ class TokenStore:
             meta = json.loads((self.folder / "tokens.json").read_text())
             if meta["key"] != self._key or meta["fingerprint"] != self._fingerprint_of(meta["lengths"]):
                 return False
-            self.n_mended = int(meta["mended"])
+            self.n_mended, self.n_cut = int(meta["mended"]), int(meta["cut"])
+            self.n_cut_characters = int(meta["cut_characters"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
         self.fingerprint = meta["fingerprint"]
@@ -255,6 +274,21 @@ class TokenStore:
             while chunk := file.read(1 << 20):
                 seen.update(chunk)
         return _of(seen.hexdigest(), lengths)
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    """Hold a file for this process; file systems without locks are used without.
+
+    Raises:
+        RunDirectoryError: another process writes it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunDirectoryError(f"another process is writing {folder}; wait for it to finish") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
 
 
 def _of(digest: str, lengths: list[int]) -> str:

@@ -101,6 +101,10 @@ class Tokens(Protocol):
         """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None behind the last one."""
         ...
 
+    def close(self) -> None:
+        """Give up what is not finished."""
+        ...
+
     def windows(self) -> Windows:
         """Return all windows, once everything is tokenised."""
         ...
@@ -143,6 +147,11 @@ class WindowsConfig(BaseModel):
     held_out_share: float = Field(
         default=0.5, gt=0, lt=1, description="share of documents kept from the explainer, for judging"
     )
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens read of one document: a tenth of `n_tokens`, at least 4,096, so that no document is the corpus."""
+        return max(4096, self.n_tokens // 10)
 
     @model_validator(mode="after")
     def _window_fits(self) -> "WindowsConfig":

@@ -75,6 +75,9 @@ class Given:
             held_out=starts // LENGTH % 2 == 1, decode=lambda ids: ("",) * len(ids), fingerprint="given",
         )  # fmt: skip
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def counts(self) -> dict[str, int]:
         """Its size."""
         return {"tokens": self.tokens.size}

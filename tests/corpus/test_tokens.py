@@ -11,7 +11,7 @@ from autointerp import corpus
 from autointerp.corpus._layout import Layout
 from autointerp.corpus._tokens import TokenStore
 from autointerp.corpus.base import Document, WindowsConfig
-from autointerp.errors import CorpusError
+from autointerp.errors import CorpusError, RunDirectoryError
 from tests.helpers import tiny
 from tests.helpers.shared import STORIES, needs_shared
 
@@ -164,3 +164,51 @@ def test_an_error_while_reading_reaches_who_waits(tmp_path: Path) -> None:
     broken = corpus.read(documents(), tiny.tokenizer(), WindowsConfig(), tmp_path, seed=1)
     with pytest.raises(CorpusError, match="the disk is gone"):
         broken.shard(0, 2**18)
+
+
+def test_a_second_writer_is_rejected_and_destroys_nothing(tmp_path: Path) -> None:
+    """Another process that opens a store while it is written gets one line; the first one ends as if alone."""
+    texts = TEXTS * 40
+    first = store(tmp_path / "a", texts)
+    assert first.shard(0, 48) is not None
+    with pytest.raises(RunDirectoryError, match="another process is writing"):
+        store(tmp_path / "a", texts).shard(0, 48)
+    alone = store(tmp_path / "b", texts)
+    np.testing.assert_array_equal(first.windows().tokens, alone.windows().tokens)
+    assert first.fingerprint == alone.fingerprint
+    assert store(tmp_path / "a", texts).windows().fingerprint == alone.fingerprint
+
+
+def test_a_store_of_other_settings_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    """Opening with other settings and stopping half-way leaves the finished store usable."""
+    texts = TEXTS * 40
+    whole = store(tmp_path, texts).windows().fingerprint
+    store(tmp_path, texts, window_length=5).shard(0, 48)
+
+    def refuse():
+        raise AssertionError("read again")
+        yield
+
+    config = WindowsConfig(context_length=16, window_length=4)
+    assert corpus.read(refuse(), tiny.tokenizer(), config, tmp_path, seed=1).windows().fingerprint == whole
+
+
+def test_a_long_document_is_read_in_parts_up_to_a_tenth_of_the_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts join to the same tokens as the whole; what the limit cuts off is counted."""
+    text = "the cat sat on the mat and a dog ran after it " * 3000
+    whole = tiny.tokenizer()(text, add_special_tokens=False)["input_ids"]
+    monkeypatch.setattr("autointerp.corpus._tokens.BATCH_CHARACTERS", 1000)
+    found = store(tmp_path / "a", [text, *TEXTS], n_tokens=10**7)
+    assert found.windows().tokens[: len(whole)].tolist() == whole
+    assert found.counts()["cut_documents"] == 0
+    cut = store(tmp_path / "b", [text, *TEXTS], n_tokens=20_000)
+    counts = cut.counts()
+    assert len(whole) > 4096
+    assert cut.windows().tokens[:4096].tolist() == whole[:4096]
+    assert counts["documents"] == 1 + len(TEXTS)
+    assert counts["cut_documents"] == 1
+    kept = "".join(cut.decode(np.array(whole[:4096])))
+    assert counts["cut_characters"] == len(text) - len(kept)
+    assert store(tmp_path / "b", [text, *TEXTS], n_tokens=20_000).counts() == counts
