@@ -1,7 +1,7 @@
 """Dictionaries: checkpoints of every format over one in-memory spec. `load` opens one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 
@@ -21,6 +21,7 @@ def load(
     architecture: Architecture | None = None,
     pre_bias: bool | None = None,
     k: int | None = None,
+    activation: Literal["relu"] | None = None,
     input_scale: float | None = None,
     device: str = "cpu",
 ) -> "Dictionary":
@@ -36,6 +37,7 @@ def load(
         architecture: what it must be; refused if the weights say otherwise.
         pre_bias: whether b_dec is subtracted from the input, for formats that do not record it.
         k: see `site_in`.
+        activation: confirms ReLU for a checkpoint that records no activation.
         input_scale: see `site_in`.
         device: where the weights go; on `cpu` they stay memory-mapped.
 
@@ -46,6 +48,6 @@ def load(
 
     config = DictionaryConfig(
         name=name, source=str(source), format=format, site_in=site_in, site_out=site_out, architecture=architecture,
-        pre_bias=pre_bias, k=k, input_scale=input_scale,
+        pre_bias=pre_bias, k=k, activation=activation, input_scale=input_scale,
     )  # fmt: skip
     return open_dictionary(config, device=device)

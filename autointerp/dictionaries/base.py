@@ -40,6 +40,9 @@ class DictionaryConfig(BaseModel):
     k: int | None = Field(
         default=None, description="latents per token, where the checkpoint does not record it", gt=0, le=2**31
     )
+    activation: Literal["relu"] | None = Field(
+        default=None, description="confirms ReLU for a checkpoint that records no activation; for top-k set `k`"
+    )
     input_scale: float | None = Field(
         default=None,
         description="factor on activations before encoding that training used and did not save",

@@ -1,5 +1,6 @@
 """Open a checkpoint: find its files, tell its format, read it, check it against what the study says."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Protocol, cast
@@ -11,13 +12,24 @@ from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, find, shortened
 from autointerp.dictionaries.refusals import refusal
 from autointerp.dictionaries.spec import Dictionary
-from autointerp.errors import DictionaryError, StudyError
+from autointerp.errors import AutointerpError, DictionaryError, StudyError
 
 FAMILY = "dictionaries.formats"
 # File names by which a folder inside a run or repository is known to be one dictionary.
 HALLMARKS = {
     "sae.safetensors", "sae_weights.safetensors", "ae.pt", "params.npz", "params.safetensors", "hyperparams.json",
 }  # fmt: skip
+# What a damaged checkpoint can raise beyond the errors that formats give a reason for.
+UNREAD = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    zipfile.BadZipFile,
+    OSError,
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -49,7 +61,15 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
         member = cast(Format, plugins.load(FAMILY, name))
     except StudyError as error:
         raise DictionaryError(str(error)) from error
-    dictionary = member.read(files, config)
+    try:
+        dictionary = member.read(files, config)
+    except UNREAD as error:
+        if isinstance(error, AutointerpError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise DictionaryError(
+            f"{config.source}: cannot be read as {name} ({type(error).__name__}: {reason}); is the checkpoint damaged?"
+        ) from error
     check(dictionary, config)
     sites = {"site_in": config.site_in or dictionary.site_in, "site_out": config.site_out or dictionary.site_out}
     for side, site in sites.items():
@@ -105,6 +125,10 @@ def check(dictionary: Dictionary, config: DictionaryConfig) -> None:
         raise DictionaryError(f"{who}: groupmax needs k that divides the {m} latents, not {dictionary.k}")
     if config.k is not None and config.k != dictionary.k:
         raise DictionaryError(f"{who}: the study says k: {config.k}, the checkpoint k = {dictionary.k}; remove one")
+    if (config.activation == "relu") and dictionary.activation.kind != "relu":
+        raise DictionaryError(
+            f"{who}: the study says activation: relu, the checkpoint is a {dictionary.activation.kind}; remove one"
+        )
     if config.architecture is not None and config.architecture != dictionary.architecture:
         raise DictionaryError(
             f"{who}: the study says architecture: {config.architecture}, the checkpoint is a {dictionary.architecture}"

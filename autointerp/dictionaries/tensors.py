@@ -1,7 +1,9 @@
 """Tensors of a checkpoint file: no pickle executed, sizes checked before memory is taken, none lost in silence."""
 
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -168,7 +170,18 @@ def _npz(path: Path) -> Tensors:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 tensors[member.filename.removesuffix(".npy")] = _npy(archive, member, path)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        SyntaxError,
+    ) as error:
         if isinstance(error, DictionaryError):
             raise
         raise DictionaryError(f"{path}: not a whole npz file ({error}); was the download cut short?") from error
@@ -198,14 +211,7 @@ def _npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Tenso
 
 
 def _torch(path: Path) -> Tensors:
-    if not zipfile.is_zipfile(path):
-        raise DictionaryError(
-            f"{path}: not a PyTorch zip file: truncated, or saved by a PyTorch older than 1.6 (a bare pickle is never "
-            "loaded); save it again as safetensors"
-        )
-    with zipfile.ZipFile(path) as archive:
-        if any(member.file_size > member.compress_size + 1024 for member in archive.infolist()):
-            raise DictionaryError(f"{path}: compressed members: PyTorch does not write those; refused as hostile")
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except UnpicklingError as error:
@@ -227,6 +233,34 @@ def _torch(path: Path) -> Tensors:
             raise DictionaryError(f"{path}: {name} claims shape {list(tensor.shape)}, more than the file holds")
     extras = {str(name): value for name, value in content.items() if not isinstance(value, Tensor)}
     return Tensors(tensors, str(path), extras)
+
+
+def _check_archive(path: Path) -> None:
+    """Check the directory and the checksums of a PyTorch file, which PyTorch itself does not."""
+    try:
+        if not zipfile.is_zipfile(path):
+            raise DictionaryError(
+                f"{path}: not a PyTorch zip file: truncated, or saved by a PyTorch older than 1.6 (a bare pickle is "
+                "never loaded); save it again as safetensors"
+            )
+        with zipfile.ZipFile(path) as archive:
+            if any(member.file_size > member.compress_size + 1024 for member in archive.infolist()):
+                raise DictionaryError(f"{path}: compressed members: PyTorch does not write those; refused as hostile")
+            damaged = archive.testzip()
+    except (
+        zipfile.BadZipFile,
+        struct.error,
+        EOFError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        if isinstance(error, DictionaryError):
+            raise
+        raise DictionaryError(f"{path}: not a whole PyTorch file ({error}); was the download cut short?") from error
+    if damaged is not None:
+        raise DictionaryError(f"{path}: the checksum of {damaged[:100]!r} is wrong: the file is damaged; get it again")
 
 
 def _named(path: Path) -> str:

@@ -4,7 +4,7 @@ import re
 import reprlib
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from autointerp.dictionaries.files import Files, read_config, sha256
 from autointerp.dictionaries.spec import Provenance
@@ -34,6 +34,17 @@ class Settings(BaseModel):
         frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=(), str_max_length=500
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_value_as_number(cls, values: object) -> object:
+        """Refuse JSON's true where a number is expected: pydantic would read it as 1."""
+        for name, field in cls.model_fields.items() if isinstance(values, dict) else ():
+            value = values.get(field.alias or name)  # pyright: ignore[reportAttributeAccessIssue]
+            checked = "BeforeValidator" in f"{field.annotation}{field.metadata}"  # a `Count`
+            if isinstance(value, bool) and not checked and re.search("int|float", str(field.annotation)):
+                raise ValueError(f"{field.alias or name} is a truth value, not a number")
+        return values
+
 
 Saved = TypeVar("Saved", bound=Settings)
 
@@ -55,7 +66,8 @@ def validated(model: type[Saved], settings: dict[str, object], where: str) -> Sa
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         seen = "" if first["type"] == "missing" else f"; it is {SHORT.repr(first['input'])}"
-        raise DictionaryError(f"{where}: {field}: {first['msg'].lower()}{seen}") from error
+        named = f"{field}: " if field else ""
+        raise DictionaryError(f"{where}: {named}{first['msg'].lower()}{seen}") from error
 
 
 def saved(model: type[Saved], files: Files, name: str) -> Saved:

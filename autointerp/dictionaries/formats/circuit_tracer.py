@@ -122,7 +122,12 @@ def _activation(tensors: Tensors, settings: Saved | None, config: DictionaryConf
     named = settings.activation if settings else None
     if "activation_function.threshold" in tensors:
         shape = tensors.shape("activation_function.threshold")
-        threshold = tensors.take("activation_function.threshold", *shape).reshape(-1).expand(m).clone()
+        threshold = tensors.take("activation_function.threshold", *shape).reshape(-1)
+        if len(threshold) not in (1, m):
+            raise DictionaryError(
+                f"{tensors.origin}: activation_function.threshold has {len(threshold)} values, expected 1 or {m}"
+            )
+        threshold = threshold.expand(m).clone()
         return Activation(kind="jumprelu", threshold=threshold, signed=True)
     known = next((k for repo, k in KNOWN_K.items() if files.folder.startswith(repo)), None)
     k = tensors.integer("k") if "k" in tensors else (settings.k if settings else None) or config.k or known
@@ -132,6 +137,11 @@ def _activation(tensors: Tensors, settings: Saved | None, config: DictionaryConf
         return Activation(kind="topk", k=k, signed=True)
     if named not in (None, "relu"):
         raise DictionaryError(f"{files.source}: activation {named!r} in {CONFIG}; known: relu, topk")
+    if settings is None and config.activation is None and not any(name in files.names for name in TRAINING_CONFIGS):
+        raise DictionaryError(
+            f"{files.source}: without {CONFIG} and without a threshold, ReLU and top-k cannot be told apart; add "
+            "`k: <number>` for top-k or `activation: relu`"
+        )
     return Activation(kind="relu")
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files
-from autointerp.dictionaries.formats._common import Count, Settings, beside, provenance, saved
+from autointerp.dictionaries.formats._common import SHORT, Count, Settings, beside, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError
@@ -68,8 +68,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
 
 def _sites(settings: Saved, files: Files) -> tuple[str, str, tuple[str, ...]]:
     io = settings.buffer.get("io", "out")
-    if io not in SIDES:
-        raise DictionaryError(f"{files.source}: io {io!r} in {CONFIG}; known: {', '.join(SIDES)}")
+    if not isinstance(io, str) or io not in SIDES:
+        raise DictionaryError(f"{files.source}: io {SHORT.repr(io)} in {CONFIG}; known: {', '.join(SIDES)}")
     name = settings.trainer.submodule_name
     remarks = ()
     if not name:

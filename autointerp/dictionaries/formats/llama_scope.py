@@ -40,13 +40,14 @@ class Saved(Settings):
     d_sae: Count
     hook_point_in: str
     hook_point_out: str | None = None
-    act_fn: Literal["jumprelu", "topk", "relu"] = "jumprelu"
-    jump_relu_threshold: float = 0.0
+    act_fn: Literal["jumprelu", "topk", "relu"]
+    jump_relu_threshold: float | None = None
     top_k: Count | None = None
-    norm_activation: str = "dataset-wise"
+    norm_activation: str
     dataset_average_activation_norm: Norms | None = None
-    sparsity_include_decoder_norm: bool = True
+    sparsity_include_decoder_norm: bool
     apply_decoder_bias_to_pre_encoder: bool = False
+    use_decoder_bias: bool = True
     use_glu_encoder: bool = False
 
 
@@ -71,8 +72,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         W_enc=tensors.take("encoder.weight", m, d).T, b_enc=tensors.take("encoder.bias", m),
         W_dec=tensors.take("decoder.weight", d, m).T,
     )  # fmt: skip
-    has_bias = "decoder.bias" in tensors
-    b_dec = tensors.take("decoder.bias", d) if has_bias else torch.zeros(d, dtype=weights.W_enc.dtype)
+    b_dec = tensors.take("decoder.bias", d) if settings.use_decoder_bias else torch.zeros(d, dtype=weights.W_enc.dtype)
     tensors.finish()
     scale_in, scale_out = _scales(settings, files)
     weights = raw_frame(weights, scale_in=scale_in, scale_out=scale_out)
@@ -101,12 +101,19 @@ def _scales(settings: Saved, files: Files) -> tuple[float, float]:
         )
     if norms is None:
         raise DictionaryError(f"{files.source}: dataset_average_activation_norm is missing in {CONFIG}")
+    if norms.norm_out is None and settings.hook_point_out not in (None, settings.hook_point_in):
+        raise DictionaryError(
+            f"{files.source}: dataset_average_activation_norm has no `out` in {CONFIG}; a transcoder needs the norms "
+            "of both its sites"
+        )
     root = settings.d_model**0.5
     return root / norms.norm_in, root / (norms.norm_out or norms.norm_in)
 
 
 def _activation(settings: Saved, weights: Weights, config: DictionaryConfig, files: Files) -> Activation:
     if settings.act_fn == "jumprelu":
+        if settings.jump_relu_threshold is None:
+            raise DictionaryError(f"{files.source}: act_fn: jumprelu without jump_relu_threshold in {CONFIG}")
         threshold = torch.full_like(weights.b_enc, settings.jump_relu_threshold)
         return Activation(kind="jumprelu", threshold=threshold)
     if settings.act_fn == "relu":

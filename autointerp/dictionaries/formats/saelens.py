@@ -112,15 +112,16 @@ def modern(settings: dict[str, Any]) -> dict[str, Any]:
     for name in ("activation_fn", "apply_b_dec_to_input", "finetuning_scaling_factor"):
         if flat.get(name) is None:
             flat.pop(name, None)
-    kwargs = flat.get("activation_fn_kwargs") or {}
+    kwargs = flat.get("activation_fn_kwargs")
     flat["architecture"] = flat.get("architecture") or "standard"
-    if flat.get("activation_fn") == "topk" and kwargs.get("k") is not None:
-        flat |= {"architecture": "topk", "k": kwargs["k"]}
+    if flat.get("activation_fn") == "topk":
+        flat["architecture"] = "topk" if flat["architecture"] == "standard" else flat["architecture"]
+        flat["k"] = kwargs.get("k") if isinstance(kwargs, dict) else None
     norm = flat.get("normalize_activations")
     if norm is None or isinstance(norm, bool):
         flat["normalize_activations"] = "expected_average_only_in" if norm else "none"
     if flat.get("reshape_activations") is None:
-        flat["reshape_activations"] = "hook_z" if "hook_z" in (flat.get("hook_name") or "") else "none"
+        flat["reshape_activations"] = "hook_z" if "hook_z" in str(flat.get("hook_name")) else "none"
     if flat.get("prepend_bos") is None:
         flat["prepend_bos"] = True
     return {**flat, "metadata": {name: flat[name] for name in Metadata.model_fields if name in flat}}
@@ -133,6 +134,11 @@ def _refuse(settings: Saved, config: DictionaryConfig, files: Files) -> None:
         raise DictionaryError(f"{files.source}: architecture {kind!r} cannot be read: {why}")
     if settings.activation_fn not in ("relu", "topk"):
         raise DictionaryError(f"{files.source}: activation_fn {settings.activation_fn!r}; known: relu, topk")
+    if settings.activation_fn == "topk" and kind not in ("topk", "abstopk"):
+        raise DictionaryError(
+            f"{files.source}: architecture {kind!r} with activation_fn: topk in {CONFIG}: which of the two is it? "
+            "Correct the file"
+        )
     if norm not in NORMS:
         raise DictionaryError(
             f"{files.source}: normalize_activations {norm!r} cannot be read; known: {', '.join(NORMS)}"

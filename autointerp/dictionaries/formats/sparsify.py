@@ -32,12 +32,12 @@ class Saved(Settings):
     """cfg.json. Unknown keys are ignored, as the library itself does; those of a fork that change the sense refuse."""
 
     d_in: Count
-    k: Count = 32
+    k: Count | None = None
     activation: str = "topk"
     expansion_factor: Count = 32
     num_latents: int = Field(default=0, ge=0, le=MOST)
-    transcode: bool = False
-    skip_connection: bool = False
+    transcode: bool | None = None
+    skip_connection: bool | None = None
     signed: bool = False
     pre_bias: bool | None = None  # of `autointerp train` only
     # Fork for cross-layer transcoders: anything but these values is another function.
@@ -61,7 +61,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     Raises:
         DictionaryError: broken, or a cross-layer transcoder.
     """
-    saved = _config(files)
+    saved = _transcode_known(_config(files), config, files)
     tensors = read_tensors(files.path(WEIGHTS))
     n_latents, d_in = saved.num_latents or saved.d_in * saved.expansion_factor, saved.d_in
     W_enc = tensors.take("encoder.weight", n_latents, d_in).T
@@ -76,7 +76,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     hookpoint = hookpoint_of(files)
     return Dictionary(
         name=config.name, architecture=_architecture(saved), W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, b_dec=b_dec,
-        W_skip=W_skip, activation=_activation(saved, files), pre_bias=b_dec if pre_bias else None,
+        W_skip=W_skip, activation=_activation(saved, config, files), pre_bias=b_dec if pre_bias else None,
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
         seed=_seed(files), remarks=(QUIRK,) if saved.transcode and told is None else (),
@@ -120,17 +120,34 @@ def _config(files: Files) -> Saved:
     return saved
 
 
+def _transcode_known(saved: Saved, config: DictionaryConfig, files: Files) -> Saved:
+    """Return the settings with `transcode` filled in: SAEs of versions before transcoders have neither of its keys."""
+    if saved.transcode is not None:
+        return saved
+    if saved.skip_connection is None:
+        return saved.model_copy(update={"transcode": False})
+    if config.architecture is None:
+        raise DictionaryError(
+            f"{files.source}: {CONFIG} does not say `transcode`: SAE or transcoder? Add `architecture: sae`, "
+            "`architecture: transcoder` or `architecture: skip-transcoder`"
+        )
+    return saved.model_copy(update={"transcode": config.architecture != "sae"})
+
+
 def _architecture(saved: Saved) -> Architecture:
     if not saved.transcode:
         return "sae"
     return "skip-transcoder" if saved.skip_connection else "transcoder"
 
 
-def _activation(saved: Saved, files: Files) -> Activation:
+def _activation(saved: Saved, config: DictionaryConfig, files: Files) -> Activation:
     if saved.activation not in ("topk", "groupmax"):
         raise DictionaryError(f"{files.source}: activation {saved.activation!r} in {CONFIG}; known: topk, groupmax")
     if saved.signed:
         raise DictionaryError(
             f"{files.source}: signed: true in {CONFIG}: signed latents of an early sparsify, not read"
         )
-    return Activation(kind="topk" if saved.activation == "topk" else "groupmax", k=saved.k)
+    k = saved.k or config.k
+    if k is None:
+        raise DictionaryError(f"{files.source}: no k in {CONFIG}; add `k: <number>`")
+    return Activation(kind="topk" if saved.activation == "topk" else "groupmax", k=k)
