@@ -1,40 +1,68 @@
-"""The command line: finds the verb, parses, calls it, turns errors into one line and an exit code. No logic.
+"""The command line: finds the verb, parses its arguments, calls it, turns errors into one line and an exit code.
 
 A verb is one file `autointerp/cli/<name>.py` with a docstring (its first line is the help), `configure(parser)` and
-`run(args) -> int`. Verbs import what is heavy inside `run`, so that `--help` is quick.
+`run(args) -> int`. Verbs import heavy packages inside `run`, so that `--help` is fast.
 """
 
 import argparse
+import difflib
 import errno
 import os
 import shutil
 import sys
 import traceback
+from typing import Any, NoReturn
 
 from autointerp import plugins
 from autointerp._version import __version__
-from autointerp.console import note
 from autointerp.errors import AutointerpError
 
-# Of the shell's conventions: 128 + SIGINT.
+# Shell convention: 128 + SIGINT.
 INTERRUPTED = 130
 # Of sysexits.h, EX_SOFTWARE: an internal error. 1 would read as the FAIL of a gate.
 BUG = 70
 
 
-def parser(argv: list[str]) -> argparse.ArgumentParser:
-    """Build the parser; only the verb that is asked for is imported, all of them for the overview."""
-    top = argparse.ArgumentParser(prog="autointerp", description="Measure how interpretable dictionary latents are.")
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line with near misses; flags cannot be abbreviated."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error and where help is, and exit with 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse all arguments; an unknown one is an error that names similar flags."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            verb = getattr(found, "parser", self)
+            flags = [flag for action in verb._actions for flag in action.option_strings]
+            verb.error("; ".join(f"unknown argument {text}{suggestion(text.partition('=')[0], flags)}"
+                                 for text in unknown))  # fmt: skip
+        return found
+
+
+def suggestion(text: str, known: list[str]) -> str:
+    """Return `; did you mean ...?` for a misspelt name, or ""."""
+    near = difflib.get_close_matches(text, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def parser(argv: list[str]) -> Parser:
+    """Build the parser; only the verb in `argv` is imported, all of them for the overview."""
+    top = Parser(prog="autointerp", description="Measure how interpretable dictionary latents are.")
     top.add_argument("--version", action="version", version=f"autointerp {__version__}")
-    commands = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    commands = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
     members = plugins.names("cli")
-    wanted = [argv[0]] if argv and argv[0] in members else members
-    for name in wanted:
+    for name in [argv[0]] if argv and argv[0] in members else members:
         module = plugins.load("cli", name)
         doc = (module.__doc__ or "").strip()
         verb = commands.add_parser(
             name, help=doc.splitlines()[0], description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+        verb.set_defaults(parser=verb)
         module.configure(verb)
     return top
 
@@ -42,24 +70,32 @@ def parser(argv: list[str]) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return the process's exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    verbs = plugins.names("cli")
+    if not argv:
+        parser(argv).print_help()
+        return 0
+    if not argv[0].startswith("-") and argv[0] not in verbs:
+        known = suggestion(argv[0], verbs) or f"; verbs: {', '.join(verbs)}"
+        sys.stderr.write(f"autointerp: unknown verb {argv[0]!r}{known}\n")
+        return AutointerpError.exit_code
     args = parser(argv).parse_args(argv)
     try:
         return plugins.load("cli", args.verb).run(args)
     except AutointerpError as error:
-        note(f"autointerp {args.verb}: {error}")
+        _note(args.verb, str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        note(f"autointerp {args.verb}: interrupted; what is finished is kept, the same command goes on")
+        _note(args.verb, "interrupted; everything finished is kept, the same command continues")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if reason := plain_reason(error):
-            note(f"autointerp {args.verb}: {reason}")
+            _note(args.verb, reason)
             return AutointerpError.exit_code
         traceback.print_exc()
-        note(f"autointerp {args.verb}: this is a bug in autointerp; what is finished is kept")
+        _note(args.verb, "this is a bug in autointerp; what is finished is kept")
         return BUG
 
 
@@ -84,8 +120,14 @@ def plain_reason(error: Exception) -> str:
     return ""
 
 
+def _note(verb: str, message: str) -> None:
+    from autointerp.console import note
+
+    note(f"autointerp {verb}: {message}")
+
+
 def disk_is_full(error: BaseException | None) -> bool:
-    """Tell whether an error, or one that it comes from, is a full disk; libraries report it in words of their own."""
+    """Return whether an error, or one of its causes, is a full disk; each library has its own message."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return True

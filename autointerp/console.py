@@ -1,4 +1,7 @@
-"""What people see: one console on stderr, a progress bar per stage, plain lines where it is no terminal."""
+"""Progress and messages: a console on stderr, a progress bar per stage, plain lines if stderr is not a terminal.
+
+rich is imported with the first message, not with this module, so that `--help` is fast.
+"""
 
 import _thread
 import signal
@@ -7,22 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 from autointerp.errors import without_password
 
@@ -30,34 +24,65 @@ T = TypeVar("T")
 # Control characters other than tab and line feed, as Python writes them.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
-# Progress and remarks go to stderr, results to stdout, so that results can be piped.
-remarks = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
-
 # Seconds between two progress lines where the output is a log file.
 LOG_INTERVAL_S = 10.0
 # ... and between two states of a bar on a terminal.
 REDRAW_INTERVAL_S = 0.1
 
 
+@cache
+def remarks() -> "Console":
+    """Return the console on stderr, for progress and remarks; results go to stdout, so that they can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@cache
+def results() -> "Console":
+    """Return the console on stdout, for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
 def note(text: str) -> None:
     """Print one remark, however long a line; brackets are text, and control characters are shown, not sent."""
     shown = without_password(text).translate(_CONTROL).encode("utf-8", "backslashreplace").decode()
-    remarks.print(shown, markup=False, soft_wrap=True)
+    remarks().print(shown, markup=False, soft_wrap=True)
 
 
-class _Words(ProgressColumn):
-    """The words behind a bar; of all columns the one that gives way where a terminal is narrow."""
+def _progress(unit: str) -> "Progress":
+    """Return rich's progress display; the text after the bar is the column that shrinks on a narrow terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
 
-    def render(self, task: Task) -> Text:
-        """Write them."""
-        return Text(task.fields["words"], no_wrap=True, overflow="ellipsis")
+    def fixed() -> Column:
+        return Column(no_wrap=True)
+
+    columns = (
+        TextColumn("{task.description:<11}", markup=False, table_column=fixed()),
+        BarColumn(bar_width=10),
+        MofNCompleteColumn(table_column=fixed()),
+        TextColumn(unit, markup=False, table_column=fixed()),
+        TimeElapsedColumn(table_column=fixed()),
+        TimeRemainingColumn(table_column=fixed()),
+        TextColumn("{task.fields[words]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+    )
+    return Progress(*columns, console=remarks())
 
 
 class Bar:
     """Progress of one stage: `with Bar("collect", total=n, unit="tokens") as bar: bar.advance(k, "extra words")`.
 
-    `estimated`: the total was reckoned, not counted; it is said to be, and gives way to what was done in the end.
+    `estimated`: the total is an estimate; it is shown as such, and replaced by the true count at the end.
     """
 
     def __init__(self, stage: str, *, total: int | None, unit: str, estimated: bool = False) -> None:
@@ -65,16 +90,7 @@ class Bar:
         self.done = 0
         self._words: str | Callable[[], str] = ""
         self._began = self._last = time.monotonic()
-
-        def whole() -> Column:
-            return Column(no_wrap=True)
-
-        columns = (
-            TextColumn("{task.description:<11}", markup=False, table_column=whole()), BarColumn(bar_width=10),
-            MofNCompleteColumn(table_column=whole()), TextColumn(unit, markup=False, table_column=whole()),
-            TimeElapsedColumn(table_column=whole()), TimeRemainingColumn(table_column=whole()), _Words(),
-        )  # fmt: skip
-        self._progress = Progress(*columns, console=remarks) if remarks.is_terminal else None
+        self._progress = _progress(unit) if remarks().is_terminal else None
         self._task = self._progress.add_task(stage, total=total, words="") if self._progress else None
 
     def __enter__(self) -> "Bar":
@@ -84,7 +100,7 @@ class Bar:
         return self
 
     def advance(self, n: int = 1, words: str | Callable[[], str] = "") -> None:
-        """Say that `n` more units are done; `words`, or what it returns, replaces the text behind the bar."""
+        """Count `n` more units as done; `words`, or what it returns, replaces the text after the bar."""
         self.done += n
         self._words = words
         interval = LOG_INTERVAL_S if self._progress is None else REDRAW_INTERVAL_S
@@ -101,7 +117,7 @@ class Bar:
             self._line(words)
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """Leave the finished bar, or one line, behind."""
+        """Show the finished bar, or print one line."""
         if self.estimated and kind is None:
             self.total = self.done
         if self._progress:

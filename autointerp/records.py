@@ -4,14 +4,16 @@ Each stage adds records keyed by a `LatentId`; none is filled in later.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["positive", "random", "hard", "mismarked"]
 Answer = Literal["yes", "no", "unanswered"]
 Control = Literal["none", "shuffled", "empty", "planted", "lexical", "duplicate"]
 
-# Dictionary name of the planted latents; no dictionary of a study may have it.
+# Dictionary name of the planted latents.
 PLANTED = "planted"
+# Names that tables use as keys beside the names of dictionaries and scorers: no dictionary or scorer may have one.
+RESERVED = frozenset({"all", "explain", "explainer", "judge", *get_args(Control)})
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -39,16 +39,61 @@ def test_a_full_disk_is_known_in_every_librarys_words() -> None:
     assert not disk_is_full(OSError(errno.ENOENT, "x"))
 
 
-@pytest.mark.parametrize("verb", ["compare", "gate", "report", "plan"])
-def test_verbs_that_only_read_tables_import_no_torch(verb: str) -> None:
-    """They start fast and run where torch is not installed."""
+# Modules that no help page may import: each costs more time than all of the help.
+SLOW = {
+    "torch",
+    "transformers",
+    "datasets",
+    "pandas",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "pydantic",
+    "yaml",
+    "rich",
+    "matplotlib",
+}
+
+
+def imported_by(*argv: str) -> set[str]:
+    """Return the top-level modules that a fresh process has imported once the command ends."""
     code = (
         "import sys; from autointerp.__main__ import main\n"
-        f"try: main([{verb!r}, '--help'])\nexcept SystemExit: pass\n"
-        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules, sorted(sys.modules)"
+        f"try: main({list(argv)!r})\nexcept SystemExit as stopped: assert not stopped.code, stopped.code\n"
+        "print('imported', *{name.partition('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], *([verb, "--help"] for verb in plugins.names("cli"))], ids=" ".join)
+def test_help_imports_nothing_slow(argv: list[str]) -> None:
+    """`autointerp`, `--help` and `VERB --help` answer at once, and where torch is not installed."""
+    assert not imported_by(*argv) & SLOW
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["scor"], "unknown verb 'scor'; did you mean score?"),
+        (["xyzzy"], "verbs: collect, compare"),
+        (["score", "--latens", "5"], "unknown argument --latens; did you mean --latents?"),
+        (["score", "--laten", "5"], "unknown argument --laten; did you mean --latents?"),
+        (["score", "--seeed=3"], "did you mean --seed?"),
+    ],
+)
+def test_misspelt_verbs_and_flags_are_one_line_with_the_near_miss(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No usage of another verb, no abbreviation that silently starts a run."""
+    try:
+        code: object = main(argv)
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import StudyError
-from autointerp.experiment.settings import override
-from autointerp.experiment.study import EMBEDDED, Study, read_study, validate_study
-from autointerp.run import yaml_files
+
+if TYPE_CHECKING:
+    from autointerp.experiment.study import Study
 
 YAML = (".yaml", ".yml")
 # Back ends that are programs: any number of contexts in a prompt costs them the same.
@@ -38,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--judge-model", metavar="MODEL", help="model of an http judge that serves several")
     group.add_argument("--tokens", type=count, metavar="N", help="tokens of text to read, such as 500k or 10M")
     group.add_argument("--latents", metavar="N", help="latents to explain per dictionary, or `all`")
+    group.add_argument("--scorers", metavar="NAME,...", help="detection, fuzzing, intruder, embedding, or ./mine.py")
+    group.add_argument("--explainer-prompt", metavar="NAME", help="default, contrastive, single_token, or ./mine.py")
+    group.add_argument("--seed", type=int, metavar="N", help="seed of every random draw")
+    group.add_argument("--device", metavar="NAME", help="where the subject runs: cpu, cuda, cuda:1")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides",
                         help="override one setting of the study; may be given several times")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run directory; default: results/<study name>")
@@ -51,12 +55,15 @@ def count(text: str) -> int:
     return int(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[match[2].lower()])
 
 
-def study_of(args: argparse.Namespace) -> Study:
+def study_of(args: argparse.Namespace) -> "Study":
     """Make the study that the arguments ask for.
 
     Raises:
         StudyError: the arguments do not go together, or the study is not valid.
     """
+    from autointerp.experiment.settings import override
+    from autointerp.experiment.study import EMBEDDED, read_study, validate_study
+
     what: list[str] = args.what
     if not what:
         values, source = read_study(EMBEDDED / "study.yaml"), "the embedded study"
@@ -71,14 +78,23 @@ def study_of(args: argparse.Namespace) -> Study:
     return validate_study(override(with_llms(values, args), [*_shortcuts(args), *args.overrides]), source=source)
 
 
-def out_of(args: argparse.Namespace, study: Study) -> Path:
+def out_of(args: argparse.Namespace, study: "Study") -> Path:
     """Return the run directory."""
     return args.out or Path("results") / study.name
 
 
 def _shortcuts(args: argparse.Namespace) -> list[str]:
     """Return the settings that single flags stand for."""
-    given = {"windows.n_tokens": args.tokens, "sampling.n_latents": args.latents}
+    from autointerp.run import yaml_files
+
+    given = {
+        "windows.n_tokens": args.tokens,
+        "sampling.n_latents": args.latents,
+        "seed": args.seed,
+        "subject.device": args.device,
+        "scorers": args.scorers and f"[{args.scorers}]",
+        "explainer": args.explainer_prompt,
+    }
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     if args.data:
         corpus = yaml_files.dump(corpus_of(args.data), default_flow_style=True, width=10**6)

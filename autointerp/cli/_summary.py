@@ -18,11 +18,11 @@ def show(run: Run) -> None:
     """Print what a run found."""
     summary = read_json(run / "summary.json")
     for table in (coverage_table(run, summary), scores_table(run, summary)):
-        results.print(table)
-        results.print()
+        results().print(table)
+        results().print()
     for line in [*comparisons(summary), *controls(summary), *baseline(run)]:
-        results.print(Text(line), soft_wrap=True)
-    results.print(Text(f"\nrun directory  {run.path}\nreport         {run / 'report.html'}"), soft_wrap=True)
+        results().print(Text(line), soft_wrap=True)
+    results().print(Text(f"\nrun directory  {run.path}\nreport         {run / 'report.html'}"), soft_wrap=True)
 
 
 def coverage_table(run: Run, summary: dict[str, Any]) -> Table:

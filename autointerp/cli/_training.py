@@ -1,4 +1,4 @@
-"""What `autointerp train` is told: a training study, from a file or from flags."""
+"""What `autointerp train` runs: a training study, from a file or from flags."""
 
 import argparse
 import itertools
@@ -6,41 +6,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.cli import _study
+from autointerp.console import Bar, note
 from autointerp.errors import StudyError
-from autointerp.experiment.settings import override
-from autointerp.experiment.study import CorpusMember, problems
+from autointerp.experiment.settings import override, validated
+from autointerp.experiment.study import CorpusMember, located
 from autointerp.run import yaml_files
 from autointerp.subject.base import SubjectConfig
-from autointerp.train.base import SubjectRecipe, TrainConfig
+from autointerp.train.base import Arm, TrainConfig
 
 
 class TrainStudy(BaseModel):
-    """A training run: of dictionaries on a subject that exists, or on one that is trained first by a recipe."""
+    """A training run of dictionaries on a subject."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    subject: SubjectConfig | None = Field(default=None, description="the model whose dictionaries are trained")
-    recipe: SubjectRecipe | None = Field(default=None, description="instead of `subject`: a model to be trained first")
+    subject: SubjectConfig = Field(description="the model whose dictionaries are trained")
     corpus: CorpusMember = Field(description="the text that is trained on")
-    held_out: CorpusMember | None = Field(
-        default=None, description="with `recipe`: text never trained on, for its loss; equal texts are left out above"
-    )
+    held_out: CorpusMember | None = Field(default=None, description="text never trained on; equal texts are left out")
     training: TrainConfig = Field(description="which dictionaries, and how")
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> "TrainStudy":
-        if (self.subject is None) == (self.recipe is None):
-            raise ValueError("give one of `subject` (a model) and `recipe` (a model to be trained)")
-        if self.recipe is not None and self.held_out is None:
-            raise ValueError("a recipe needs `held_out`, text for the loss that its log tells")
-        return self
 
 
 def study_of(args: argparse.Namespace) -> TrainStudy:
-    """Make the training study that the arguments ask for.
+    """Return the training study that the arguments describe.
 
     Raises:
         StudyError: the arguments do not go together, or it is not valid.
@@ -58,18 +48,18 @@ def study_of(args: argparse.Namespace) -> TrainStudy:
         if not args.data or not args.site:
             raise StudyError("--data and --site are needed with a model (or write a training study)")
         values = {"subject": {"model": args.what}, "training": {}}
-    values = override(values, [*_flags(args), *args.overrides])
-    try:
-        return TrainStudy.model_validate(values)
-    except ValidationError as error:
-        lines = problems(error)
-    raise StudyError(f"{args.what}: " + (lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)))
+    return validated(TrainStudy, override(values, [*_flags(args), *args.overrides]), source=args.what)
 
 
 def _flags(args: argparse.Namespace) -> list[str]:
-    """Turn the flags into overrides of the study."""
-    lists = {"sites": args.site, "architectures": args.architecture, "latents": args.latents, "k": args.k,
-             "seeds": args.seeds}  # fmt: skip
+    """Return the flags as overrides of the study."""
+    lists = {
+        "sites": args.site,
+        "architectures": args.architecture,
+        "latents": args.latents,
+        "k": args.k,
+        "seeds": args.seeds,
+    }
     given = [f"training.{name}=[{text}]" for name, text in lists.items() if text]
     if args.tokens is not None:
         given.append(f"training.n_tokens={args.tokens}")
@@ -80,6 +70,28 @@ def _flags(args: argparse.Namespace) -> list[str]:
 
 
 def texts(member: CorpusMember, without: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Yield a corpus's texts, those in `without` left out."""
-    found = (document.text for document in member.module.documents(member.settings))
-    return itertools.filterfalse(without.__contains__, found)
+    """Yield a corpus's texts except those in `without`."""
+    documents = (document.text for document in member.module.documents(member.settings))
+    return itertools.filterfalse(without.__contains__, documents)
+
+
+def train_dictionaries(study: TrainStudy, out: Path) -> dict[Arm, Path]:
+    """Train the study's dictionaries in one pass over its corpus; return the folder of each."""
+    from autointerp.subject import model, sites
+    from autointerp.train.contexts import write_contexts
+    from autointerp.train.run import Reads, train
+
+    config = study.training
+    subject = model.load(study.subject.model_copy(update={"model": located(study.subject.model)}))
+    reads = {
+        name: Reads(sites.resolve(subject.model, name, "input"), sites.resolve(subject.model, name, "output"))
+        for name in config.sites
+    }
+    without = frozenset(texts(study.held_out)) if study.held_out else frozenset[str]()
+    out.mkdir(parents=True, exist_ok=True)
+    with Bar("tokenise", total=config.n_tokens, unit="tokens") as bar:
+        kept = texts(study.corpus, without)
+        contexts = write_contexts(kept, subject.tokenizer, config, out / "contexts.bin", bar.advance)
+    if contexts.n_mended:
+        note(f"train: {contexts.n_mended:,} texts had unpaired surrogates, now replacement characters")
+    return train(subject, reads, contexts, config, out)

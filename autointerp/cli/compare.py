@@ -31,20 +31,14 @@ def run(args: argparse.Namespace) -> int:
     """Compute, print, write."""
     import json
 
-    from pydantic import ValidationError
-
     from autointerp.cli import _tables
     from autointerp.console import note
-    from autointerp.errors import StudyError
+    from autointerp.experiment.settings import validated
     from autointerp.run.reading import read_runs
     from autointerp.statistics import StatisticsConfig, claims, frontier, summarise
 
     by = tuple(name for name in args.by.split(",") if name)
-    try:
-        config = StatisticsConfig.model_validate({"margin": args.margin, "alpha": args.alpha, "by": by})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise StudyError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; you gave {first['input']!r}") from error
+    config = validated(StatisticsConfig, {"margin": args.margin, "alpha": args.alpha, "by": by}, source="compare")
     tables = read_runs(args.runs, allow=args.allow)
     found = summarise(tables, config)
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}

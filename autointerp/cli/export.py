@@ -35,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
         note(f"left out: {n:,} {reason}")
     note(", ".join(f"{n:,} {name}" for name, n in found.counts.items()))
     for file in found.files:
-        results.print(file, markup=False, soft_wrap=True)
+        results().print(file, markup=False, soft_wrap=True)
     return 0

@@ -36,5 +36,5 @@ def run(args: argparse.Namespace) -> int:
         for name, reason in found["skipped"].items():
             note(f"{found['run']}: figure {name} left out: {reason}")
         for file in found["written"]:
-            results.print(file, markup=False, soft_wrap=True)
+            results().print(file, markup=False, soft_wrap=True)
     return 0

@@ -7,10 +7,10 @@ a setting that is left out keeps its default.
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 HEADER = """\
 # A study for `autointerp score`: what is measured, on what, and by whom.
@@ -42,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def commented(model: BaseModel, depth: int = 0) -> Iterator[str]:
+def commented(model: "BaseModel", depth: int = 0) -> Iterator[str]:
     """Yield a model's settings as YAML lines, each with its description above it."""
+    import yaml
+    from pydantic import BaseModel
+
     pad = "  " * depth
     dumped: dict[str, Any] = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         for row in shown.to_dict("records"):
             print(json.dumps(plain(row), allow_nan=False))
         return 0
-    results.print(latents_table(shown, opened.scorers))
+    results().print(latents_table(shown, opened.scorers))
     if len(shown) < len(rows):
         note(f"{len(shown):,} of {len(rows):,} latents; --limit 0 shows all")
     return 0

@@ -22,5 +22,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"report": str(path), "bytes": path.stat().st_size}))
     else:
-        results.print(str(path), markup=False, soft_wrap=True)
+        results().print(str(path), markup=False, soft_wrap=True)
     return 0

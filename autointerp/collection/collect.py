@@ -67,7 +67,7 @@ def collect(
     check(subject, placed)
     work = _Work(subject, placed, tokens, collection, sampling, examples, folder, seed)
     try:
-        with Bar("collect", total=None, unit="tokens") as bar:
+        with Bar("collect", total=tokens.n_wanted, unit="tokens", estimated=True) as bar:
             drawn = work.drawn(bar)
             found = list(work.every_shard(drawn, bar))
     except BaseException:

@@ -30,7 +30,7 @@ from autointerp.experiment.study import LLMMember, Study, dump_study, located
 from autointerp.llm.base import LLM, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
-from autointerp.records import LatentId, Site
+from autointerp.records import RESERVED, LatentId, Site
 from autointerp.run import provenance
 from autointerp.run.store import Run, fingerprint, now
 from autointerp.scorers.base import Scorer
@@ -92,6 +92,8 @@ class Experiment:
             raise StudyError(
                 f"scorers: names must differ; twice: {', '.join(twice)} (score other settings in another run directory)"
             )
+        if reserved := sorted(RESERVED.intersection(names)):
+            raise StudyError(f"scorers: the name {reserved[0]!r} is reserved for tables; give the scorer another one")
         return dict(zip(names, built, strict=True))
 
     @cached_property

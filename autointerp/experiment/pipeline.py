@@ -17,7 +17,7 @@ from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import dry_run, qualify
 from autointerp.experiment.context import Experiment
-from autointerp.experiment.settings import study_changes
+from autointerp.experiment.settings import changes
 from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
 from autointerp.experiment.study import Study, dump_study, essential, study_yaml
 from autointerp.report.page import write_report
@@ -111,9 +111,19 @@ def begin(experiment: Experiment, *, update: bool) -> None:
             )
         for line in matter:
             note(f"changed: {line}")
+    note(opening(experiment.study, run.path))
     text = study_yaml(experiment.study)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     run.update_manifest(**experiment.provenance(), study_file=integrity.record_of(path))
+
+
+def opening(study: Study, path: Path) -> str:
+    """Return one line on what a run does: subject, dictionaries, tokens, who explains and judges, where it goes."""
+    names = ", ".join(one.name for one in study.dictionaries)
+    return (
+        f"{study.subject.model}: {len(study.dictionaries)} dictionaries ({names}), {study.windows.n_tokens:,} tokens, "
+        f"explained by {study.explainer_llm.title}, judged by {study.judge_llm.title} -> {path}"
+    )
 
 
 def _changes(path: Path, known: object, study: Study) -> list[str]:
@@ -123,7 +133,7 @@ def _changes(path: Path, known: object, study: Study) -> list[str]:
     except (OSError, ValueError):
         old = None
     if isinstance(old, dict):
-        return study_changes(essential(old), essential(dump_study(study)))
+        return changes(essential(old), essential(dump_study(study)))
     note(f"{path} is missing or damaged; it is written again")
     return [] if known == study.fingerprint() else [f"study_fingerprint: {known!r} -> {study.fingerprint()!r}"]
 

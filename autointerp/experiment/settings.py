@@ -1,10 +1,73 @@
-"""Nested settings: overrides of single ones, what differs between two of them, truth values given for numbers."""
+"""Settings as data: validation with one line per problem, `key.sub=value` overrides, and short diffs."""
 
-from collections.abc import Mapping
-from typing import Any
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from autointerp.errors import StudyError
 from autointerp.run import yaml_files
+
+Model = TypeVar("Model", bound=BaseModel)
+UNKNOWN = "unknown setting"
+# Problems of one study that are listed.
+MAX_PROBLEMS = 20
+
+
+def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
+    """Return the values as a settings model.
+
+    Raises:
+        StudyError: all problems, one a line, with similar names for unknown settings.
+    """
+    try:
+        read = model.model_validate(values)
+    except ValidationError as error:
+        lines = [_suggest(line, model) for line in problems(error)]
+    except RecursionError:
+        lines = ["a value refers to itself"]
+    else:
+        if not (wrong := truth_value_as_number(values, read.model_dump(mode="json"))):
+            return read
+        lines = [wrong]
+    raise StudyError(f"{source}: " + (lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)))
+
+
+def problems(error: ValidationError) -> list[str]:
+    """Turn pydantic's errors into one short line each: where, what was seen, what is allowed."""
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = UNKNOWN
+        elif item["type"] != "value_error" and item["type"] != "missing":
+            message += f" (it is {yaml_files.short(item['input'])})"
+        lines.append(yaml_files.shortened(f"{where}: {message}" if where else message))
+    n_more = len(lines) - MAX_PROBLEMS
+    return lines if n_more <= 0 else [*lines[:MAX_PROBLEMS], f"and {n_more:,} more"]
+
+
+def _suggest(line: str, model: type[BaseModel]) -> str:
+    where, _, message = line.partition(": ")
+    if message != UNKNOWN:
+        return line
+    known, last = list(_known_settings(model)), where.rsplit(".", 1)[-1]
+    near = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    near = near or difflib.get_close_matches(where, known, n=1)
+    if not near:
+        by_last = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
+        near = [by_last[name] for name in difflib.get_close_matches(last, by_last, n=1)]
+    return f"{line}; did you mean {' or '.join(near)}?" if near else line
+
+
+def _known_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _known_settings(field.annotation, f"{prefix}{name}.")
 
 
 def truth_value_as_number(given: object, read: object, where: str = "") -> str:
@@ -56,15 +119,27 @@ def _put(node: Any, path: list[str], value: object) -> Any:
     return {**node, head: _put(node.get(head), rest, value)}
 
 
-def study_changes(old: Any, new: Any, where: str = "") -> list[str]:
-    """List the settings in which two dumped studies differ, as `key: old -> new`."""
+def changes(old: Any, new: Any, where: str = "") -> list[str]:
+    """List the settings in which two dumped models differ: `key: old -> new`, `+ key.name`, `- key.name`.
+
+    Items of lists are matched by their `name` or `use`, as dictionaries and scorers have one.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            line for key in keys for line in study_changes(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
-        ]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            line for n, pair in enumerate(zip(old, new, strict=True)) for line in study_changes(*pair, f"{where}.{n}")
-        ]
+        keys = dict.fromkeys([*old, *new])
+        return [line for key in keys for line in changes(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))]
+    if isinstance(old, list) and isinstance(new, list):
+        before, after = _by_name(old), _by_name(new)
+        if len(before) == len(old) and len(after) == len(new):
+            keys = dict.fromkeys([*before, *after])
+            return [line for key in keys for line in _item_changes(before.get(key), after.get(key), f"{where}.{key}")]
     return [] if old == new else [f"{where}: {yaml_files.short(old)} -> {yaml_files.short(new)}"]
+
+
+def _by_name(items: list[Any]) -> dict[str, Any]:
+    return {str(item.get("name", item.get("use"))): item for item in items if isinstance(item, dict)}
+
+
+def _item_changes(old: Any, new: Any, where: str) -> list[str]:
+    if old is None:
+        return [f"+ {where} ({new.get('source', new.get('use'))})"]
+    return [f"- {where}"] if new is None else changes(old, new, where)

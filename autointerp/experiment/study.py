@@ -4,8 +4,7 @@ Every section is defined beside the code that uses it; this file only puts them 
 directory the command runs in; `embedded/...` is what the package ships.
 """
 
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -28,10 +27,11 @@ from autointerp.corpus.base import WindowsConfig
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.errors import StudyError
 from autointerp.examples.base import ExamplesConfig
-from autointerp.experiment.settings import override, truth_value_as_number
+from autointerp.experiment.settings import override, problems, truth_value_as_number, validated
 from autointerp.llm import base as llm
 from autointerp.qualification.base import QualifyConfig
 from autointerp.reconstruction.base import ReconstructionConfig
+from autointerp.records import RESERVED
 from autointerp.run import yaml_files
 from autointerp.run.files import fingerprint
 from autointerp.scorers.base import ControlsConfig
@@ -44,8 +44,6 @@ EMBEDDED = Path(__file__).parent.parent / "_default"
 OPERATIONAL = ("limits", "ask")
 # Sections that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
-# Problems of a study that one message lists.
-MAX_PROBLEMS = 20
 
 
 class Member(BaseModel):
@@ -112,6 +110,12 @@ class LLMMember(Member):
     family = "llm"
 
     @property
+    def title(self) -> str:
+        """The back end with the name of its model, where it has one."""
+        model = getattr(self.settings, "model", "")
+        return f"{self.use}:{model}" if model else self.use
+
+    @property
     def price(self) -> llm.Price:
         """What its tokens cost; free for a back end without a price."""
         return getattr(self.settings, "price", llm.Price())
@@ -119,6 +123,8 @@ class LLMMember(Member):
 
 def _unique(dictionaries: tuple[DictionaryConfig, ...]) -> tuple[DictionaryConfig, ...]:
     names = [dictionary.name for dictionary in dictionaries]
+    if reserved := sorted(RESERVED.intersection(names)):
+        raise ValueError(f"the name {reserved[0]!r} is reserved for tables; reserved: {', '.join(sorted(RESERVED))}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"names must differ; twice: {', '.join(twice)} (set `name:` on each)")
@@ -201,21 +207,6 @@ def located(text: str) -> str:
     return str(EMBEDDED / rest) if head == "embedded" else text
 
 
-def problems(error: ValidationError) -> list[str]:
-    """Turn pydantic's errors into one short line each: where, what was seen, what is allowed."""
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "no such setting"
-        elif item["type"] != "value_error" and item["type"] != "missing":
-            message += f" (it is {yaml_files.short(item['input'])})"
-        lines.append(yaml_files.shortened(f"{where}: {message}" if where else message))
-    n_more = len(lines) - MAX_PROBLEMS
-    return lines if n_more <= 0 else [*lines[:MAX_PROBLEMS], f"and {n_more:,} more"]
-
-
 def dump_study(study: Study) -> dict[str, Any]:
     """Return the study as plain YAML-able values, defaults written out."""
     return study.model_dump(mode="json")
@@ -230,34 +221,9 @@ def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
     """Check a study.
 
     Raises:
-        StudyError: all that is wrong, a line each, with near misses of unknown settings suggested.
+        StudyError: all problems, one a line, with similar names for unknown settings.
     """
-    try:
-        study = Study.model_validate(values)
-    except ValidationError as error:
-        lines = [_suggest(line) for line in problems(error)]
-    except RecursionError:
-        lines = ["a value refers to itself"]
-    else:
-        if not (wrong := truth_value_as_number(values, dump_study(study))):
-            return study
-        lines = [wrong]
-    raise StudyError(f"{source}: " + (lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)))
-
-
-def _suggest(line: str) -> str:
-    where, _, message = line.partition(": ")
-    if message != "no such setting":
-        return line
-    near = difflib.get_close_matches(where.rsplit(".", 1)[-1], _known_settings(Study), n=1)
-    return f"{line}; did you mean {near[0]!r}?" if near else line
-
-
-def _known_settings(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _known_settings(field.annotation)
+    return validated(Study, values, source=source)
 
 
 def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:

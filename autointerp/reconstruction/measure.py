@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autointerp.console import track
 from autointerp.errors import SubjectError
 from autointerp.reconstruction.base import Arm, Spliceable
 from autointerp.records import Site
@@ -95,7 +96,7 @@ def batches(
 def measure(
     subject: Spliceable, arms: Sequence[Arm], documents: Sequence[NDArray[np.int64]], bos: int | None, batch_tokens: int
 ) -> Sums:
-    """Measure every arm on the same tokens.
+    """Measure every arm on the same tokens, in two passes, with a progress bar.
 
     Raises:
         SubjectError: an activation is NaN or infinite, or replacing a site by itself changes the loss.
@@ -109,10 +110,10 @@ def measure(
     for arm in arms:
         fired = np.zeros((n, arm.dictionary.n_latents), np.float32)
         sums.arms.append(ArmSums(np.zeros(n), np.zeros(n), np.zeros(n), fired, np.zeros(n), np.zeros(n)))
-    for batch in ready:
+    for batch in track(ready, "reconstruct", total=len(ready), unit="batches"):
         _read(subject, arms, batch, sums)
     means = {site: torch.from_numpy(found.y.sum(0) / found.n_tokens.sum()) for site, found in sums.sites.items()}
-    for number, batch in enumerate(ready):
+    for number, batch in enumerate(track(ready, "splice", total=len(ready), unit="batches")):
         _splice(subject, arms, batch, means, sums, check=number == 0)
     return sums
 

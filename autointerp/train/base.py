@@ -6,32 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-class SubjectRecipe(BaseModel):
-    """A small Llama-shaped subject model and its byte-level BPE tokenizer, trained from nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    vocabulary: int = Field(default=4096, ge=300, description="tokens of the tokenizer, specials included")
-    width: int = Field(default=160, ge=8, description="residual width; a multiple of head_width")
-    head_width: int = Field(default=32, ge=4, description="width of one attention head")
-    layers: int = Field(default=5, ge=1, description="transformer layers")
-    context: int = Field(default=256, ge=16, description="tokens per training row")
-    rows: int = Field(default=8, ge=1, description="rows per optimiser step")
-    n_tokens: int = Field(
-        default=5_000_000, ge=1, description="training budget; repeats the corpus where it is smaller"
-    )
-    lr_matrices: float = Field(default=0.02, gt=0, description="peak learning rate of the layers' matrices (Muon)")
-    lr_others: float = Field(default=0.003, gt=0, description="peak learning rate of embeddings and gains (AdamW)")
-    warmup_share: float = Field(default=0.02, ge=0, lt=1, description="share of the budget with a rising rate")
-    decay_share: float = Field(
-        default=0.35, gt=0, le=1, description="last share of the budget, rate falling as a cosine"
-    )
-    clip: float = Field(default=1.0, gt=0, description="gradient norm limit of embeddings and gains")
-    seed: int = Field(default=0, description="seed of weights and batches")
-    checkpoint_s: float = Field(default=180, gt=0, description="seconds between checkpoints")
-
-
 Architecture = Literal["sae", "transcoder", "skip-transcoder"]
 
 

@@ -1,39 +1,14 @@
-"""Optimisers and learning rates: Adam from torch, signum and Muon in a few lines each."""
+"""Optimisers and learning rates: Adam from torch, signum in a few lines."""
 
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from autointerp.train.base import Arm, TrainConfig
 
-# Newton-Schulz coefficients and steps, momentum of Muon. Source: github.com/KellerJordan/Muon, muon.py.
-NS_COEFFICIENTS = (3.4445, -4.775, 2.0315)
-NS_STEPS = 5
-MUON_MOMENTUM = 0.95
 # Rates at 2^14 latents, and signum's momentum. Source: sparsify, trainer.py.
 RATES = {"adam": 2e-4, "signum": 5e-3}
 SIGNUM_MOMENTUM = 0.95
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum orthogonalised per matrix, in float32 (torch.optim.Muon computes in bfloat16, slow on a CPU).
-
-    Source: Jordan et al. 2024, github.com/KellerJordan/Muon; scale max(1, rows/columns)^.5, Nesterov momentum.
-    """
-
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.lerp_(p.grad, 1 - MUON_MOMENTUM)
-                update = orthogonalised(torch.lerp(p.grad, momentum, MUON_MOMENTUM))
-                p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
 
 
 class Signum(torch.optim.Optimizer):
@@ -50,17 +25,6 @@ class Signum(torch.optim.Optimizer):
                 momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 momentum.lerp_(p.grad, 1 - SIGNUM_MOMENTUM)
                 p.add_(momentum.sign(), alpha=-group["lr"])
-
-
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """Bring a matrix's singular values near 1 by Newton-Schulz iteration, in its own dtype."""
-    a, b, c = NS_COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
-    for _ in range(NS_STEPS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide is matrix else x.T
 
 
 def optimiser(arm: Arm, config: TrainConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

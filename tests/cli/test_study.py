@@ -8,6 +8,7 @@ import pytest
 
 from autointerp.cli import _study
 from autointerp.errors import StudyError
+from autointerp.experiment.study import EMBEDDED
 
 
 def parsed(*argv: str) -> argparse.Namespace:
@@ -72,7 +73,7 @@ def form(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
         return []
     if request.param == "study file":
         copy = tmp_path / "study.yaml"
-        copy.write_text((_study.EMBEDDED / "study.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+        copy.write_text((EMBEDDED / "study.yaml").read_text(encoding="utf-8"), encoding="utf-8")
         return [str(copy)]
     return ["model", "sae", "--data", "x.txt"]
 
@@ -104,7 +105,7 @@ def test_explainer_and_judge_flags_mean_the_same_in_every_form(
 
 def test_flags_keep_what_a_study_says_of_a_language_model(tmp_path: Path) -> None:
     """A prompt and contexts per prompt that were set for a language model are kept; `--set` wins over everything."""
-    text = (_study.EMBEDDED / "study.yaml").read_text(encoding="utf-8")
+    text = (EMBEDDED / "study.yaml").read_text(encoding="utf-8")
     text = text.replace("judge_llm: pattern", f"judge_llm: {{use: openai, base_url: '{URL}'}}")
     (tmp_path / "s.yaml").write_text(text.replace("explainer: pattern", "explainer: contrastive"), encoding="utf-8")
     study = _study.study_of(parsed(str(tmp_path / "s.yaml"), "--explainer", OTHER))

@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autointerp import dictionaries
+from autointerp import dictionaries, plugins
 from autointerp.__main__ import main
 from autointerp.run.tables import RECONSTRUCTION
 from tests.helpers import tiny
 
+RECIPE = Path(__file__).parents[2] / "results/reference/embedded-training/train_subject.py"
 SMALL = ["--latents", "32", "--k", "4", "--tokens", "2k", "--set", "training.context_length=32",
          "--set", "training.contexts_per_step=4"]  # fmt: skip
 
@@ -53,10 +54,10 @@ def test_a_recipe_trains_the_subject_first_and_embeds_it(place: Path, capsys: py
         "training: {sites: [layers.1.mlp], latents: [32], k: [4], seeds: [0, 1], n_tokens: 500, context_length: 16}\n"
     )
     (place / "held.jsonl").write_text("\n".join((place / "texts.jsonl").read_text().splitlines()[:20]))
-    command = ["train", str(study), "--out", str(place / "run"), "--embed", str(place / "default")]
-    assert main(command) == 0
+    recipe = plugins.load("results", str(RECIPE))
+    recipe.train_all(study, place / "run", place / "default")
     first = (place / "run/subject/model/model.safetensors").read_bytes()
-    assert main(command) == 0
+    recipe.train_all(study, place / "run", place / "default")
     assert (place / "run/subject/model/model.safetensors").read_bytes() == first
     folders = capsys.readouterr().out.split()
     assert len(folders) == 6
@@ -78,7 +79,7 @@ def test_a_recipe_trains_the_subject_first_and_embeds_it(place: Path, capsys: py
         (["--architecture", "autoencoder"], "skip-transcoder"),
         (["--tokens", "5M"], "less than the budget n_tokens = 5,000,000"),
         (["--data", "nowhere/at/all.jsonl"], "nowhere/at/all.jsonl"),
-        (["--set", "training.rate=3"], "training.rate: no such setting"),
+        (["--set", "training.rate=3"], "training.rate: unknown setting"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(

@@ -21,7 +21,6 @@ from autointerp.train.arms import Weights
 from autointerp.train.base import TrainConfig
 from autointerp.train.contexts import Contexts, write_contexts
 from autointerp.train.run import Reads, train
-from autointerp.train.subject import token_stream
 from tests.helpers import tiny
 
 READS = {"layers.1.mlp": Reads(Site("model.layers.1.mlp", "input"), Site("model.layers.1.mlp", "output"))}
@@ -335,4 +334,3 @@ def test_text_that_looks_like_a_special_token_stays_text(tmp_path: Path) -> None
     assert tokenizer.bos_token_id not in ids
     stream = [token for row in found.rows for token in row[1:]]
     assert stream[: 2 * len(ids) + 1] == [*ids, tokenizer.bos_token_id, *ids]
-    assert token_stream(tokenizer, [forged], 0).tolist() == [tokenizer.bos_token_id, *ids]

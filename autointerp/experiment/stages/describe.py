@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.collection import histograms
+from autointerp.console import track
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.experiment.context import Experiment
 from autointerp.records import LatentId
@@ -19,8 +20,9 @@ def run(experiment: Experiment) -> Counts:
     """Write histograms.parquet and logits.parquet; dictionaries without promoted tokens are counted with the reason."""
     run, found = experiment.run, experiment.collected
     sampled = found.latents[found.latents["sampled"]]
+    latents = list(itertools.starmap(LatentId, sampled[tables.KEY].itertuples(index=False)))
     with run.writing("histograms", tables.HISTOGRAMS) as writer:
-        for latent in itertools.starmap(LatentId, sampled[tables.KEY].itertuples(index=False)):
+        for latent in track(latents, "describe", total=len(latents), unit="latents"):
             for row in histograms.to_rows(latent, found.firing(latent.dictionary, latent.index)):
                 writer.add(row)
     left_out = {}

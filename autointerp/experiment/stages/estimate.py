@@ -1,6 +1,7 @@
 """Turn judgements into estimates and comparisons; record how far each latent came."""
 
 from autointerp import statistics
+from autointerp.console import Bar
 from autointerp.experiment.context import Experiment
 from autointerp.run import record_rows, tables
 from autointerp.run.files import fingerprint
@@ -23,12 +24,14 @@ def run(experiment: Experiment) -> Counts:
         documents=by_document,
         manifests=(run.manifest,),
     )
-    found = statistics.summarise(known, study.statistics)
-    run.write("latents", latents, tables.LATENTS)
-    run.write("estimates", found.estimates)
-    run.write("comparisons", found.comparisons)
-    run.write("controls", found.controls)
-    run.write("reconstruction_comparisons", found.reconstruction_comparisons)
+    written = ("estimates", "comparisons", "controls", "reconstruction_comparisons")
+    with Bar("estimate", total=len(written) + 1, unit="tables") as bar:
+        found = statistics.summarise(known, study.statistics)
+        run.write("latents", latents, tables.LATENTS)
+        bar.advance()
+        for name in written:
+            run.write(name, getattr(found, name))
+            bar.advance()
     protocol = study.protocol()
     run.update_manifest(
         protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])

@@ -1,30 +1,100 @@
-"""Train a small subject model from nothing: tokenizer, packed rows, Muon + AdamW, checkpoints, exact resume.
+"""Train the subject of the embedded default from scratch, then its dictionaries; optionally write the float16 copies.
 
-The batch of a step depends on (seed, step) alone, so a run that was killed goes on as if it had not been.
+    python results/reference/embedded-training/train_subject.py --out results/embedded-training [--embed DIR]
+
+Reads `train.yaml` beside this file (or --study): its section `recipe` describes the subject (tokenizer, Llama-shaped
+model, Muon + AdamW); the dictionaries are trained by `autointerp train`. The batch of a step depends on (seed, step)
+alone, so an interrupted run continues exactly.
 """
 
+import argparse
 import json
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from autointerp.cli import _training
 from autointerp.console import Bar, note
 from autointerp.corpus.base import token_ids
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
 from autointerp.text import mend_surrogates
-from autointerp.train.base import SubjectRecipe
-from autointerp.train.optimisers import Muon
+from autointerp.train.base import Arm
 
+# Newton-Schulz coefficients and steps, momentum of Muon. Source: github.com/KellerJordan/Muon, muon.py.
+NS_COEFFICIENTS = (3.4445, -4.775, 2.0315)
+NS_STEPS = 5
+MUON_MOMENTUM = 0.95
 BOS = "<s>"
 STATE = "state.pt"
+
+
+class SubjectRecipe(BaseModel):
+    """A small Llama-shaped subject model and its byte-level BPE tokenizer, trained from nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    vocabulary: int = Field(default=4096, ge=300, description="tokens of the tokenizer, specials included")
+    width: int = Field(default=160, ge=8, description="residual width; a multiple of head_width")
+    head_width: int = Field(default=32, ge=4, description="width of one attention head")
+    layers: int = Field(default=5, ge=1, description="transformer layers")
+    context: int = Field(default=256, ge=16, description="tokens per training row")
+    rows: int = Field(default=8, ge=1, description="rows per optimiser step")
+    n_tokens: int = Field(
+        default=5_000_000, ge=1, description="training budget; repeats the corpus where it is smaller"
+    )
+    lr_matrices: float = Field(default=0.02, gt=0, description="peak learning rate of the layers' matrices (Muon)")
+    lr_others: float = Field(default=0.003, gt=0, description="peak learning rate of embeddings and gains (AdamW)")
+    warmup_share: float = Field(default=0.02, ge=0, lt=1, description="share of the budget with a rising rate")
+    decay_share: float = Field(
+        default=0.35, gt=0, le=1, description="last share of the budget, rate falling as a cosine"
+    )
+    clip: float = Field(default=1.0, gt=0, description="gradient norm limit of embeddings and gains")
+    seed: int = Field(default=0, description="seed of weights and batches")
+    checkpoint_s: float = Field(default=180, gt=0, description="seconds between checkpoints")
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised per matrix, in float32 (torch.optim.Muon computes in bfloat16, slow on a CPU).
+
+    Source: Jordan et al. 2024, github.com/KellerJordan/Muon; scale max(1, rows/columns)^.5, Nesterov momentum.
+    """
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float) -> None:
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                momentum.lerp_(p.grad, 1 - MUON_MOMENTUM)
+                update = orthogonalised(torch.lerp(p.grad, momentum, MUON_MOMENTUM))
+                p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """Bring a matrix's singular values near 1 by Newton-Schulz iteration, in its own dtype."""
+    a, b, c = NS_COEFFICIENTS
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = wide / (wide.norm() + 1e-7)
+    for _ in range(NS_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if wide is matrix else x.T
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +318,64 @@ def _cached(path: Path, make: Callable[[], NDArray[np.uint16]]) -> NDArray[np.ui
         np.save(half, make())
         half.replace(path)
     return np.load(path)
+
+
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+
+
+def write_embedded(subject: Path, trained: Mapping[Arm, Path], out: Path) -> list[Path]:
+    """Replace `out/subject` and `out/dictionaries` by float16 copies; of the dictionaries those of the first seed.
+
+    Args:
+        subject: folder of the model with its tokenizer.
+        trained: folder of each dictionary; no two of the first seed may share architecture and module.
+        out: the folder of the embedded default.
+
+    Returns:
+        The dictionaries' new folders, `out/dictionaries/<architecture>/<module>/seed<seed>`.
+    """
+    for name in ("subject", "dictionaries"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / "subject").mkdir(parents=True)
+    for name in ("config.json", *TOKENIZER):
+        shutil.copyfile(subject / name, out / "subject" / name)
+    _halve(subject / "model.safetensors", out / "subject" / "model.safetensors")
+    first = min(arm.seed for arm in trained)
+    folders = []
+    for arm, source in trained.items():
+        if arm.seed == first:
+            folder = out / "dictionaries" / arm.architecture / arm.module / f"seed{arm.seed}"
+            folder.mkdir(parents=True)
+            shutil.copyfile(source / "cfg.json", folder / "cfg.json")
+            _halve(source / "sae.safetensors", folder / "sae.safetensors")
+            folders.append(folder)
+    return folders
+
+
+def _halve(source: Path, target: Path) -> None:
+    tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(source).items()}
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values()), f"{source} does not fit into float16"
+    save_file(tensors, target, metadata={"format": "pt"})
+    target.chmod(0o644)
+
+
+def train_all(study: Path, out: Path, embedded: Path | None) -> None:
+    """Train subject and dictionaries of a study with a `recipe`; with `embedded` also write float16 copies there."""
+    values = yaml.safe_load(study.read_text(encoding="utf-8"))
+    recipe = SubjectRecipe.model_validate(values.pop("recipe"))
+    corpus, held_out = (_training.CorpusMember.model_validate(values[name]) for name in ("corpus", "held_out"))
+    checked = list(_training.texts(held_out))
+    model = train_subject(recipe, list(_training.texts(corpus, frozenset(checked))), checked, out / "subject")
+    training = _training.TrainStudy.model_validate({**values, "subject": {"model": str(model)}})
+    trained = _training.train_dictionaries(training, out / "dictionaries")
+    for folder in trained.values() if embedded is None else write_embedded(model, trained, embedded):
+        print(folder)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, default=Path(__file__).parent / "train.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training run")
+    parser.add_argument("--embed", type=Path, help="write float16 copies of the first seed here")
+    arguments = parser.parse_args()
+    train_all(arguments.study, arguments.out, arguments.embed)
