@@ -56,5 +56,5 @@ def report(found: "Qualification", args: argparse.Namespace) -> int:
         print(keep.as_json(found))
     else:
         for line in show.lines(found):
-            results.print(line, markup=False, soft_wrap=True)
+            results().print(line, markup=False, soft_wrap=True)
     return NotQualifiedError.exit_code if found.failed else 0

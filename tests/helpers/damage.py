@@ -149,13 +149,13 @@ def called(argv: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     from autointerp import console
 
-    before = console.remarks.file, console.results.file
-    console.remarks.file, console.results.file = err, out
+    before = console.remarks().file, console.results().file
+    console.remarks().file, console.results().file = err, out
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(argv)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 2
     finally:
-        console.remarks.file, console.results.file = before
+        console.remarks().file, console.results().file = before
     return code, out.getvalue(), err.getvalue()
