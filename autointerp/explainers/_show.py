@@ -1,5 +1,6 @@
 """What explainers share: examples as prompts show them, and how an explanation is read from a reply."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -15,7 +16,11 @@ from autointerp.records import Example, ExplainTask, LatentId, Reply, Request, S
 LEVELS = 10
 # Longest explanation kept, in characters: longer ones are no explanation but a transcript.
 LONGEST = 1200
-_FIELD = re.compile(r"^[\s*#>_`]*explanation[\s*_`]*:", re.IGNORECASE | re.MULTILINE)
+# "Explanation:", "**Explanation**:", "[EXPLANATION]:", with a colon of any width.
+_FIELD = re.compile(r"^[\s*#>_`\[]*explanation[\s*_`\]]*[:\uff1a]", re.IGNORECASE | re.MULTILINE)
+# Marks of a channel, as gpt-oss writes them.
+_MARKS = re.compile(r"<\|\w+\|>(?:final|assistant)?")
+_FENCE = re.compile(r"^\s*```\w*\s*$", re.MULTILINE)
 _THOUGHT = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 _REFUSAL = re.compile(
     r"^\W*(i\W?m sorry|i am sorry|i can(no|\W)t|i am unable|i\W?m unable|i won\W?t|as an ai\b)", re.IGNORECASE
@@ -100,22 +105,35 @@ def request(latent: LatentId, template: str, task: ExplainTask, *, prompts: Prom
 
 
 def read(reply: Reply) -> str:
-    """Return the explanation: what stands behind the last line that begins `Explanation:`, up to an empty line.
+    """Return the explanation: the text after the last `Explanation:` up to an empty line, or a JSON object's field.
 
     Raises:
         UnreadableError: nothing there (empty), cut off (truncated), a refusal (refused), no such line (unparsed).
     """
-    text = _THOUGHT.sub("", reply.text or "").strip()
+    text = _MARKS.sub("", _THOUGHT.sub("", reply.text or "")).strip()
     if not text:
         raise UnreadableError("truncated" if reply.finish_reason == "length" else "empty")
     if reply.finish_reason == "length":
         raise UnreadableError("truncated")
-    starts = [match.end() for match in _FIELD.finditer(text)]
-    if not starts:
-        raise UnreadableError("refused" if _REFUSAL.match(text) else "unparsed")
-    said = " ".join(text[starts[-1] :].strip().split("\n\n")[0].split()).strip("*_` ")
-    if not said or said == "<your sentence>":
+    explanation = _json_field(text)
+    if explanation is None:
+        starts = [match.end() for match in _FIELD.finditer(text)]
+        if not starts:
+            raise UnreadableError("refused" if _REFUSAL.match(text) else "unparsed")
+        explanation = text[starts[-1] :].strip().split("\n\n")[0]
+    explanation = " ".join(explanation.split()).strip("*_` ")
+    if not explanation or explanation == "<your sentence>":
         raise UnreadableError("empty")
-    if _REFUSAL.match(said):
+    if _REFUSAL.match(explanation):
         raise UnreadableError("refused")
-    return said[:LONGEST]
+    return explanation[:LONGEST]
+
+
+def _json_field(text: str) -> str | None:
+    """Return the text under `explanation` in a reply that is one JSON object, or None."""
+    try:
+        value = json.loads(_FENCE.sub("", text))
+    except (ValueError, RecursionError):
+        return None
+    fields = {str(name).lower(): field for name, field in value.items()} if isinstance(value, dict) else {}
+    return fields["explanation"] if isinstance(fields.get("explanation"), str) else None

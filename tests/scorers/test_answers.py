@@ -18,17 +18,56 @@ def test_the_docstrings_examples_hold() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[1, 0, 1]", "[1,0,1]\n", "```json\n[1, 0, 1]\n```", '{"answers": [1, 0, 1]}', "[true, false, true]",
-        '["yes", "no", "Yes"]', "Yes\nNo\nYes", "101", "The answers are [1, 0, 1].", "[1, 0, 1] as said: [1, 0, 1]",
+        "[1, 0, 1]",
+        "[1,0,1]\n",
+        "```json\n[1, 0, 1]\n```",
+        '{"answers": [1, 0, 1]}',
+        "[true, false, true]",
+        '["yes", "no", "Yes"]',
+        "Yes\nNo\nYes",
+        "101",
+        "The answers are [1, 0, 1].",
+        "[1, 0, 1] as said: [1, 0, 1]",
+        "Sure! Here are my answers:\n\n[1, 0, 1]\n\nLet me know if you need more.",
+        "1. yes\n2. no\n3. yes",
+        "[1]: 1\n[2]: 0\n[3]: 1",
+        "Item 1: Yes\nItem 2: No\nItem 3: Yes",
+        "**Answers:** yes, no, yes",
+        "1 0 1",
+        '{"1": 1, "2": 0, "3": 1}',
+        "Final answer: [1, 0, 1]",
+        "Only 1 and 3 match, so [1, 0, 1]",
+        "```\n[1,0,1]\n```\nDone.",
     ],
-)  # fmt: skip
+)
 def test_lists_are_read_however_they_are_written(text: str) -> None:
     assert _answers.yes_no(text, 3) == [True, False, True]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[1, 0]", "[1, 0, 1, 1]", "[1, 0, 1", "[1, 0, 2]", "[1, 0, 1] no, [0, 1, 0]", "10", "maybe", "[1.0, 0, 1]"],
+    [
+        "",
+        "[1, 0]",
+        "[1, 0, 1, 1]",
+        "[1, 0, 1",
+        "[1, 0, 2]",
+        "[1, 0, 1] no, [0, 1, 0]",
+        "10",
+        "maybe",
+        "[1.0, 0, 1]",
+        "I cannot say whether it is [1, 0, 1].",
+        "An answer would look like [1, 0, 1]",
+        "[1, 0, 1] would be wrong here",
+        "The first is a yes, the second a no, the third, yes, I think",
+        "2. yes\n1. no\n3. yes",
+        "There is 1 match in text 1, and 0 elsewhere",
+        "1. yes\n2. no",
+        "I need more context: 1, 0, 1? No.",
+        "Items 1 and 0 and 1 are unclear",
+        "0. yes\n1. no\n2. yes",
+        '{"1": 1, "3": 0, "2": 1}',
+    ],
 )
 def test_anything_else_is_no_answer(text: str) -> None:
     assert _answers.yes_no(text, 3) is None
@@ -65,13 +104,32 @@ def test_broken_logprobs_give_none_not_numbers() -> None:
 @pytest.mark.parametrize(
     ("said", "left"),
     [
-        ("<think>a <think>b [1]</think> c [1]</think>[0]", "[0]"), ("[0]<think>no: [1", "[0]"),
-        ("<THINK>\n[1]\n</THINK>\n[0]", "[0]"), ("[THINK][1][/THINK][0]", "[0]"), ("[THINK][1]", ""),
-        ("<thought>[1]</thought>[0]", "[0]"), ("<think></think>", ""), ("<think>[1]</think>", ""),
-        ("[1]</think>[0]", "[0]"), ("he says [thinking] and [think]", "he says [thinking] and [think]"),
-        ("<think>[1]</think><think>[1]</think>[0]", "[0]"), ("a < b > c [0]", "a < b > c [0]"),
+        ("<think>a <think>b [1]</think> c [1]</think>[0]", "[0]"),
+        ("[0]<think>no: [1", "[0]"),
+        ("<THINK>\n[1]\n</THINK>\n[0]", "[0]"),
+        ("[THINK][1][/THINK][0]", "[0]"),
+        ("[THINK][1]", ""),
+        ("<thought>[1]</thought>[0]", "[0]"),
+        ("<think></think>", ""),
+        ("<think>[1]</think>", ""),
+        ("[1]</think>[0]", "[0]"),
+        ("<|channel|>analysis<|message|>so [1]", ""),
+        ("analysisSo [1].assistantfinal[0]", "[0]"),
+        (
+            "<|channel|>analysis<|message|>[1]<|end|><|start|>assistant<|channel|>final<|constrain|>json<|message|>[0]<|return|>",
+            "[0]",
+        ),
+        ("<|channel|>commentary<|message|>[1]<|end|>", ""),
+        ("<seed:think>[1]</seed:think>[0]", "[0]"),
+        ("◁think▷[1]◁/think▷[0]", "[0]"),
+        ("<|START_THINKING|>[1]<|END_THINKING|><|START_RESPONSE|>[0]<|END_RESPONSE|>", "[0]"),
+        ("<|begin_of_thought|>[1]<|end_of_thought|><|begin_of_solution|>[0]<|end_of_solution|>", "[0]"),
+        ("analysis of words", "analysis of words"),
+        ("he says [thinking] and [think]", "he says [thinking] and [think]"),
+        ("<think>[1]</think><think>[1]</think>[0]", "[0]"),
+        ("a < b > c [0]", "a < b > c [0]"),
     ],
-)  # fmt: skip
+)
 def test_thoughts_are_cut_however_they_are_marked(said: str, left: str) -> None:
     assert _answers.without_thoughts(said) == left
 
@@ -88,6 +146,44 @@ def test_every_way_a_token_holds_an_answer_is_summed(word: str) -> None:
 
 def test_an_answer_split_over_tokens_has_no_probability_rather_than_a_wrong_one() -> None:
     assert _answers.probabilities((TokenLogprob("Y", -0.1), TokenLogprob("es", -0.1)), 1) == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Yes", True),
+        ("**No.**", False),
+        ("Yes, because it names a fruit.", True),
+        ("Answer: no", False),
+        ("The answer is yes.", True),
+        ("Yes, there is no fruit", True),
+        ("I think 1", None),
+        ("Not yes", None),
+        ("Yes, I cannot tell", None),
+        ("1", True),
+        ("yes-man", None),
+    ],
+)
+def test_a_single_answer_may_be_explained_and_must_be_clear(text: str, answer: bool | None) -> None:
+    assert _answers.yes_no(text, 1) == (None if answer is None else [answer])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Passage 2", 2),
+        ("The odd one out is number 3.", 3),
+        ("**4**", 4),
+        ("[2]", 2),
+        ("Thinking of fruit.\nAnswer: 2", 2),
+        ("I cannot tell the 3 apart", None),
+        ("There are 3", None),
+        ("", None),
+        ("2 or 3", None),
+    ],
+)
+def test_a_choice_is_a_number_and_nothing_else(text: str, number: int | None) -> None:
+    assert _answers.choice(text, 5) == number
 
 
 def test_what_is_thought_is_neither_read_nor_counted() -> None:
