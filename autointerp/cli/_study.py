@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 YAML = (".yaml", ".yml")
 # Back ends that are programs: any number of contexts in a prompt costs them the same.
 PROGRAMS = frozenset({"pattern", "cross_encoder", "scripted"})
-# File endings by corpus member.
-FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".txt": "text", ".md": "text"}
+# What a name in front of `=` looks like; anything else is part of a path.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -156,12 +156,19 @@ def _from_names(model: str, dictionaries: list[str], args: argparse.Namespace) -
 def named(sources: list[str]) -> list[dict[str, str]]:
     """Name dictionaries: as `NAME=SOURCE` says, else by the shortest end of the path that no other one shares."""
     pairs = [source.partition("=") for source in sources]
-    given = [(left if equals else "", right if equals else left) for left, equals, right in pairs]
+    named = [
+        bool(equals and NAME.fullmatch(left)) and not Path(left + equals + right).exists()
+        for left, equals, right in pairs
+    ]
+    given = [
+        (left, right) if is_named else ("", left + equals + right)
+        for is_named, (left, equals, right) in zip(named, pairs, strict=True)
+    ]
     paths = [[part for part in re.split(r"[/:]", source) if part not in {"", ".", ".."}] for _, source in given]
     depth = 1
     while depth < max(map(len, paths)) and len({tuple(parts[-depth:]) for parts in paths}) < len(paths):
         depth += 1
-    tails = ["-".join(parts[-depth:]) for parts in paths]
+    tails = [re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-depth:])).strip("-.") or "dictionary" for parts in paths]
     return [{"name": name or tail, "source": source} for (name, source), tail in zip(given, tails, strict=True)]
 
 
@@ -169,21 +176,16 @@ def corpus_of(text: str) -> dict[str, Any]:
     """Turn `--data` into the study's corpus section.
 
     Raises:
-        StudyError: a local path of an unknown kind.
+        CorpusError: local files of no known kind, or of several.
     """
     if text == "docstrings":
         return {"use": "docstrings"}
-    path = Path(text)
-    if path.is_dir():
-        endings = sorted({file.suffix for file in path.iterdir() if file.suffix in FILES})
-        members = {FILES[ending] for ending in endings}
-        if len(members) != 1:
-            raise StudyError(f"--data {text}: should hold one kind of text ({', '.join(FILES)}); it holds {endings}")
-        return {"use": members.pop(), "path": text}
-    if path.suffix in FILES:
-        return {"use": FILES[path.suffix], "path": text}
-    if path.exists():
-        raise StudyError(f"--data {text}: the ending should be one of {', '.join(FILES)}")
+    from autointerp.corpus import kind_of, section
+
+    if found := section(text):
+        return found
+    if kind := kind_of(Path(text)):
+        return {"use": kind, "path": text}  # reading it says that it does not exist
     name, *rest = text.split(":")
     return {"use": "huggingface", "name": name, **dict(zip(("subset", "split"), rest, strict=False))}
 

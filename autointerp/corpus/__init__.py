@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from autointerp.corpus._files import kind_of, section
 from autointerp.corpus._tokens import TokenStore, bos_id
 from autointerp.corpus.base import Document, WindowsConfig, token_ids
 
-__all__ = ["bos_id", "read", "token_ids"]
+__all__ = ["bos_id", "kind_of", "read", "section", "token_ids"]
 
 
 def read(

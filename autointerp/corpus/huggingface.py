@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.corpus._files import column_of
+from autointerp.corpus._files import column_of, text_of
 from autointerp.corpus.base import Document
 from autointerp.errors import CorpusError
 
@@ -34,10 +34,8 @@ def documents(config: Config) -> Iterator[Document]:
     column = ""
     for row in _rows(config):
         column = column or column_of(list(row), config.column, config.name)
-        text = row[column]
-        if not isinstance(text, str | None):
-            raise CorpusError(f"corpus: {config.name}: column {column!r} holds {type(text).__name__}, not text")
-        if text and text.strip():
+        text = text_of(row[column], column, config.name)
+        if text.strip():
             yield Document(next(ids), text)
 
 

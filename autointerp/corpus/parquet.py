@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.corpus._files import column_of, find
+from autointerp.corpus._files import column_of, find, text_of
 from autointerp.corpus.base import Document
 from autointerp.errors import CorpusError
 
@@ -22,7 +22,7 @@ class Config(BaseModel):
 
 
 def documents(config: Config) -> Iterator[Document]:
-    """Yield one document per row, in order; rows without text are passed over.
+    """Yield one document per row, in order; rows without text are skipped.
 
     Raises:
         CorpusError: no file, one that is not parquet, or one without the column as text.
@@ -31,20 +31,23 @@ def documents(config: Config) -> Iterator[Document]:
     import pyarrow.parquet as pq
 
     ids = itertools.count()
-    for path in find(config.path, (".parquet",)):
+    for path in find(config.path, "parquet"):
         try:
             file = pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise CorpusError(f"corpus: {path} is not a parquet file ({error})") from error
         with file:
             column = column_of(file.schema_arrow.names, config.column, str(path))
             kind = file.schema_arrow.field(column).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            value = kind.value_type if pa.types.is_dictionary(kind) else kind
+            chat = pa.types.is_list(value) and pa.types.is_struct(value.value_type)
+            if not (pa.types.is_string(value) or pa.types.is_large_string(value) or chat):
                 raise CorpusError(f"corpus: {path}: column {column!r} is {kind}, not text; set corpus.column")
             try:
                 for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
-                    for text in batch.column(0).to_pylist():
-                        if text and text.strip():
+                    for cell in batch.column(0).to_pylist():
+                        text = text_of(cell, column, str(path))
+                        if text.strip():
                             yield Document(next(ids), text)
-            except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 raise CorpusError(f"corpus: {path}: column {column!r} cannot be read as text ({error})") from error

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autointerp.corpus._files import find
+from autointerp.corpus._files import DAMAGED, find, open_text
 from autointerp.corpus.base import Document
 from autointerp.errors import CorpusError
 
@@ -20,7 +20,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str = Field(description="a text file, a folder of .txt files, or a glob")
+    path: str = Field(description="a text file (also .gz, .zst, .bz2, .xz), a folder of .txt files, or a glob")
     split: Literal["auto", "blank_lines", "lines", "separator", "heading", "file"] = Field(
         default="auto",
         description="what ends a document: a blank line, every line, `separator`, a `heading` line, or the file; auto: "
@@ -49,7 +49,7 @@ def documents(config: Config) -> Iterator[Document]:
         CorpusError: no file, or one that is not UTF-8.
     """
     ids = itertools.count()
-    for path in find(config.path, (".txt", ".text", ".md")):
+    for path in find(config.path, "text"):
         try:
             for text in _texts(path, config):
                 if text := text.strip("\n"):
@@ -58,6 +58,10 @@ def documents(config: Config) -> Iterator[Document]:
                     yield Document(next(ids), text)
         except UnicodeDecodeError as error:
             raise CorpusError(f"corpus: {path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        except DAMAGED as error:
+            if isinstance(error, CorpusError):
+                raise
+            raise CorpusError(f"corpus: {path} cannot be read ({error})") from error
 
 
 def _texts(path: Path, config: Config) -> Iterator[str]:
@@ -65,13 +69,18 @@ def _texts(path: Path, config: Config) -> Iterator[str]:
     if split in {"separator", "lines"}:
         return _between(path, "\n" if split == "lines" else config.separator)
     if split == "file":
-        return iter([path.read_text(encoding="utf-8")])
+        return _whole(path)
     starts = re.compile(config.heading).search if split == "heading" else None
     return _runs(path, starts)
 
 
+def _whole(path: Path) -> Iterator[str]:
+    with open_text(path) as file:
+        yield file.read()
+
+
 def _guess(path: Path, separator: str) -> str:
-    with path.open(encoding="utf-8") as file:
+    with open_text(path) as file:
         head = file.read(CHUNK_CHARACTERS)
     if separator in head:
         return "separator"
@@ -80,7 +89,7 @@ def _guess(path: Path, separator: str) -> str:
 
 def _between(path: Path, separator: str) -> Iterator[str]:
     rest = ""
-    with path.open(encoding="utf-8") as file:
+    with open_text(path) as file:
         while chunk := file.read(CHUNK_CHARACTERS):
             *whole, rest = (rest + chunk).split(separator)
             yield from whole
@@ -90,7 +99,7 @@ def _between(path: Path, separator: str) -> Iterator[str]:
 def _runs(path: Path, starts: object) -> Iterator[str]:
     """Yield runs of lines: from one heading to the next, or from one blank line to the next."""
     lines: list[str] = []
-    with path.open(encoding="utf-8") as file:
+    with open_text(path) as file:
         for line in file:
             ends = starts(line) if callable(starts) else not line.strip()
             if ends and lines:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autointerp.cli import _study
-from autointerp.errors import StudyError
+from autointerp.errors import CorpusError, StudyError
 from autointerp.experiment.study import EMBEDDED
 
 
@@ -42,10 +42,10 @@ def test_data_is_told_by_its_ending_or_is_a_hub_name(tmp_path: Path) -> None:
         "use": "huggingface", "name": "org/name", "subset": "en", "split": "train",
     }  # fmt: skip
     (tmp_path / "b.parquet").write_text("")
-    with pytest.raises(StudyError, match="one kind of text"):
+    with pytest.raises(CorpusError, match="of several kinds"):
         _study.corpus_of(str(tmp_path))
     (tmp_path / "c.xyz").write_text("")
-    with pytest.raises(StudyError, match=r"\.jsonl"):
+    with pytest.raises(CorpusError, match=r"\.jsonl"):
         _study.corpus_of(str(tmp_path / "c.xyz"))
 
 

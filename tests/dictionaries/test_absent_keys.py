@@ -89,7 +89,7 @@ def test_circuit_tracer_without_its_configuration_is_asked_for_the_activation(tm
     (folder / "config.yaml").unlink()
     path = folder / FILES["circuit_tracer"]
     rewrite(path, {name: one for name, one in tensors_of(path).items() if name in ("W_enc", "W_dec", "b_enc", "b_dec")})
-    sites = {"site_in": "layers.1.input", "site_out": "layers.1.output"}
+    sites: dict[str, Any] = {"site_in": "layers.1.input", "site_out": "layers.1.output"}
     with pytest.raises(DictionaryError, match=r"`k: <number>` for top-k or `activation: relu`"):
         dictionaries.load(path, **sites)
     assert dictionaries.load(path, activation="relu", **sites).activation.kind == "relu"

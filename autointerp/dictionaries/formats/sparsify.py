@@ -80,7 +80,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
         seed=_seed(files), remarks=(QUIRK,) if saved.transcode and told is None else (),
-        pre_bias_open=saved.transcode and told is None,
+        pre_bias_open=bool(saved.transcode) and told is None,
         provenance=_common.provenance("sparsify", files, CONFIG, WEIGHTS),
     )  # fmt: skip
 
