@@ -4,7 +4,6 @@ import bz2
 import gzip
 import json
 import lzma
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def nested(path: Path) -> None:
 def linked(path: Path) -> None:
     nested(path.parent / "real")
     path.symlink_to(path.parent / "real")
-    os.symlink(path.parent / "real", path.parent / "real" / "a" / "loop")
+    (path.parent / "real" / "a" / "loop").symlink_to(path.parent / "real")
 
 
 FORMS: dict[str, Callable[[Path], object]] = {
