@@ -8,13 +8,14 @@
 The run directory holds every table, the study that replays it, and report.html. The same command after an
 interruption goes on where it stopped and repeats no finished LLM call.
 
-    autointerp score study.yaml --gate results/base    a checkpoint against an earlier run of the same protocol: asks
-        for the baseline's latents in looks, stops once the verdict is clear, and says how many calls that saved
+    autointerp score study.yaml --gate results/base    a checkpoint against an earlier run of the same protocol:
+        scores the baseline's latents in looks, stops once the decision is clear, and reports the LLM calls saved
 
 Explainer and judge first show on planted rules what they can do (`qualify` in the study; `autointerp judge LLM` alone).
 
 exit codes: 0 done, 2 something to correct, 3 a control or the qualification failed (it says which), 4 stopped part-way;
-with --gate those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or something to mend), 3 INVALID.
+with --gate those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or invalid input), 3 INVALID, 70 unexpected
+error.
 """
 
 import argparse
@@ -41,10 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="collect, then print the calls, tokens and money that the LLMs would take",
     )
-    group.add_argument("--gate", type=Path, metavar="RUN", help="ask only as far as non-inferiority to RUN needs")
-    group.add_argument("--margin", type=float, default=0.02, help="with --gate: loss that counts as not worse (.02)")
+    group.add_argument(
+        "--gate", type=Path, metavar="RUN", help="score only as many latents as a decision against RUN needs"
+    )
+    group.add_argument(
+        "--margin", type=float, default=0.02, help="with --gate: loss of score that still counts as not worse (.02)"
+    )
     group.add_argument("--looks", type=int, default=5, help="with --gate: times at which it may stop (5)")
-    group.add_argument("--allow", action="store_true", help="with --gate: although the protocols differ; says in what")
+    group.add_argument(
+        "--allow", action="store_true", help="with --gate: compare even if the protocols differ; lists the differences"
+    )
     group.add_argument("--json", action="store_true", help="print summary.json instead of tables")
 
 
@@ -96,12 +103,14 @@ def _gated(args: argparse.Namespace) -> int:
     if path.resolve() == args.gate.resolve():
         raise StudyError(f"--gate {args.gate} is the run directory itself; give the candidate another --out")
 
+    from autointerp.console import note
     from autointerp.experiment import gated
-    from autointerp.gate import offline
+    from autointerp.gate import base, output
+    from autointerp.run.reading import read_tables
 
-    settings = gated.settings_of(args.gate, args.margin, args.looks)
-    run, result = gated.score(study, path, args.gate, settings=settings, update=args.update, allow=args.allow)
-    print(offline.as_json(result) if args.json else offline.as_text(result))
-    if not args.json:
-        print(f"\nrun directory  {run.path}")
+    scorers = read_tables(args.gate).judgements["scorer"].astype("str").unique().tolist()
+    config = base.settings(scorers, margin=args.margin, looks=args.looks)
+    run, result = gated.score(study, path, args.gate, config=config, update=args.update, allow=args.allow)
+    output.show(output.as_json(result) if args.json else output.as_text(result))
+    note(f"run directory  {run.path}")
     return result.exit_code

@@ -1,10 +1,11 @@
-"""`autointerp score --gate BASELINE`: score a candidate only as far as a verdict against the baseline needs.
+"""`autointerp score --gate BASELINE`: score a candidate only as far as a decision against the baseline needs.
 
-What needs no LLM comes first: dead latents and cross-entropy are held against their limits before anything is asked.
-Then the baseline's latents are explained and judged in its look order, look by look, until every endpoint has passed,
-or one has failed, or the plan is spent. Replies are kept as they come, so that a run that was killed repeats none.
+Dead latents and cross-entropy come first: they need no LLM, and a rise past a limit ends the gate. Then the baseline's
+latents are explained and judged in its look order, as many as each look of `gate.decide` asks for. Replies are stored
+as they come, so a run that was killed repeats none.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,29 +13,27 @@ from typing import Any
 import pandas as pd
 
 from autointerp.console import note
-from autointerp.errors import StudyError, TableError
 from autointerp.experiment import pipeline
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.study import Study
-from autointerp.gate import offline
-from autointerp.gate.decide import GateState, gate_start, gate_step, shortage
-from autointerp.gate.verdicts import GateResult
+from autointerp.gate import decide, endpoints, offline, output
+from autointerp.gate.base import GateConfig, GateResult
 from autointerp.records import LatentId
 from autointerp.report.page import write_report
-from autointerp.run import record_rows, tables
+from autointerp.run import record_rows
 from autointerp.run.files import fingerprint
 from autointerp.run.lock import claimed
-from autointerp.run.reading import RunTables, read_judgements, read_tables
+from autointerp.run.reading import RunTables, read_judgements, read_tables, refuse_empty
 from autointerp.run.store import Run
-from autointerp.statistics import GateConfig, latent_scores
+from autointerp.statistics import latent_scores
 from autointerp.statistics.pairing import with_lost
 
-# What a gate does before it asks anything.
+# Stages that ask no LLM.
 FREE = ("collect", "reconstruct", "select")
 
 
 def score(
-    study: Study, path: Path, baseline: Path, *, settings: GateConfig, update: bool = False, allow: bool = False
+    study: Study, path: Path, baseline: Path, *, config: GateConfig, update: bool = False, allow: bool = False
 ) -> tuple[Run, GateResult]:
     """Run a study in its run directory as far as the gate against a baseline needs.
 
@@ -42,179 +41,133 @@ def score(
         study: the candidate's; `sampling.same_as` must be the baseline.
         path: the candidate's run directory.
         baseline: a finished run of the same protocol.
-        settings: margin, errors, looks, endpoints, limits.
+        config: margin, error rates, looks, endpoints, limits.
         update: as `pipeline.score`.
-        allow: gate although the protocols differ; the result names the differences.
+        allow: compare even if the protocols differ; the result lists the differences.
 
     Raises:
         UserError: something in the study, its inputs, the baseline or the directory is wrong.
-        StoppedError: an LLM or a limit stopped it; what is done is kept, and the same command goes on.
+        StoppedError: an LLM or a limit stopped it; what is done is kept, and the same command continues.
     """
     base = read_tables(baseline)
-    if base.judgements.empty:
-        raise TableError(f"--gate {baseline}: it has no judgements to compare with")
+    refuse_empty(base, baseline)
     with claimed(path) as run:
-        experiment = Experiment(study=study, run=run)
-        pipeline.begin(experiment, update=update)
-        apart = _apart(base.manifests[0].get("protocol"), _protocol(study), allow=allow)
-        apart += _apart(base.manifests[0].get("prompts"), run.manifest.get("prompts"), allow=allow)
-        marks = pipeline.fingerprints(experiment)
-        pipeline.reach(experiment, marks)
-        for name in ("qualify", *FREE):
-            pipeline.do(experiment, name, marks[name])
-        base, new = offline.matched(base, _without_judgements(run, base))
-        pools = [{"context_pool_hash": tables.manifests[0].get("context_pool_hash")} for tables in (base, new)]
-        apart += _apart(*pools, allow=allow)
-        result = _decided(experiment, base, new, marks, settings, apart, allow=allow)
-        offline.keep(result, run.path)
+        gated = Gated(Experiment(study=study, run=run), base, config, allow=allow)
+        gated.prepare(update=update)
+        result = gated.decided()
         if run.has("estimates"):
             write_report(run.path)
+        output.write(result, run.path)
     return run, result
 
 
-def _protocol(study: Study) -> dict[str, Any]:
-    """Return what a run of this study will say of its protocol, before any LLM has been asked."""
-    return study.protocol()
+class Gated:
+    """An experiment under a gate: answers the looks' wishes by explaining and judging."""
 
+    def __init__(self, experiment: Experiment, base: RunTables, config: GateConfig, *, allow: bool) -> None:
+        self.experiment, self.base, self.config, self.allow = experiment, base, config, allow
+        self.notes: list[str] = []
+        self.n_looks = 0
 
-def _apart(base: dict[str, Any] | None, new: dict[str, Any] | None, *, allow: bool) -> list[str]:
-    """Return in which of these settings candidate and baseline differ, if that is allowed."""
-    sides = ({"protocol": side or {}, "protocol_hash": side or {}} for side in (base, new))
-    return offline.refuse_differences(*sides, allow=allow)
+    def prepare(self, *, update: bool) -> None:
+        """Do all that needs no LLM, and refuse a baseline of another protocol."""
+        experiment, manifest = self.experiment, self.base.manifests[0]
+        pipeline.begin(experiment, update=update)
+        run = experiment.run
+        run.update_manifest(gate={"looks": self.config.looks})
+        self._same("protocol", experiment.study.protocol())
+        self._same("prompts", run.manifest.get("prompts"))
+        self.marks = pipeline.fingerprints(experiment)
+        pipeline.reach(experiment, self.marks)
+        for name in FREE:
+            pipeline.do(experiment, name, self.marks[name])
+        pools = [one.get("context_pool_hash") for one in (manifest, run.manifest)]
+        self.notes += offline.refused_settings(*({"context_pool_hash": pool} for pool in pools), allow=self.allow)
+        self.base, self.new = offline.matched(self.base, read_tables(run.path, judged=False))
 
+    def _same(self, entry: str, new: Mapping[str, Any] | None) -> None:
+        self.notes += offline.refused_settings(self.base.manifests[0].get(entry), new, allow=self.allow)
 
-def _without_judgements(run: Run, base: RunTables) -> RunTables:
-    """Return the candidate's tables as far as they are there before it is judged."""
-    latents = run.table("latents", tables.LATENTS)
-    return replace(
-        base, judgements=base.judgements.iloc[:0], latents=latents[latents["dictionary"] != "planted"],
-        dictionaries=run.read("dictionaries"), manifests=(run.manifest,),
-        reconstruction=run.read("reconstruction") if run.has("reconstruction") else None, documents=None,
-    )  # fmt: skip
+    def decided(self) -> GateResult:
+        """Test the limits, then look by look what the LLM must answer for; then settle the controls."""
+        limits = endpoints.limit_rows(self.base, self.new, self.config)
+        if any(row.decision != "PASS" for row in limits):
+            rows = offline.with_all(limits)
+            reasons = (
+                "no latent was explained: a limit on dead latents or cross-entropy is not shown to hold",
+                *self.notes,
+            )
+            return offline.combined(
+                GateResult(decision=decide.decision_of(rows), rows=tuple(rows), reasons=reasons), "", []
+            )
+        scores = latent_scores(self.base.judgements, self.base.latents)
+        self.scores = scores[scores["dictionary"].isin(self.base.dictionaries["dictionary"])].reset_index(drop=True)
+        self.orders = endpoints.look_orders(self.scores)
+        if words := endpoints.shortage(self.scores, self.config):
+            note(f"gate: {words}")
+            self.notes.append(words)
+        pipeline.do(self.experiment, "qualify", self.marks["qualify"])
+        held = {name: len(order) for name, order in self.orders.items()}
+        looks = decide.looks(held, self.config, offline.first_look(self.scores, self.config), len(limits))
+        found = decide.run(looks, self._answer)
+        status, problems = self._settled(found, held)
+        rows = [*offline.with_all(found.rows, self._scored(self.wanted)), *offline.with_all(limits)]
+        found = GateResult(decision=found.decision, rows=tuple(rows), reasons=tuple(dict.fromkeys(self.notes)))
+        pipeline.do(self.experiment, "estimate", self._mark("estimate"))
+        return offline.combined(offline.with_calls(found, self._calls_per_latent(), held), status, problems)
 
+    def _answer(self, wanted: Mapping[str, int]) -> decide.Scored:
+        self.n_looks += 1
+        words = ", ".join(f"{name} {n:,}" for name, n in wanted.items())
+        note(f"gate: look {self.n_looks} of at most {self.config.looks}; latents: {words}")
+        self._ask(wanted)
+        if self.n_looks == 1:
+            self._same("llms", self.experiment.run.manifest.get("llms"))
+        return self._scored(wanted)
 
-def _decided(
-    experiment: Experiment, base: RunTables, new: RunTables, marks: dict[str, str], settings: GateConfig,
-    apart: list[str], *, allow: bool,
-) -> GateResult:  # fmt: skip
-    """Hold the limits, then ask look by look."""
-    limits = offline.limit_rows(base, new, settings)
-    if any(row["decision"] != "PASS" for row in limits):
-        said = ("a limit is passed: no LLM was asked",)
-        return offline.combined(GateResult(decision="PASS", endpoints=pd.DataFrame(), reasons=said), limits, "", [])
-    own = latent_scores(base.judgements, base.latents)
-    own = own[own["dictionary"].isin(base.dictionaries["dictionary"])].reset_index(drop=True)
-    state = gate_start(
-        own, config=settings, n_available=int(own.groupby("dictionary")["latent"].nunique().min()),
-        calls_per_latent=offline.calls_per_latent(base),
-    )  # fmt: skip
-    while state.decision is None:
-        state = _look(experiment, state, new, marks)
-        if state.look <= 1:
-            apart += _apart(base.manifests[0].get("llms"), experiment.run.manifest.get("llms"), allow=allow)
-    while (controlled := _validity(experiment, base, new, settings))[0] == "undecided" and state.decision == "PASS":
-        if state.look + 1 >= len(state.design.fractions):
-            break
-        state = _controlled(experiment, state, new, marks)
-    pipeline.do(experiment, "estimate", _mark(marks["estimate"], experiment))
-    notes = [f"allowed: {one}" for one in dict.fromkeys(apart)]
-    found = state.result([*shortage(state), *notes, _account(state)])
-    return offline.combined(found, limits, *controlled)
+    def _ask(self, wanted: Mapping[str, int]) -> None:
+        """Explain and judge the first latents of each dictionary in look order."""
+        sites = self.new.latents.drop_duplicates("dictionary").set_index("dictionary")["site"]
+        chosen = frozenset(
+            LatentId(name, str(sites[name]), int(latent))
+            for name, n in wanted.items()
+            for latent in self.orders[name][:n]
+        )
+        experiment = self.experiment
+        experiment.batches = (*experiment.batches, chosen - (experiment.asked or frozenset()))
+        self.wanted = dict(wanted)
+        for name in ("explain", "judge"):
+            pipeline.do(experiment, name, self._mark(name))
 
+    def _scored(self, wanted: Mapping[str, int]) -> decide.Scored:
+        latents = record_rows.with_status(self.experiment.run, self.experiment.asked)
+        asked = [(name, latent) for name, n in wanted.items() for latent in self.orders[name][:n]]
+        ours = self.scores[pd.MultiIndex.from_frame(self.scores[["dictionary", "latent"]]).isin(asked)]
+        theirs = latent_scores(self._judgements(), latents)
+        return endpoints.scored(self.scores, with_lost(ours, theirs, latents), wanted, self.config)
 
-def _validity(
-    experiment: Experiment, base: RunTables, new: RunTables, settings: GateConfig
-) -> tuple[str, list[str]]:  # fmt: skip
-    """Judge the controls of what has been asked so far."""
-    latents = record_rows.with_status(experiment.run, experiment.asked)
-    asked = replace(new, manifests=(experiment.run.manifest,))
-    return offline.judged(base, asked, latent_scores(_judgements(experiment.run), latents, control=None), settings)
+    def _settled(self, found: GateResult, held: Mapping[str, int]) -> tuple[str, list[str]]:
+        """Judge the controls; where they leave a PASS undecided, ask for more latents until they are decided."""
+        while True:
+            latents = record_rows.with_status(self.experiment.run, self.experiment.asked)
+            new = replace(self.new, manifests=(self.experiment.run.manifest,))
+            scores = latent_scores(self._judgements(), latents, control=None)
+            status, problems = offline.judged(self.base, new, scores, self.config)
+            more = {name: min(held[name], n + max(decide.LEAST_LATENTS, n // 2)) for name, n in self.wanted.items()}
+            if status != "undecided" or found.decision != "PASS" or more == self.wanted:
+                return status, problems
+            note("gate: the scores pass; more latents are scored to decide the controls")
+            self._ask(more)
 
+    def _judgements(self) -> pd.DataFrame:
+        return read_judgements(self.experiment.run)
 
-def _controlled(experiment: Experiment, state: GateState, new: RunTables, marks: dict[str, str]) -> GateState:
-    """Ask one more look's latents for the sake of the controls, which too few latents leave open; no test is done."""
-    note("gate: the scores pass; more latents are asked to decide the controls")
-    reopened = replace(state, decision=None, decisions={}, look=state.look + 1)
-    scores = _asked(experiment, reopened, new, marks)
-    return replace(state, look=reopened.look, candidate=pd.concat([state.candidate, scores], ignore_index=True))
+    def _mark(self, stage: str) -> str:
+        """Mark a stage done for these latents only; a whole run's mark differs, so `score` would complete it."""
+        return fingerprint(self.marks[stage], sorted(map(str, self.experiment.asked or ())))
 
-
-def _look(experiment: Experiment, state: GateState, new: RunTables, marks: dict[str, str]) -> GateState:
-    """Explain and judge what the next look wants, and look."""
-    scores = _asked(experiment, state, new, marks)
-    if state.look == 0:
-        state = replace(state, calls_per_latent=_calls_per_latent(experiment))
-    return gate_step(state, scores, complete=True)
-
-
-def _asked(experiment: Experiment, state: GateState, new: RunTables, marks: dict[str, str]) -> pd.DataFrame:
-    """Explain and judge what the next look wants; return the scores of latents that the state does not have yet."""
-    run, before = experiment.run, experiment.asked or frozenset()
-    experiment.batches = (*experiment.batches, _next(state, new) - before)
-    wanted = experiment.asked or frozenset()
-    note(f"gate: look {state.look + 1} of {len(state.design.fractions)}, {len(wanted):,} latents in all")
-    for name in ("explain", "judge"):
-        pipeline.do(experiment, name, _mark(marks[name], experiment))
-    latents = record_rows.with_status(run, experiment.asked)
-    scores = with_lost(_of(state.base, wanted), latent_scores(_judgements(run), latents), latents)
-    known = pd.MultiIndex.from_frame(state.candidate[["dictionary", "latent", "scorer"]])
-    fresh = ~pd.MultiIndex.from_frame(scores[["dictionary", "latent", "scorer"]]).isin(known)
-    return scores[fresh].reset_index(drop=True)
-
-
-def _next(state: GateState, new: RunTables) -> frozenset[LatentId]:
-    """Return the latents of undecided dictionaries up to the next look, by the baseline's look order."""
-    sites = new.latents.drop_duplicates("dictionary").set_index("dictionary")["site"]
-    found: set[LatentId] = set()
-    for name in state.undecided:
-        mine = state.base[state.base["dictionary"] == name].drop_duplicates("latent").sort_values("look_order")
-        found |= {LatentId(name, str(sites[name]), int(latent)) for latent in mine["latent"].head(state.wanted)}
-    return frozenset(found)
-
-
-def _of(scores: pd.DataFrame, latents: frozenset[LatentId]) -> pd.DataFrame:
-    """Keep the baseline's scores of some latents."""
-    keys = pd.MultiIndex.from_tuples([(one.dictionary, one.index) for one in latents])
-    return scores[pd.MultiIndex.from_frame(scores[["dictionary", "latent"]]).isin(keys)]
-
-
-def _judgements(run: Run) -> pd.DataFrame:
-    return read_judgements(run)
-
-
-def _mark(mark: str, experiment: Experiment) -> str:
-    """Mark a stage that was done for some latents only; a whole run's mark differs, so `score` would complete it."""
-    return fingerprint(mark, sorted(map(str, experiment.asked or ())))
-
-
-def _calls_per_latent(experiment: Experiment) -> float:
-    """Count the prompts that one more latent costs: its explanation and its own questions, repeats included."""
-    rows = experiment.run.read("questions", ["scorer", "control", "n_retries"])
-    own = rows[(rows["scorer"] == "explain") | rows["control"].isin(["none", "duplicate"])]
-    return float((1 + own["n_retries"]).sum()) / max(1, len(experiment.asked or ()))
-
-
-def _account(state: GateState) -> str:
-    """Say what was asked and what stopping saved."""
-    asked = ", ".join(f"{name} {n:,}" for name, n in state.n_asked.items())
-    return (
-        f"stopped at look {state.look + 1} of {len(state.design.fractions)}; latents asked: {asked} of "
-        f"{state.n_planned:,} each; {state.calls_saved:,} LLM calls saved against the whole plan "
-        f"({state.calls_per_latent:.1f} per latent)"
-    )
-
-
-def settings_of(baseline: Path, margin: float, looks: int) -> GateConfig:
-    """Make a gate's settings; its endpoints are detection and fuzzing as far as the baseline scored them.
-
-    Raises:
-        StudyError: a setting outside its range.
-    """
-    from pydantic import ValidationError
-
-    scorers = read_tables(baseline).judgements["scorer"].astype("str").unique().tolist()
-    try:
-        return GateConfig(margin=margin, looks=looks, endpoints=offline.endpoints_scored(scorers, None))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise StudyError(f"--{first['loc'][0]}: {first['msg']}; you gave {first['input']!r}") from error
+    def _calls_per_latent(self) -> float:
+        """Return the prompts that one more latent costs: its explanation and its own questions, retries included."""
+        rows = self.experiment.run.read("questions", ["scorer", "control", "n_retries"])
+        own = rows[(rows["scorer"] == "explain") | rows["control"].isin(["none", "duplicate"])]
+        return float((1 + own["n_retries"]).sum()) / max(1, len(self.experiment.asked or ()))

@@ -1,337 +1,274 @@
-"""Is a candidate no worse than a baseline? Non-inferiority on latents, at once or in looks."""
+"""Is a candidate no worse than a baseline? Non-inferiority on latents, in looks, with error rates of the whole gate.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+`looks` is a generator: it asks for the next look's latents of each dictionary, receives the differences of their
+scores, and returns the rows of its tests. It never reads a table, so finished runs (`gate.offline`), an experiment
+under way (`experiment.gated`) and a simulation drive the same rules:
+
+* PASS: in every dictionary, at one look, the lower bound of every endpoint lies above -margin. All endpoints must pass,
+  so each bound is one-sided at `alpha` over all looks, and P(PASS) <= alpha if any endpoint is worse by the margin.
+* FAIL: some endpoint does not pass, and its upper bound lies below 0. That bound is one-sided at
+  RESERVE * alpha / tests over all looks (Bonferroni), so P(FAIL) <= alpha if no endpoint is worse.
+* INCONCLUSIVE: neither, at the last look or when the latents that are left would hardly decide.
+
+Sample sizes follow information: the first look estimates the variance of the differences (it contains the correlation
+with the baseline, judging noise and the design effect of the sampling weights) and the correlation of the endpoints;
+each further look holds as many latents as its share of the planned information takes. Alpha is spent by the information
+that was reached, so a wrong estimate costs power, not error rate.
+
+Source:
+    Lan and DeMets (1983), spending; Mehta and Tsiatis (2001), Flexible sample size considerations using
+    information-based interim monitoring.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+from scipy import optimize, special
 
-from autointerp.errors import TableError
-from autointerp.gate.verdicts import COLUMNS, Decision, GateResult, explain, worst
-from autointerp.statistics.base import GateConfig
-from autointerp.statistics.intervals import mean
-from autointerp.statistics.pairing import Contrast, difference_of
-from autointerp.statistics.planning import z_sum
-from autointerp.statistics.populations import usable
-from autointerp.statistics.sequential import GroupDesign, gs_design, hsd, median_unbiased, stagewise_p
+from autointerp.gate.base import Cell, Decision, GateConfig, GateResult, Row, worst
+from autointerp.statistics.intervals import Difference, Floats, mean, t_quantile
+from autointerp.statistics.pairing import Contrast
+from autointerp.statistics.sequential import SpentBound, hsd, passing_drift
 
-# Correlation of a latent's scores at two checkpoints that a plan assumes before it is measured; .50 was observed on 237
-# latents that were explained and judged twice.
-ASSUMED_RHO = 0.5
-# Fewer latents are no look of their own, and never enough to call more of them futile: how many would be needed is read
-# from their own spread. The last look may hold fewer; its t quantiles keep the error rate (`test_gate_errors`).
+# An interim look of fewer latents says too little of the variance that the plan rests on.
 LEAST_LATENTS = 20
+# An interim look stops when the chance that the latents left decide, either way, is below this.
+FUTILE = 0.02
+# A bound this near to the margin lies at it, but for rounding.
+ROUNDING = 1e-9
+# Share of the wrong decisions on an unchanged candidate (FAIL, and misses that `power` allows) that the bounds and the
+# plan use up: the rest is for variances that are only estimated, from weighted and skewed scores.
+RESERVE = 0.75
 # Z of a p value that underflows.
 LARGEST_Z = 37.0
+# Estimated correlations of endpoints are rounded down to multiples of this: a plan needs no more.
+CORRELATION_STEP = 0.1
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateState:
-    """A gate under way; the next look needs `wanted` latents per dictionary, in look order (0 once decided).
+class Scored:
+    """Differences of the latents asked for so far, and the correlation of two endpoints' differences over latents.
 
-    `n_needed` is what the wished power takes, `n_planned` the last look: fewer where the baseline has no more. Then
-    nothing is called futile, and a gate that never crosses a bound ends INCONCLUSIVE.
+    `ended`: no further latents were scored, though the gate may want some: this look is the last.
     """
 
-    config: GateConfig
-    design: GroupDesign
-    base: pd.DataFrame
-    candidate: pd.DataFrame
-    n_planned: int
-    n_needed: int
-    calls_per_latent: float
-    look: int = 0
-    rows: tuple[dict[str, object], ...] = ()
-    decisions: Mapping[tuple[str, str], Decision] = field(default_factory=dict)
-    decision: Decision | None = None
-
-    @property
-    def wanted(self) -> int:
-        """Latents per dictionary that the next look needs."""
-        if self.decision is not None:
-            return 0
-        return _n_at(self.design.fractions[self.look], self.n_planned)
-
-    @property
-    def undecided(self) -> tuple[str, ...]:
-        """Dictionaries of which some endpoint has not passed: only they need more latents."""
-        if self.decision is not None:
-            return ()
-        names = [str(name) for name in pd.unique(self.base["dictionary"])]
-        return tuple(
-            name for name in names
-            if any(self.decisions.get((name, endpoint)) != "PASS" for endpoint in self.config.endpoints)
-        )  # fmt: skip
-
-    @property
-    def n_asked(self) -> Mapping[str, int]:
-        """Latents of each dictionary that have been handed over."""
-        n = self.candidate.groupby("dictionary", observed=True)["latent"].nunique()
-        return {str(name): int(n.get(name, 0)) for name in pd.unique(self.base["dictionary"])}
-
-    @property
-    def calls_saved(self) -> int:
-        """Calls that stopping early has saved, over all dictionaries; 0 while undecided."""
-        if self.decision is None:
-            return 0
-        return round(sum(max(0, self.n_planned - n) for n in self.n_asked.values()) * self.calls_per_latent)
-
-    def result(self, reasons: Sequence[str] = ()) -> GateResult:
-        """Return the decision so far; INCONCLUSIVE while none has been reached."""
-        table = pd.DataFrame(list(self.rows), columns=COLUMNS)
-        return GateResult(decision=self.decision or "INCONCLUSIVE", endpoints=table, reasons=tuple(reasons))
+    contrasts: Mapping[Cell, Contrast]
+    correlation: float = 0.0
+    ended: bool = False
 
 
-def gate_start(
-    base: pd.DataFrame,
-    *,
-    config: GateConfig | None = None,
-    n_planned: int | None = None,
-    rho: float = ASSUMED_RHO,
-    calls_per_latent: float = 0.0,
-    n_available: int | None = None,
-) -> GateState:
-    """Lay down a gate before the candidate is judged.
+Looks = Generator[Mapping[str, int], Scored, list[Row]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Path:
+    """One dictionary under test: latents and share of alpha spent at each look so far."""
+
+    available: int
+    n: list[int] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
+    planned: int = 0
+    closed: bool = False
+    to_pass: SpentBound = field(default_factory=SpentBound)
+    to_fail: SpentBound = field(default_factory=SpentBound)
+
+
+def run(looks: Looks, answer: Callable[[Mapping[str, int]], Scored]) -> GateResult:
+    """Drive a gate to its end.
 
     Args:
-        base: baseline's `latent_scores` (control none), all dictionaries and endpoints.
-        config: margin, errors, looks, endpoints.
-        n_planned: latents per dictionary at the last look; else from the baseline's variance, `rho` and the power.
-        rho: assumed correlation of a latent's scores at two checkpoints; 0 plans an unpaired design.
-        calls_per_latent: calls an explained and judged latent costs, for the account of what was saved.
-        n_available: latents per dictionary that could be judged at most; more are never planned.
-
-    Raises:
-        TableError: an endpoint was not scored in the baseline.
+        looks: from `looks`.
+        answer: scores the latents asked for (per dictionary, the first n in look order), returns all differences.
     """
-    config = GateConfig() if config is None else config
-    needed = n_planned or _planned(base, config, _design(config, None), rho)
-    planned = needed if n_available is None else max(1, min(needed, n_available))
-    design = _design(config, planned)
-    if planned < needed:
-        design = replace(design, lower=(*([-LARGEST_Z] * (len(design.lower) - 1)), design.lower[-1]))
-    return GateState(
-        config=config, design=design, base=base, candidate=base.iloc[:0], n_planned=planned, n_needed=needed,
-        calls_per_latent=calls_per_latent,
-    )  # fmt: skip
+    wanted = next(looks)
+    while True:
+        try:
+            wanted = looks.send(answer(wanted))
+        except StopIteration as stop:
+            return GateResult(decision=decision_of(stop.value), rows=tuple(stop.value))
 
 
-def _design(config: GateConfig, n_planned: int | None) -> GroupDesign:
-    """Space the looks evenly, without those that would hold fewer than `LEAST_LATENTS` of the planned latents."""
-    times = [(k + 1) / config.looks for k in range(config.looks)]
-    if n_planned is not None:
-        times = [t for t in times[:-1] if _n_at(t, n_planned) >= LEAST_LATENTS] + times[-1:]
-    return _bounds(tuple(times), config.alpha, config.power, config.efficacy_gamma, config.futility_gamma)
+def decision_of(rows: list[Row]) -> Decision:
+    """Return the decision of the last look of every endpoint."""
+    last: dict[Cell, Decision] = {Cell(row.dictionary, row.endpoint): row.decision for row in rows}
+    return worst(list(last.values()))
 
 
-@lru_cache(maxsize=64)
-def _bounds(times: tuple[float, ...], alpha: float, power: float, efficacy: float, futility: float) -> GroupDesign:
-    return gs_design(
-        len(times), alpha=alpha, power=power, efficacy=hsd(alpha, efficacy), futility=hsd(1 - power, futility),
-        fractions=times,
-    )  # fmt: skip
-
-
-def _n_at(fraction: float, n_planned: int) -> int:
-    """Latents at an information fraction; a sum of fractions that is a hair above a whole number is that number."""
-    return int(np.ceil(fraction * n_planned - 1e-9))
-
-
-def _planned(base: pd.DataFrame, config: GateConfig, design: GroupDesign, rho: float) -> int:
-    largest = 0.0
-    for endpoint in config.endpoints:
-        rows = usable(base[base["scorer"] == endpoint])
-        if rows.empty:
-            there = ", ".join(pd.unique(base["scorer"]))
-            raise TableError(f"gate: the baseline has no {endpoint} scores; it has: {there or 'none'}")
-        largest = max(largest, *(mean(part["score"].to_numpy(float)).sd ** 2 for _, part in rows.groupby("dictionary")))
-    n = 2 * largest * (1 - rho) * z_sum("ni", config.alpha, config.power) ** 2 / config.margin**2
-    return max(LEAST_LATENTS, int(np.ceil(n * design.inflation)))
-
-
-def gate_step(state: GateState, new_scores: pd.DataFrame, *, complete: bool = False) -> GateState:
-    """Take the candidate's newly scored latents and look once more, if there are enough of them.
+def looks(
+    available: Mapping[str, int], config: GateConfig, first: Mapping[str, int] | None = None, n_more_tests: int = 0
+) -> Looks:
+    """Test every endpoint of every dictionary, look by look.
 
     Args:
-        state: from `gate_start` or an earlier step.
-        new_scores: `latent_scores` (control none) of candidate latents that earlier steps have not had.
-        complete: all that this look wanted were asked, though some may have no score: look now.
+        available: latents of each dictionary that could be judged.
+        config: margin, error rates, looks, endpoints.
+        first: latents of the first look; all that are available if None.
+        n_more_tests: tests beside these (dead latents, cross-entropy) that alpha is also shared with.
 
-    Returns:
-        The next state: decided (`decision`), or asking for `wanted` latents per dictionary.
-
-    Raises:
-        TableError: a latent comes twice, or a dictionary of the baseline has no scores.
+    Yields:
+        How many latents of each dictionary must be scored in all, by the baseline's look order; of a dictionary that
+        has been decided, as many as it has.
     """
-    if state.decision is not None:
-        return state
-    candidate = pd.concat([state.candidate, new_scores], ignore_index=True) if len(state.candidate) else new_scores
-    if candidate.duplicated(["dictionary", "latent", "scorer", "control"]).any():
-        raise TableError("gate: a candidate latent was handed over twice; hand only new ones to each step")
-    state = replace(state, candidate=candidate)
-    return _look(state) if complete or _n_ready(state) >= state.wanted else state
-
-
-def _n_ready(state: GateState) -> int:
-    """Count the candidate latents of the undecided dictionary and endpoint that has fewest, answered or not."""
-    counts = state.candidate.groupby(["dictionary", "scorer"], observed=True).size()
-    return min(
-        (int(counts.get((name, endpoint), 0)) for name in state.undecided for endpoint in state.config.endpoints),
-        default=0,
-    )
-
-
-def _look(state: GateState) -> GateState:
-    """Test every endpoint of every dictionary that has not passed yet."""
-    decisions, rows = dict(state.decisions), list(state.rows)
-    for name in pd.unique(state.base["dictionary"]):
-        for endpoint in state.config.endpoints:
-            if decisions.get((str(name), endpoint)) == "PASS":
+    paths = {name: Path(available=n) for name, n in available.items()}
+    wanted = dict(available if first is None else {name: min(n, first[name]) for name, n in available.items()})
+    n_cells, rows, drift = len(paths) * len(config.endpoints), [], 0.0
+    alphas = config.alpha, RESERVE * config.alpha / (n_cells + n_more_tests)
+    while True:
+        scored = yield dict(wanted)
+        drift = drift or planned_drift(config, len(paths), scored.correlation)
+        for name, path in paths.items():
+            if path.closed:
                 continue
-            row = _endpoint(state, str(name), endpoint)
-            rows.append(row)
-            decisions[str(name), endpoint] = row["decision"]  # type: ignore[assignment]
-    found = worst(list(decisions.values()))
-    last = state.look + 1 >= len(state.design.fractions)
-    final = found if found != "INCONCLUSIVE" or last else None
-    return replace(
-        state,
-        rows=tuple(rows),
-        decisions=decisions,
-        decision=final,
-        look=state.look if final or last else state.look + 1,
-    )
+            cells = {e: scored.contrasts[Cell(name, e)] for e in config.endpoints}
+            _take(path, wanted[name], cells, config, drift)
+            fresh = _tested(path, name, cells, config, alphas, drift)
+            rows += fresh
+            passed = all(row.decision == "PASS" for row in fresh)
+            path.closed |= passed or path.spent[-1] >= 1 or scored.ended or _futile(path, fresh, config)
+            if not path.closed:
+                wanted[name] = _next(path, config)
+        if decision_of(rows) == "FAIL" or all(path.closed for path in paths.values()):
+            return rows
 
 
-def _endpoint(state: GateState, name: str, endpoint: str) -> dict[str, object]:
-    """Test one endpoint at the current look."""
-    k, margin = state.look, state.config.margin
-    sides = [_arm(side, name, endpoint) for side in (state.base, state.candidate)]
-    found = difference_of(sides[0], sides[1], state.wanted)
-    difference, n = found.difference, found.n
-    z = _z(difference.p_not_inferior(margin))
-    upper, lower = state.design.upper[k], state.design.lower[k]
-    decision = _decide(state, found, z)
-    reach = float(stats.t.isf(stats.norm.sf(upper), difference.df)) * difference.se
-    root = float(np.sqrt(state.design.fractions[k]))
-    unbiased = median_unbiased(state.design, k, float(np.clip(z, -8, 8))) * difference.se * root - margin
-    calls = round(n * state.calls_per_latent)
-    values = (
-        name, endpoint, k + 1, n, state.n_planned, state.design.fractions[k], found.design, difference.value, unbiased,
-        difference.se, difference.df, z, upper, lower, stagewise_p(state.design, k, z), difference.value - reach,
-        margin, found.rho, calls, max(0, round((state.n_planned - n) * state.calls_per_latent)), decision,
-        explain(decision, endpoint, difference, margin, replay=found.replay),
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
+def planned_drift(config: GateConfig, n_dictionaries: int, correlation: float = 0.0) -> float:
+    """Return margin / standard error that the last look needs for the wanted power over the whole gate.
 
-
-def _z(p: float) -> float:
-    """Put a p value of Student's t on the scale of the bounds."""
-    return float(np.clip(stats.norm.isf(p), -LARGEST_Z, LARGEST_Z))
-
-
-def _decide(state: GateState, found: Contrast, z: float) -> Decision:
-    """Hold Z against the bounds of the current look.
-
-    Futility says that the plan's latents would hardly pass it; that needs a spread to plan by, enough latents to know
-    it, and a plan of the wished power.
+    Endpoints of one dictionary are taken as equally correlated, dictionaries as independent. Whatever they are, it is
+    at most what Bonferroni takes; negative correlations count as 0.
     """
-    upper, lower = state.design.upper[state.look], state.design.lower[state.look]
-    if z >= upper:
-        return "PASS"
-    if z <= -upper:
-        return "FAIL_inferior"
-    stopped = z <= lower or state.look + 1 >= len(state.design.fractions)
-    known = found.n >= LEAST_LATENTS and not found.constant and state.n_planned >= state.n_needed
-    return "FAIL_futility" if stopped and known else "INCONCLUSIVE"
+    misses = RESERVE * (1 - config.power)
+    rho = np.floor(np.clip(correlation, 0, 0.9) / CORRELATION_STEP + 1e-9) * CORRELATION_STEP
+    n_endpoints = len(config.endpoints)
+
+    def joint(z: float) -> float:
+        """P(all endpoints of all dictionaries lie below z), by the factor that endpoints of one dictionary share."""
+        inner = special.ndtr((z + np.sqrt(rho) * NODES) / np.sqrt(1 - rho)) ** n_endpoints
+        return float(WEIGHTS @ inner / WEIGHTS.sum()) ** n_dictionaries - (1 - misses)
+
+    bonferroni = float(special.ndtri(1 - misses / (n_endpoints * n_dictionaries)))
+    z = float(optimize.brentq(joint, 0.0, bonferroni + 1e-6))
+    power = round(float(special.ndtr(z)), 6)
+    return passing_drift(config.looks, config.spending_gamma, config.alpha, power)
 
 
-def _arm(side: pd.DataFrame, name: str, endpoint: str) -> pd.DataFrame:
-    rows = usable(side[(side["dictionary"] == name) & (side["scorer"] == endpoint)])
-    if rows.empty:
-        there = ", ".join(map(str, pd.unique(side["dictionary"])))
-        raise TableError(f"gate: {name} has no {endpoint} scores; dictionaries with scores: {there or 'none'}")
-    return rows
+def needed(
+    scores: Floats, weights: Floats, noise_variance: Floats, config: GateConfig, n_dictionaries: int
+) -> tuple[int, int]:
+    """Return the least and the most latents that the wanted power can take, by the baseline's scores alone.
 
-
-def gate(
-    base: pd.DataFrame,
-    candidate: pd.DataFrame,
-    *,
-    config: GateConfig | None = None,
-    n_planned: int | None = None,
-    calls_per_latent: float = 0.0,
-) -> GateResult:
-    """Test two finished sets of scores for non-inferiority of the candidate, endpoint by endpoint.
-
-    Latents are taken in look order, and the gate stops as it would have done had it asked for them. With `looks = 1`
-    all are tested at once, which is more powerful where nobody looked before: PASS where the one-sided interval
-    excludes a loss of the margin, FAIL where it excludes anything better than that loss, INCONCLUSIVE between.
+    The correlation of a latent's scores at both checkpoints is not known before the first look. It is at most the
+    reliability of the baseline's scores (least), and is taken to be at least 0 (most). The design effect of the
+    sampling weights is included.
 
     Args:
-        base: baseline's `latent_scores` (control none).
-        candidate: candidate's, of the same dictionaries.
-        config: margin, errors, looks, endpoints.
-        n_planned: latents per dictionary at the last look; else all that are there.
-        calls_per_latent: calls a latent costs, for the account of what stopping early saves.
+        scores: [latents] of one dictionary and endpoint.
+        weights: [latents] 1 / inclusion probability.
+        noise_variance: [latents] of the scores, from their number of items.
+        config: margin, error rates, looks, endpoints.
+        n_dictionaries: under the gate.
     """
-    config = GateConfig() if config is None else config
-    if config.looks == 1:
-        return _fixed(base, candidate, config, calls_per_latent)
-    fewest = min(
-        len(_arm(side, str(name), endpoint))
-        for side in (base, candidate) for name in pd.unique(base["dictionary"]) for endpoint in config.endpoints
-    )  # fmt: skip
-    start = partial(gate_start, base, config=config, calls_per_latent=calls_per_latent)
-    state = start(n_planned=n_planned, rho=_rho(base, candidate), n_available=fewest)
-    if n_planned is None and state.n_needed < fewest:  # all that is there is used
-        state = start(n_planned=fewest)
-    state = gate_step(state, candidate, complete=True)
-    while state.decision is None:
-        state = _look(state)
-    return state.result(shortage(state))
+    inner = mean(scores, weights)
+    drift = planned_drift(config, n_dictionaries)
+    reliability = max(0.0, 1 - float(np.nan_to_num(noise_variance).mean()) / inner.sd**2) if inner.sd > 0 else 0.0
+    most = 2 * len(scores) * inner.se**2 * (drift / config.margin) ** 2
+    low, high = (max(LEAST_LATENTS, int(np.ceil(min(n, 1e9)))) for n in (most * (1 - reliability), most))
+    return low, high
 
 
-def shortage(state: GateState) -> tuple[str, ...]:
-    """Say that the baseline has fewer latents than the wished power takes, where it has."""
-    if state.n_planned >= state.n_needed:
-        return ()
-    return (
-        f"a power of {state.config.power:g} at margin {state.config.margin:g} takes {state.n_needed:,} latents per "
-        f"dictionary; there are {state.n_planned:,}",
+def first_look(sizes: tuple[int, int], config: GateConfig) -> int:
+    """Return the latents of the first look: an even share of the least that may be needed; of one look, the most."""
+    return sizes[1] if config.looks == 1 else max(LEAST_LATENTS, -(-sizes[0] // config.looks))
+
+
+def _take(path: Path, n: int, cells: Mapping[str, Contrast], config: GateConfig, drift: float) -> None:
+    """Enter a look: its latents, and how much of the planned information the least informed endpoint has."""
+    reached = min(float((config.margin / found.difference.se / drift) ** 2) for found in cells.values())
+    path.planned = max(1, int(np.ceil(min(n / max(reached, 1e-9), 1e9) - 1e-6)))
+    last = n >= path.available or len(path.n) + 1 >= config.looks or reached >= 1
+    share = 1.0 if last else float(hsd(1.0, config.spending_gamma)(np.array(reached)))
+    path.n.append(n)
+    path.spent.append(max([share, *path.spent]))
+
+
+def _next(path: Path, config: GateConfig) -> int:
+    """Return the latents of the next look: its share of the plan, as it is estimated now."""
+    share = (len(path.n) + 1) / config.looks
+    n = max(int(np.ceil(share * path.planned - 1e-9)), path.n[-1] + LEAST_LATENTS)
+    # What would be left over is too little for a look of its own.
+    return path.available if n + LEAST_LATENTS > path.available else n
+
+
+def _tested(
+    path: Path, name: str, cells: Mapping[str, Contrast], config: GateConfig, alphas: tuple[float, float], drift: float
+) -> list[Row]:
+    to_pass, to_fail = (
+        bound.next(path.n[-1], alpha * path.spent[-1])
+        for bound, alpha in ((path.to_pass, alphas[0]), (path.to_fail, alphas[1]))
     )
+    return [
+        row_of(
+            Cell(name, endpoint), found.difference, margin=config.margin, to_pass=to_pass, to_fail=to_fail,
+            n=path.n[-1], n_planned=path.planned, look=len(path.n), design=found.design,
+            rho=found.rho, drift=drift,
+        )
+        for endpoint, found in cells.items()
+    ]  # fmt: skip
 
 
-def _rho(base: pd.DataFrame, candidate: pd.DataFrame) -> float:
-    """Correlation of scores at the two checkpoints, the least over dictionaries and scorers; 0 where unpaired."""
-    found = []
-    for key, mine in base.groupby(["dictionary", "scorer"], sort=False, observed=True):
-        theirs = candidate[(candidate["dictionary"] == key[0]) & (candidate["scorer"] == key[1])]  # type: ignore[index]
-        if not theirs.empty and not usable(mine).empty and not usable(theirs).empty:
-            found.append(difference_of(usable(mine), usable(theirs)).rho)
-    return min(max(0.0, min(found, default=0.0)), 0.999)
+def row_of(
+    cell: Cell, found: Difference, *, margin: float, to_pass: float, to_fail: float, n: int, n_planned: int, look: int,
+    design: str, rho: float, drift: float,
+) -> Row:  # fmt: skip
+    """Hold one difference against its bounds, given as quantiles of the normal distribution."""
+    below, above = (_quantile(z, found.df) * found.se for z in (to_pass, to_fail))
+    decision: Decision = "INCONCLUSIVE"
+    if found.value - below >= -margin - ROUNDING:
+        decision = "PASS"
+    elif found.value + above < 0:
+        decision = "FAIL"
+    z, at_zero = (_z(value / found.se, found.df) for value in (found.value + margin, margin))
+    return Row(
+        dictionary=cell.dictionary, endpoint=cell.endpoint, look=look, n=n, n_planned=n_planned,
+        info_frac=min(1.0, n / max(n_planned, 1)), design=design, diff=found.value, se=found.se, df=found.df, z=z,
+        z_upper=to_pass, z_lower=at_zero - to_fail, lower=found.value - below, upper=found.value + above, margin=margin,
+        rho=rho, n_more=_more(found, margin, n, drift) if decision == "INCONCLUSIVE" else 0, decision=decision,
+    )  # fmt: skip
 
 
-def _fixed(base: pd.DataFrame, candidate: pd.DataFrame, config: GateConfig, calls_per_latent: float) -> GateResult:
-    rows = []
-    critical = float(stats.norm.isf(config.alpha))
-    for name in pd.unique(base["dictionary"]):
-        for endpoint in config.endpoints:
-            first, second = (_arm(side, str(name), endpoint) for side in (base, candidate))
-            found = difference_of(first, second)
-            difference, n = found.difference, found.n
-            p = difference.p_not_inferior(config.margin)
-            decision: Decision = (
-                "PASS" if p < config.alpha else "FAIL_inferior" if p > 1 - config.alpha else "INCONCLUSIVE"
-            )
-            reach = float(stats.t.isf(config.alpha, difference.df)) * difference.se
-            values = (
-                str(name), endpoint, 1, n, n, 1.0, found.design, difference.value, difference.value, difference.se,
-                difference.df, _z(p), critical, -critical, p, difference.value - reach, config.margin, found.rho,
-                round(n * calls_per_latent), 0, decision,
-                explain(decision, endpoint, difference, config.margin, replay=found.replay),
-            )  # fmt: skip
-            rows.append(dict(zip(COLUMNS, values, strict=True)))
-    return GateResult(decision=worst([row["decision"] for row in rows]), endpoints=pd.DataFrame(rows, columns=COLUMNS))
+def _quantile(z: float, df: float) -> float:
+    """Return Student's t quantile that is exceeded as often as this normal one."""
+    return -t_quantile(float(special.ndtr(-min(z, LARGEST_Z))), df)
+
+
+def _z(t: float, df: float) -> float:
+    """Put Student's t on the normal scale."""
+    p = float(special.stdtr(df, -abs(t)))
+    return float(np.sign(t) * min(LARGEST_Z, -special.ndtri(max(p, 1e-300))))
+
+
+def _more(found: Difference, margin: float, n: int, drift: float) -> int:
+    """Return how many more latents would decide, if the difference is what it is estimated at."""
+    distance = max(found.value + margin, -found.value, ROUNDING)
+    total = n * (drift * found.se / distance) ** 2
+    return max(LEAST_LATENTS, int(np.ceil(min(total, 1e9))) - n)
+
+
+def _futile(path: Path, rows: list[Row], config: GateConfig) -> bool:
+    """Tell whether some endpoint can hardly pass by the last look, nor any endpoint fail.
+
+    Passing is given the benefit of no true difference, failing that of the difference seen.
+    """
+    end = min(path.planned, path.available)
+    if end <= path.n[-1]:
+        return False
+    seen, left = path.n[-1] / end, 1 - path.n[-1] / end
+    passing, failing = 1.0, 0.0
+    for row in rows:
+        last = row.se * np.sqrt(seen)  # standard error at the end
+        spread = last * np.sqrt(left)
+        passing = min(passing, special.ndtr((seen * row.diff + config.margin - row.z_upper * last) / spread))
+        failing = max(failing, special.ndtr((-row.diff - (row.upper - row.diff) / row.se * last) / spread))
+    return passing < FUTILE and failing < FUTILE

@@ -1,48 +1,115 @@
-"""A candidate run against a baseline run: PASS 0, FAIL 1, INCONCLUSIVE 2, INVALID 3, and why.
+"""A finished candidate run against a baseline run: its tables drive the gate, its controls are judged."""
 
-The scores' non-inferiority is `autointerp.gate.decide`; here are the run directories, the other endpoints
-(cross-entropy, dead latents), the controls, and the forms that CI systems read.
-"""
-
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.gate.decide import gate
-from autointerp.gate.verdicts import COLUMNS, Decision, GateResult, worst
-from autointerp.run import integrity
-from autointerp.run.reading import RunTables, differences, read_tables, same_judge
-from autointerp.run.store import write_atomically, write_json
-from autointerp.statistics import GateConfig, controls, latent_scores, planted_moved, validity
+from autointerp.gate import decide, endpoints
+from autointerp.gate.base import Cell, GateConfig, GateResult, Row, worst
+from autointerp.run.reading import RunTables, changed, differences, read_tables, refuse_empty, same_judge
+from autointerp.run.store import open_run
+from autointerp.statistics import controls, latent_scores, planted_moved, validity
+from autointerp.statistics.intervals import Difference
 from autointerp.statistics.pairing import with_lost
 
 
 def gate_runs(candidate: Path | str, baseline: Path | str, *, config: GateConfig, allow: bool = False) -> GateResult:
     """Judge a candidate run directory against a baseline run directory.
 
-    Dictionaries are matched by name; where each run has one only, by that. Scores must not be inferior by the margin,
-    cross-entropy increase and share of dead latents must not rise past their limits, and the candidate's controls must
-    hold.
+    Dictionaries are matched by name; where each run has one only, these two. Scores must not be worse by the margin,
+    dead latents and cross-entropy increase must not rise past their limits, and the candidate's controls must hold.
 
     Raises:
         TableError: the runs differ in protocol or context pool and `allow` is not set, or share no dictionary.
     """
     base, new = read_tables(baseline), read_tables(candidate)
-    apart = refuse_differences(base.manifests[0], new.manifests[0], allow=allow)
+    for path, run in ((baseline, base), (candidate, new)):
+        refuse_empty(run, path)
+    apart = refused(differences([base.manifests[0], new.manifests[0]]), allow=allow)
     base, new = matched(base, new)
     tables = [latent_scores(run.judgements, run.latents, control=None) for run in (base, new)]
-    own = [table[table["control"] == "none"].reset_index(drop=True) for table in tables]
-    status, reasons = judged(base, new, tables[1], config)
-    calls = calls_per_latent(base)
-    found = gate(own[0], with_lost(own[0], own[1], new.latents), config=config, calls_per_latent=calls)
-    notes = [*found.reasons, *(f"allowed: {difference}" for difference in apart)]
-    return combined(replace(found, reasons=tuple(notes)), limit_rows(base, new, config), status, reasons)
+    ours, theirs = (table[table["control"] == "none"].reset_index(drop=True) for table in tables)
+    found = gate(ours, theirs, config=config, latents=new.latents, limits=endpoints.limit_rows(base, new, config))
+    held = {name: len(order) for name, order in endpoints.look_orders(ours).items()}
+    found = with_calls(found, calls_per_latent(new), held)
+    return combined(found, *judged(base, new, tables[1], config), notes=apart)
+
+
+def looks_of(candidate: Path | str) -> int:
+    """Return the looks in which `score --gate` scored a run; 1 for a run that was scored without a gate."""
+    return int((open_run(candidate).manifest.get("gate") or {}).get("looks", 1))
+
+
+def gate(
+    base: pd.DataFrame, candidate: pd.DataFrame, *, config: GateConfig, latents: pd.DataFrame | None = None,
+    limits: Sequence[Row] = (),
+) -> GateResult:  # fmt: skip
+    """Test two finished tables of scores.
+
+    With one look all latents are tested at once. With more, latents are taken in look order, and the gate stops as it
+    would have done had it asked for them: so a candidate that `score --gate` stopped early gets the same decision.
+
+    Args:
+        base: baseline's `latent_scores` (control none).
+        candidate: the candidate's.
+        config: margin, error rates, looks, endpoints.
+        latents: the candidate's latents table; a latent that can no longer be judged then counts as chance.
+        limits: rows of `endpoints.limit_rows`.
+    """
+    if latents is not None:
+        candidate = with_lost(base, candidate, latents)
+    held = {name: len(order) for name, order in endpoints.look_orders(base).items()}
+    judged_of = candidate.groupby("dictionary", observed=True)["latent"].nunique()
+
+    def answer(wanted: Mapping[str, int]) -> decide.Scored:
+        ended = all(n >= judged_of.get(name, 0) for name, n in wanted.items())
+        return replace(endpoints.scored(base, candidate, wanted, config), ended=ended)
+
+    looks = decide.looks(held, config, None if config.looks == 1 else first_look(base, config), len(limits))
+    found = decide.run(looks, answer)
+    everything = answer(held)
+    rows = [*with_all(found.rows, everything), *with_all(limits)]
+    return GateResult(decision=decide.decision_of(rows), rows=tuple(rows))
+
+
+def first_look(base: pd.DataFrame, config: GateConfig) -> dict[str, int]:
+    """Return the latents of the first look."""
+    return {name: decide.first_look(sizes, config) for name, sizes in endpoints.needed(base, config).items()}
+
+
+def with_all(rows: Sequence[Row], everything: decide.Scored | None = None) -> list[Row]:
+    """Add the difference over all judged latents, with its 95 % interval; of a limit, its own."""
+    done = []
+    for row in rows:
+        found = everything.contrasts.get(Cell(row.dictionary, row.endpoint)) if everything else None
+        whole = found.difference if found else Difference(value=row.diff, se=row.se, df=row.df)
+        low, high = whole.interval(0.95)
+        n = found.n if found else row.n
+        done.append(replace(row, n_judged=n, diff_judged=whole.value, low_judged=low, high_judged=high))
+    return done
+
+
+def with_calls(found: GateResult, per_latent: float, held: Mapping[str, int]) -> GateResult:
+    """Add the LLM calls of each row's latents, and how many all of the baseline's latents would have taken besides.
+
+    Args:
+        found: rows with `n_judged`.
+        per_latent: calls that one latent costs.
+        held: latents that the baseline holds of each dictionary.
+    """
+    rows = [
+        replace(
+            row, llm_calls=round(row.n * per_latent),
+            llm_calls_saved=max(0, round((held[row.dictionary] - row.n_judged) * per_latent)),
+        )
+        if row.has_looks else row
+        for row in found.rows
+    ]  # fmt: skip
+    return replace(found, rows=tuple(rows))
 
 
 def judged(base: RunTables, new: RunTables, scores: pd.DataFrame, config: GateConfig) -> tuple[str, list[str]]:
@@ -63,47 +130,35 @@ def judged(base: RunTables, new: RunTables, scores: pd.DataFrame, config: GateCo
     return validity.of_run(found)
 
 
-def refuse_differences(base: dict[str, Any], new: dict[str, Any], *, allow: bool) -> list[str]:
-    """Return the settings in which two runs' manifests differ that must agree, if that is allowed.
+def refused(apart: Sequence[str], *, allow: bool) -> list[str]:
+    """Return a note per setting in which two runs differ that must agree, if that is allowed.
 
     Raises:
         TableError: they differ and it is not.
     """
-    apart = differences([base, new])
     if apart and not allow:
         raise TableError(
-            f"candidate and baseline differ in {'; '.join(apart)}: run both under one protocol, or say --allow to gate "
-            "all the same"
+            f"gate: candidate and baseline differ in {'; '.join(apart)}: run both under one protocol, or compare them "
+            "nevertheless with --allow"
         )
-    return apart
+    return [f"allowed difference: {one}" for one in apart]
 
 
-def limit_rows(base: RunTables, new: RunTables, config: GateConfig) -> list[dict[str, object]]:
-    """Test the endpoints that need no LLM: dead latents and cross-entropy, as far as both runs measured them."""
-    return [*_dead_rows(base, new, config), *_cross_entropy_rows(base, new, config)]
+def refused_settings(base: Mapping[str, Any] | None, new: Mapping[str, Any] | None, *, allow: bool) -> list[str]:
+    """Do what `refused` does for two sets of settings, named by what differs."""
+    return refused(changed(base or {}, new or {}), allow=allow)
 
 
-def combined(found: GateResult, limits: Sequence[dict[str, object]], status: str, reasons: Sequence[str]) -> GateResult:
-    """Put the scores' decision, the limits' and the controls' together: the worst of them is the gate's."""
-    rows = pd.DataFrame(list(limits), columns=COLUMNS)
-    tables = [table for table in (found.endpoints, rows) if len(table)]
-    endpoints = pd.concat(tables, ignore_index=True) if tables else rows
-    decision = worst([found.decision, *(row["decision"] for row in limits)])  # type: ignore[misc]
-    notes = list(found.reasons)
-    if not any(row["endpoint"] == "ce_increase" for row in limits):
-        notes.append("cross-entropy increase was not measured in both runs, so it was not gated")
+def combined(found: GateResult, status: str, problems: Sequence[str], notes: Sequence[str] = ()) -> GateResult:
+    """Put the decision on scores and limits together with the controls': no PASS without valid controls."""
+    reasons = [*found.reasons, *notes]
+    if not any(row.endpoint == "ce_increase" for row in found.rows):
+        reasons.append("cross-entropy increase was not measured in both runs, so it was not tested")
     if status == "INVALID":
-        decision, notes = "INVALID", [*reasons, *notes]
-    elif status == "undecided" and decision == "PASS":
-        decision, notes = "INCONCLUSIVE", [*reasons, *notes]
-    return GateResult(decision=decision, endpoints=endpoints, reasons=tuple(notes))
-
-
-def keep(result: GateResult, folder: Path) -> None:
-    """Write gate.parquet, which the gate figure draws, and gate.json into the candidate's run directory."""
-    write_atomically(folder / "gate.parquet", lambda partial: result.endpoints.to_parquet(partial, index=False))
-    record = integrity.record_of(folder / "gate.parquet")
-    write_json(folder / "gate.json", {**json.loads(as_json(result)), "table": record})
+        return replace(found, decision="INVALID", reasons=(*problems, *reasons))
+    if status == "undecided":
+        return replace(found, decision=worst([found.decision, "INCONCLUSIVE"]), reasons=(*problems, *reasons))
+    return replace(found, reasons=tuple(reasons))
 
 
 def calls_per_latent(run: RunTables) -> float:
@@ -115,182 +170,31 @@ def calls_per_latent(run: RunTables) -> float:
 
 def matched(base: RunTables, new: RunTables) -> tuple[RunTables, RunTables]:
     """Keep the dictionaries that both runs have, under the candidate's names."""
-    sides = [list(run.dictionaries["dictionary"]) for run in (base, new)]
+    sides = [list(run.dictionaries["dictionary"].astype("str")) for run in (base, new)]
     common = [name for name in sides[0] if name in sides[1]]
     if not common and len(sides[0]) == len(sides[1]) == 1:
         base = _only(base, {sides[0][0]: sides[1][0]})
         common = sides[1]
     if not common:
         raise TableError(
-            f"gate: no dictionary in common: baseline has {', '.join(sides[0])}, candidate {', '.join(sides[1])}"
+            f"gate: no dictionary in common: the baseline has {', '.join(sides[0])}, the candidate "
+            f"{', '.join(sides[1])}"
         )
-    return _only(base, dict.fromkeys(common, "")), _only(new, dict.fromkeys(common, ""))
+    return _only(base, {name: name for name in common}), _only(new, {name: name for name in common})
 
 
-def _only(run: RunTables, names: dict[str, str]) -> RunTables:
-    """Keep some dictionaries (and planted latents), renamed where a new name is given."""
-    new_names = {old: new for old, new in names.items() if new}
+def _only(run: RunTables, names: Mapping[str, str]) -> RunTables:
+    """Keep some dictionaries (and planted latents) under new names."""
 
-    def pick(table: pd.DataFrame, extra: set[str]) -> pd.DataFrame:
+    def pick(table: pd.DataFrame, extra: frozenset[str] = frozenset()) -> pd.DataFrame:
         column = table["dictionary"].astype("str")
         kept = table[column.isin({*names, *extra})]
-        return kept.assign(dictionary=kept["dictionary"].astype("str").replace(new_names)).reset_index(drop=True)
+        return kept.assign(dictionary=kept["dictionary"].astype("str").replace(dict(names))).reset_index(drop=True)
 
-    planted = set(run.judgements.loc[run.judgements["control"] == "planted", "dictionary"].astype("str"))
+    planted = run.judgements.loc[run.judgements["control"] == "planted", "dictionary"].astype("str")
     return replace(
-        run, judgements=pick(run.judgements, planted), latents=pick(run.latents, set()),
-        dictionaries=pick(run.dictionaries, set()),
-        reconstruction=None if run.reconstruction is None else pick(run.reconstruction, set()),
+        run, judgements=pick(run.judgements, frozenset(planted)), latents=pick(run.latents),
+        dictionaries=pick(run.dictionaries),
+        reconstruction=None if run.reconstruction is None else pick(run.reconstruction),
+        documents=None if run.documents is None else pick(run.documents),
     )  # fmt: skip
-
-
-def _dead_rows(base: RunTables, new: RunTables, config: GateConfig) -> list[dict[str, object]]:
-    """Compare the share of latents that never fire; counted over all latents, so it has no sampling error."""
-    shares = [1 - run.latents.groupby("dictionary")["alive"].mean() for run in (base, new)]
-    sizes = new.latents.groupby("dictionary").size()
-    old, now = shares
-    limit = config.limits.dead_share
-    return [
-        _limit_row(str(name), "dead_share", float(now[name]), float(old[name]), limit, int(sizes[name]))
-        for name in base.dictionaries["dictionary"]
-    ]  # fmt: skip
-
-
-def _cross_entropy_rows(base: RunTables, new: RunTables, config: GateConfig) -> list[dict[str, object]]:
-    """Compare the cross-entropy increase, measured on the same held-out documents."""
-    if base.reconstruction is None or new.reconstruction is None:
-        return []
-    values = []
-    for run in (base, new):
-        assert run.reconstruction is not None
-        rows = run.reconstruction[run.reconstruction["metric"] == "ce_increase"]
-        values.append(rows.set_index("dictionary"))
-    names = [
-        str(name) for name in base.dictionaries["dictionary"] if name in values[0].index and name in values[1].index
-    ]
-    return [
-        _limit_row(
-            name, "ce_increase", float(values[1].at[name, "value"]), float(values[0].at[name, "value"]),  # type: ignore[arg-type]
-            config.limits.ce_increase, int(values[1].at[name, "n_documents"]),  # type: ignore[arg-type]
-        )
-        for name in names
-    ]  # fmt: skip
-
-
-def _limit_row(name: str, endpoint: str, new: float, base: float, limit: float, n: int) -> dict[str, object]:
-    rise = new - base
-    decision: Decision = "PASS" if rise <= limit else "FAIL_inferior"
-    reason = f"{endpoint} {base:.4f} -> {new:.4f} ({rise:+.4f}, limit +{limit:g})"
-    filled = {
-        "dictionary": name, "endpoint": endpoint, "look": 1, "n": n, "n_planned": n, "info_frac": 1.0,
-        "design": "limit", "diff": rise, "diff_unbiased": rise, "margin": limit, "decision": decision,
-        "reason": reason, "llm_calls": 0, "llm_calls_saved": 0,
-    }  # fmt: skip
-    return {column: filled.get(column, 0.0) for column in COLUMNS}
-
-
-def last_looks(result: GateResult) -> pd.DataFrame:
-    """Return each endpoint's last look."""
-    return result.endpoints.groupby(["dictionary", "endpoint"], sort=False).tail(1)
-
-
-def as_text(result: GateResult) -> str:
-    """Say the decision and each endpoint's reason, one per line."""
-    lines = [f"{row['decision']:<14} {row['dictionary']}: {row['reason']}" for row in _last(result)]
-    return "\n".join([f"gate: {result.decision}", *lines, *result.reasons])
-
-
-def _last(result: GateResult) -> list[dict[str, object]]:
-    return [{str(key): value for key, value in row.items()} for row in last_looks(result).to_dict("records")]
-
-
-def as_json(result: GateResult) -> str:
-    """Write the decision with every look as JSON."""
-    rows = json.loads(result.endpoints.to_json(orient="records"))
-    value = {
-        "decision": result.decision,
-        "exit_code": result.exit_code,
-        "reasons": list(result.reasons),
-        "endpoints": rows,
-    }
-    return json.dumps(value, indent=2, allow_nan=False)
-
-
-def as_junit(result: GateResult) -> str:
-    """Write JUnit XML: a test case per endpoint; FAIL is a failure, INVALID an error, INCONCLUSIVE skipped."""
-    rows = _last(result)
-    suite = ElementTree.Element("testsuite", name="autointerp gate", tests=str(len(rows) + 1))
-    overall = {
-        "dictionary": "gate",
-        "endpoint": "all",
-        "decision": result.decision,
-        "reason": "; ".join(result.reasons),
-    }
-    counts = {"failure": 0, "error": 0, "skipped": 0}
-    for row in [*rows, overall]:
-        case = ElementTree.SubElement(suite, "testcase", classname=str(row["dictionary"]), name=str(row["endpoint"]))
-        decision = str(row["decision"])
-        tag = {"FAIL": "failure", "INVA": "error", "INCO": "skipped"}.get(decision[:4])
-        if tag:
-            counts[tag] += 1
-            ElementTree.SubElement(case, tag, message=f"{decision}: {row['reason']}")
-    for tag, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-        suite.set(name, str(counts[tag]))
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
-
-
-def as_markdown(result: GateResult) -> str:
-    """Write a table for a GitHub step summary."""
-    head = [
-        "| dictionary | endpoint | n | difference | lower bound | margin | decision |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    rows = []
-    for row in _last(result):
-        bound = "" if row["design"] == "limit" else f"{float(str(row['lcb'])):+.4f}"
-        rows.append(
-            f"| {_cell(row['dictionary'])} | {_cell(row['endpoint'])} | {row['n']} | "
-            f"{float(str(row['diff'])):+.4f} | {bound} | {row['margin']:g} | {row['decision']} |"
-        )
-    return "\n".join(
-        [
-            f"### autointerp gate: {result.decision}",
-            "",
-            *head,
-            *rows,
-            "",
-            *(f"- {_cell(r)}" for r in result.reasons),
-            "",
-        ]
-    )
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def write_outputs(result: GateResult, *, junit: Path | None, summary: Path | None, report: Path | None) -> None:
-    """Write the forms asked for; the step summary is appended to, as GitHub wants."""
-    if junit:
-        junit.write_text(as_junit(result), encoding="utf-8")
-    if report:
-        report.write_text(as_json(result) + "\n", encoding="utf-8")
-    if summary:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(as_markdown(result) + "\n")
-
-
-def endpoints_scored(scorers: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the endpoints to gate on: those wanted, else detection and fuzzing as far as they were scored.
-
-    Raises:
-        TableError: none of them was scored.
-    """
-    there = tuple(dict.fromkeys(scorers))
-    found = tuple(wanted) if wanted else tuple(name for name in ("detection", "fuzzing") if name in there)
-    missing = [name for name in found if name not in there]
-    if missing or not found:
-        raise TableError(f"gate: not scored: {', '.join(missing) or 'detection, fuzzing'}; scored: {', '.join(there)}")
-    return found

@@ -39,12 +39,13 @@ class RunTables:
     references: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
+def read_tables(path: Path | str, *, questions: bool = False, judged: bool = True) -> RunTables:
     """Read one run directory; text columns come as categories, so that millions of rows stay small.
 
     Args:
         path: the run directory.
         questions: read the question ids as well, which are many (needed for what answers in one prompt share).
+        judged: False for a run that has not judged anything yet: its judgements are then empty.
 
     Raises:
         RunDirectoryError: it is no run directory, or lacks a table.
@@ -55,7 +56,9 @@ def read_tables(path: Path | str, *, questions: bool = False) -> RunTables:
     dictionaries = run.table("dictionaries", tables.DICTIONARIES)
     return RunTables(
         names=(run.path.name,),
-        judgements=read_judgements(run, questions=questions),
+        judgements=read_judgements(run, questions=questions)
+        if judged
+        else pd.DataFrame(columns=list(tables.JUDGEMENTS)),
         latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
         dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
         reconstruction=run.table("reconstruction", tables.RECONSTRUCTION) if run.has("reconstruction") else None,
@@ -145,14 +148,18 @@ def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
         for key, detail in COMPARABLE.items():
             if first.get(key) == other.get(key):
                 continue
-            mine, theirs = first.get(detail) or {}, other.get(detail) or {}
-            named = [
-                f"{name}: {mine.get(name)!r} against {theirs.get(name)!r}"
-                for name in sorted({*mine, *theirs})
-                if mine.get(name) != theirs.get(name)
+            found += changed(first.get(detail) or {}, other.get(detail) or {}) or [
+                f"{key}: {first.get(key)!r} against {other.get(key)!r}"
             ]
-            found += named or [f"{key}: {first.get(key)!r} against {other.get(key)!r}"]
     return list(dict.fromkeys(found))
+
+
+def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name the settings that differ, with both values."""
+    return [
+        f"{name}: {one.get(name)!r} against {other.get(name)!r}"
+        for name in sorted({*one, *other}) if one.get(name) != other.get(name)
+    ]  # fmt: skip
 
 
 def same_judge(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """Judgements become estimates, comparisons and verdicts. Tables in, tables out; the unit is the latent."""
 
-from autointerp.statistics.base import POPULATIONS, Estimate, GateConfig, Limits, StatisticsConfig
+from autointerp.statistics.base import POPULATIONS, Estimate, Limits, StatisticsConfig
 from autointerp.statistics.claims import claims
 from autointerp.statistics.contrasts import compare
 from autointerp.statistics.controls import controls, planted_moved
@@ -22,7 +22,6 @@ __all__ = [
     "POPULATIONS",
     "WORDS",
     "Estimate",
-    "GateConfig",
     "Limits",
     "StatisticsConfig",
     "Summary",

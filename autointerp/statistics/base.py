@@ -95,23 +95,6 @@ class StatisticsConfig(BaseModel):
     limits: Limits = Field(default=Limits(), description="bounds past which a run is INVALID")
 
 
-class GateConfig(BaseModel):
-    """When a candidate may replace a baseline."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    margin: float = Field(default=0.02, gt=0, lt=0.5, description="loss of score that still counts as not worse")
-    alpha: float = Field(
-        default=0.05, gt=0, lt=0.5, description="chance of passing a candidate that is worse by the margin"
-    )
-    power: float = Field(default=0.8, gt=0.5, lt=1, description="chance of passing a candidate that is as good")
-    looks: int = Field(default=5, ge=1, le=20, description="times at which the gate may stop early")
-    efficacy_gamma: float = Field(default=1.0, description="Hwang-Shih-DeCani parameter of the passing bound")
-    futility_gamma: float = Field(default=-2.0, description="Hwang-Shih-DeCani parameter of the failing bound")
-    endpoints: tuple[str, ...] = Field(default=("detection", "fuzzing"), description="scorers that must all pass")
-    limits: Limits = Field(default=Limits(), description="bounds on controls, dead latents and cross-entropy")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """One number with its interval. `n_eff` is the number of equally weighted latents that would know as much."""

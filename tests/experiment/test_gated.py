@@ -1,4 +1,4 @@
-"""`score --gate`: a candidate is asked about only as far as the verdict against a baseline needs."""
+"""`score --gate`: a candidate is scored only as far as the decision against a baseline needs."""
 
 import json
 from pathlib import Path
@@ -12,19 +12,15 @@ from autointerp.__main__ import main
 
 @pytest.fixture
 def place(study_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a study and its finished run `base`: ten latents of the dictionary `known`."""
+    """A folder with a study and its finished run `base`: ten latents of two dictionaries."""
     monkeypatch.chdir(tmp_path)
     path = study_of()
-    main(["score", str(path), "--out", "base", "--latents", "10", *ONE])
+    main(["score", str(path), "--out", "base", "--latents", "10", "--set", "sampling.n_latents=10"])
     return path
 
 
-ONE = ["--set", "sampling.n_latents=10"]
-
-
-def gated(place: Path, *more: str, out: str = "new", capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+def gated(place: Path, *more: str, out: str = "new") -> tuple[int, dict[str, Any]]:
     """Run the gate; return its exit code and gate.json."""
-    capsys.readouterr()
     code = main(["score", str(place), "--out", out, "--gate", "base", *more])
     kept = Path(out) / "gate.json"
     return code, json.loads(kept.read_text()) if kept.exists() else {}
@@ -33,33 +29,49 @@ def gated(place: Path, *more: str, out: str = "new", capsys: pytest.CaptureFixtu
 def test_the_same_dictionaries_need_one_look_and_a_stopped_gate_asks_nothing_twice(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _ = gated(place, "--set", "limits.calls=9", capsys=capsys)
+    code, _ = gated(place, "--set", "limits.calls=9")
     assert code == 4  # stopped part-way
-    code, found = gated(place, capsys=capsys)
+    capsys.readouterr()
+    code, found = gated(place)
+    shown = capsys.readouterr()
     rows = pd.DataFrame(found["endpoints"])
-    scored = rows[rows["design"] != "limit"]
+    scored = rows[rows["design"].isin(["paired", "unpaired"])]
     assert (scored["diff"] == 0).all()
-    asked = pd.read_parquet("new/explanations.parquet").groupby("dictionary").size()
+    assert (scored["decision"] == "PASS").all()
+    explained = pd.read_parquet("new/explanations.parquet")
     base = pd.read_parquet("base/latents.parquet")
     order = base[base["sampled"]].set_index(["dictionary", "latent"])["look_order"]
-    told = pd.read_parquet("new/explanations.parquet").set_index(["dictionary", "latent"]).index
-    for name, n in asked.items():
-        assert sorted(order.loc[[key for key in told if key[0] == name]]) == list(range(n))  # the baseline's first ones
-    usage = json.loads(Path("new/manifest.json").read_text())["usage"]
-    assert usage["explain"]["cached_calls"] > 0  # what the stopped run had asked
-    assert any("LLM calls saved" in reason for reason in found["reasons"])
+    keys = explained.set_index(["dictionary", "latent"]).index
+    for name, n in explained.groupby("dictionary").size().items():
+        assert sorted(order.loc[[key for key in keys if key[0] == name]]) == list(range(n))  # the baseline's first ones
+    manifest = json.loads(Path("new/manifest.json").read_text())
+    assert manifest["usage"]["explain"]["cached_calls"] > 0  # what the stopped run had asked
+    assert manifest["gate"] == {"looks": 5}
+    assert "saved by not judging" in found["reasons"][-1]
     assert code == found["exit_code"]
     assert len(pd.read_parquet("new/gate.parquet")) == len(rows)
+    # The same decision again from the finished tables.
+    assert main(["gate", "new", "--baseline", "base", "--json"]) == code
+    again = json.loads(capsys.readouterr().out)
+    columns = ["dictionary", "endpoint", "look", "n", "decision", "lower", "upper"]
+    assert pd.DataFrame(again["endpoints"])[columns].equals(rows[columns])
+    # Ten latents of a baseline are too few; that is reported before the first look.
+    lines = shown.err.splitlines()
+    early = next(i for i, line in enumerate(lines) if "baseline may be too small" in line)
+    assert early < next(i for i, line in enumerate(lines) if "look 1" in line)
+    assert "has 10" in lines[early]
 
 
-def test_a_dictionary_that_loses_more_cross_entropy_fails_before_any_question(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    swapped = place.read_text().replace("/noise/embed", "/known/embed")
-    place.write_text(swapped)
-    code, found = gated(place, capsys=capsys)
-    assert (code, found["decision"]) == (1, "FAIL_inferior")
-    assert "no LLM was asked" in " ".join(found["reasons"])
+def test_a_dictionary_that_loses_more_cross_entropy_fails_before_any_question(place: Path) -> None:
+    """The baseline loses half a nat less on every document."""
+    path = Path("base/reconstruction_documents.parquet")
+    rows = pd.read_parquet(path)
+    less = (rows["metric"] == "ce_increase") & (rows["dictionary"] == "noise")
+    rows.loc[less, "total"] -= 0.5 * rows.loc[less, "weight"]
+    rows.to_parquet(path)
+    code, found = gated(place)
+    assert (code, found["decision"]) == (1, "FAIL")
+    assert "no latent was explained" in " ".join(found["reasons"])
     assert not Path("new/explanations.parquet").exists()
 
 
@@ -73,3 +85,20 @@ def test_another_protocol_itself_and_no_store_are_refused_before_any_question(
     assert main(["score", str(place), "--out", "base", "--gate", "base"]) == 2
     assert main(["score", str(place), "--out", "new", "--gate", "base", "--no-cache"]) == 2
     assert "--no-cache" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_ends_with_70_never_1(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 would read as FAIL."""
+    from autointerp.gate import endpoints
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(endpoints, "limit_rows", broken)
+    for arguments in (
+        ["score", str(place), "--out", "new", "--gate", "base"], ["gate", "base", "--baseline", "base"],
+    ):  # fmt: skip
+        assert main(arguments) == 70
+        assert "bug in autointerp" in capsys.readouterr().err

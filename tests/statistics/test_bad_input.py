@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from autointerp.errors import TableError
-from autointerp.gate.decide import gate, gate_start, gate_step
-from autointerp.statistics import GateConfig, compare, estimate, latent_scores, summarise
+from autointerp.statistics import compare, estimate, latent_scores, summarise
 from autointerp.statistics.intervals import mean
 from tests.helpers.simulate import Arm, Run, simulate
 from tests.statistics.test_laws import scores_frame
@@ -149,45 +148,6 @@ def test_a_mean_of_nothing_or_of_nan_is_refused() -> None:
         mean(np.array([]))
     with pytest.raises(ValueError, match="finite"):
         mean(np.array([0.5, np.nan]))
-
-
-def gate_frames(shift: float, n: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rng = np.random.default_rng(11)
-    truth = rng.normal(0.8, 0.1, n)
-    rates = np.exp(rng.normal(-5, 1, n))
-    base, new = (scores_frame(truth + rng.normal(0, 0.05, n) + s, firing_rate_token=rates) for s in (0, shift))
-    return base, new
-
-
-def test_the_sequential_gate_asks_for_latents_only_while_undecided() -> None:
-    config = GateConfig(endpoints=("detection",))
-    for shift, decision in ((0.02, "PASS"), (-0.06, "FAIL_inferior")):
-        base, new = gate_frames(shift)
-        state, given = gate_start(base, config=config, calls_per_latent=9), 0
-        while state.decision is None:
-            step = new[(new["look_order"] >= given) & (new["look_order"] < state.wanted)]
-            given = state.wanted
-            state = gate_step(state, step)
-        assert state.decision == decision
-        assert given < state.n_planned
-        assert state.calls_saved == 9 * (state.n_planned - given)
-        assert state.wanted == 0
-
-
-def test_the_gate_refuses_a_latent_twice_and_an_endpoint_that_was_not_scored() -> None:
-    base, new = gate_frames(0)
-    state = gate_step(gate_start(base, config=GateConfig(endpoints=("detection",))), new.head(5))
-    with pytest.raises(TableError, match="twice"):
-        gate_step(state, new.head(5))
-    with pytest.raises(TableError, match="no fuzzing scores"):
-        gate_start(base)
-
-
-def test_a_gate_of_one_look_and_of_five_agree_on_clear_cases() -> None:
-    for shift, decision in ((0.02, "PASS"), (-0.06, "FAIL_inferior")):
-        base, new = gate_frames(shift)
-        for looks in (1, 5):
-            assert gate(base, new, config=GateConfig(looks=looks, endpoints=("detection",))).decision == decision
 
 
 def test_an_intruder_that_cannot_be_judged_counts_as_one_in_five() -> None:

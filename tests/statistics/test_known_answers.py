@@ -13,12 +13,11 @@ from scipy import stats
 from autointerp.statistics.intervals import mean, unpaired, weighted_mean_bca
 from autointerp.statistics.planning import plan, power_of, score_variance
 from autointerp.statistics.sequential import (
+    Spending,
     crossing,
     efficacy_bounds,
     expected_share,
     gs_design,
-    obrien_fleming,
-    pocock,
 )
 
 Floats = NDArray[np.float64]
@@ -174,6 +173,16 @@ def test_t8_bca_of_the_weighted_mean_covers() -> None:
     assert band(0.95, r)[0] - 0.02 <= hits / r
 
 
+def obrien_fleming(error: float) -> Spending:
+    """Spending function of Lan and DeMets that is like O'Brien and Fleming's bounds: almost nothing at first."""
+    return lambda t: 2 * stats.norm.sf(stats.norm.isf(error / 2) / np.sqrt(np.minimum(t, 1.0)))
+
+
+def pocock(error: float) -> Spending:
+    """Spending function of Lan and DeMets that is like Pocock's bounds: nearly the same at each look."""
+    return lambda t: error * np.log(1 + (np.e - 1) * np.minimum(t, 1.0))
+
+
 def test_t9_bounds_equal_published_values_to_four_decimals() -> None:
     """Lan and DeMets, one-sided .025, five equal looks: O'Brien-Fleming and Pocock spending."""
     looks = [0.2, 0.4, 0.6, 0.8, 1.0]
@@ -187,7 +196,7 @@ def test_t9_design_of_the_gate_has_its_bounds_errors_and_expected_sizes() -> Non
     design = gs_design(5, alpha=0.05, power=0.8)
     assert np.allclose(design.upper, [2.188, 2.136, 2.101, 2.083, 2.080], atol=6e-4)
     assert np.allclose(design.lower, [-0.895, -0.096, 0.600, 1.271, 2.080], atol=6e-4)
-    assert crossing(design, 0.0, binding=False)[0].sum() == pytest.approx(0.05, abs=1e-6)
+    assert crossing(design, 0.0, binding=False)[0].sum() == pytest.approx(0.05, abs=1e-5)
     assert crossing(design, 0.0)[0].sum() < 0.05
     assert crossing(design, design.drift)[0].sum() == pytest.approx(0.8, abs=1e-4)
     # Delta = 0 is the alternative of the plan; -margin is the null, drift 0.

@@ -27,14 +27,14 @@ def data(run: ReportRun) -> pd.DataFrame:
     if missing or table.empty:
         return pd.DataFrame()
     if "design" in table.columns:  # limits on dead latents and cross-entropy have no looks
-        table = table[table["design"] != "limit"]
+        table = table[table["design"].isin(["paired", "unpaired"])]
     known = run.dictionaries.set_index("dictionary")["architecture"]
     table = table[["dictionary", *COLUMNS]].assign(architecture=table["dictionary"].map(known).fillna("other"))
     return with_arm(table.sort_values(["endpoint", "look"], kind="stable"), run)
 
 
 def caption(table: pd.DataFrame) -> str:
-    """Name the decisions and what stopping early saved."""
+    """Name the decisions and the LLM calls that stopping early saved."""
     last = table.drop_duplicates(["dictionary", "endpoint"], keep="last")
     words = listed(
         [
@@ -44,8 +44,9 @@ def caption(table: pd.DataFrame) -> str:
         ]
     )
     return (
-        "Non-inferiority statistic of each dictionary at each look over randomly ordered latents. Above the upper "
-        f"boundary (dashes) the candidate passes; below the lower one going on is futile. {words}."
+        "Non-inferiority statistic, (difference + margin) / standard error, of each dictionary at each look over "
+        "randomly ordered latents. From the upper boundary (dashes) up an endpoint passes; below the lower one it is "
+        f"significantly worse than the baseline. {words}."
     )
 
 
@@ -71,7 +72,7 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
                           linewidth=0.7, label="boundaries")  # fmt: skip
             axis.plot(rows["info_frac"], rows["z"], marker=MARKERS.get(architecture, "^"), color=colour(architecture),
                       markersize=3.5, linewidth=1, label=arm)  # fmt: skip
-        axis.set(xlim=(0, 1.03), xlabel="share of the planned information")
+        axis.set(xlim=(0, 1.03), xlabel="share of the planned latents")
     figure.axes[0].set_ylabel("z")
     _paper.legend_below(figure, 4)
 
@@ -93,6 +94,6 @@ def interactive(table: pd.DataFrame) -> dict[str, Any]:
                     "marker": {"size": size, "color": tint, "symbol": symbol}, **_plotly.on(place),
                 })  # fmt: skip
                 listed_names.add(label)
-    x = {"range": [0, 1.03], "title": {"text": "share of the planned information"}}
+    x = {"range": [0, 1.03], "title": {"text": "share of the planned latents"}}
     layout = _plotly.grid_layout(names, x, {"title": {"text": "z"}}, legend=len(listed_names))
     return {"data": found, "layout": layout}
