@@ -145,4 +145,5 @@ class GateResult:
 
 def worst(decisions: Sequence[Decision]) -> Decision:
     """Return the decision of a gate whose endpoints, all of which must pass, have these."""
-    return next((one for one in ORDER if one in decisions), "INVALID")
+    nothing: Decision = "INVALID"
+    return next((one for one in ORDER if one in decisions), nothing)

@@ -1,5 +1,6 @@
 """The rules of a gate: which latents it asks for, what it decides from few of them, and from a run against itself."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_looks_ask_for_more_latents_never_more_than_there_are_and_always_end(
     pair = draw(World(n_baseline=max(held, 2), correlation=correlation, loss=loss), np.random.default_rng(seed))
     asked: list[int] = []
 
-    def answer(wanted: dict[str, int]) -> decide.Scored:
+    def answer(wanted: Mapping[str, int]) -> decide.Scored:
         asked.append(wanted["d0"])
         return pair.scored(wanted)
 
