@@ -18,8 +18,8 @@ PACKAGE = TESTS.parent / "autointerp"
 LEAVES = {"_version", "errors", "records", "seeds", "console", "text"}
 ARROWS = {
     "__main__": "plugins",
-    "autointerp": "cli dictionaries experiment report run",
-    "cli": "autointerp corpus dictionaries experiment gate judge_training plugins qualification reconstruction report "
+    "autointerp": "cli dictionaries experiment report run statistics",
+    "cli": "corpus dictionaries experiment gate judge_training plugins qualification reconstruction report "
     "run statistics subject train",
     "experiment": "asking collection corpus dictionaries examples gate llm plugins prompts qualification "
     "reconstruction report run scorers statistics subject",

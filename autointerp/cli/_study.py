@@ -78,6 +78,19 @@ def study_of(args: argparse.Namespace) -> "Study":
     return validate_study(override(with_llms(values, args), [*_shortcuts(args), *args.overrides]), source=source)
 
 
+def study_from(what: list[str], **given: Any) -> "Study":
+    """Return the study that the command line would make of the same arguments, given by their flags' names.
+
+    Raises:
+        StudyError: as `study_of`.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args([])
+    vars(args).update({name: value for name, value in given.items() if value is not None}, what=what)
+    return study_of(args)
+
+
 def out_of(args: argparse.Namespace, study: "Study") -> Path:
     """Return the run directory."""
     return args.out or Path("results") / study.name

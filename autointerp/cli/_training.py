@@ -12,7 +12,7 @@ from autointerp.cli import _study
 from autointerp.console import Bar, note
 from autointerp.errors import StudyError
 from autointerp.experiment.settings import override, validated
-from autointerp.experiment.study import CorpusMember, located
+from autointerp.experiment.study import CorpusMember
 from autointerp.run import yaml_files
 from autointerp.subject.base import SubjectConfig
 from autointerp.train.base import Arm, TrainConfig
@@ -82,7 +82,7 @@ def train_dictionaries(study: TrainStudy, out: Path) -> dict[Arm, Path]:
     from autointerp.train.run import Reads, train
 
     config = study.training
-    subject = model.load(study.subject.model_copy(update={"model": located(study.subject.model)}))
+    subject = model.load(study.subject)
     reads = {
         name: Reads(sites.resolve(subject.model, name, "input"), sites.resolve(subject.model, name, "output"))
         for name in config.sites

@@ -49,16 +49,14 @@ def evaluate(study: "Study") -> "pd.DataFrame":
     """Measure the dictionaries of a study on its held-out documents."""
     from autointerp import corpus
     from autointerp.dictionaries import loading
-    from autointerp.experiment.study import located
     from autointerp.reconstruction import metrics
     from autointerp.reconstruction.base import Arm, held_out_documents
     from autointerp.subject import model, sites
 
-    subject = model.load(study.subject.model_copy(update={"model": located(study.subject.model)}))
+    subject = model.load(study.subject)
     arms = []
     for named in study.dictionaries:
-        one = loading.open_dictionary(named.model_copy(update={"source": located(named.source)}),
-                                      device=str(subject.device))  # fmt: skip
+        one = loading.open_dictionary(named, device=str(subject.device))
         arms.append(Arm(one, *(sites.resolve(subject.model, name) for name in (one.site_in, one.site_out))))
     with tempfile.TemporaryDirectory() as folder:
         tokens = corpus.read(

@@ -24,11 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from autointerp import open_run
     from autointerp.report.listing import latents_table, rows_of
     from autointerp.report.plain import plain
+    from autointerp.report.run import ReportRun
 
-    opened = open_run(args.run)
+    opened = ReportRun(args.run)
     rows = rows_of(opened, args.sort, args.filter)
     shown = rows.head(args.limit) if args.limit else rows
     if args.json:

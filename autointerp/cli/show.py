@@ -18,10 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the latent."""
-    from autointerp import open_run
     from autointerp.report.latent import latent_page, latent_record
+    from autointerp.report.run import ReportRun
 
-    view = open_run(args.run).latent(args.latent)
+    view = ReportRun(args.run).latent(args.latent)
     if args.json:
         print(json.dumps(latent_record(view), ensure_ascii=True, allow_nan=False))
     else:

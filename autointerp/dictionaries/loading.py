@@ -13,6 +13,7 @@ from autointerp.dictionaries.files import Files, find, shortened
 from autointerp.dictionaries.refusals import refusal
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import AutointerpError, DictionaryError, StudyError
+from autointerp.subject.base import located
 
 FAMILY = "dictionaries.formats"
 # File names by which a folder inside a run or repository is known to be one dictionary.
@@ -55,7 +56,7 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
     Raises:
         DictionaryError: no such checkpoint, unknown format, or one that would be read wrongly.
     """
-    files = find(config.source)
+    files = find(located(config.source))
     name = recognise(files) if config.format == "auto" else config.format
     try:
         member = cast(Format, plugins.load(FAMILY, name))

@@ -26,7 +26,7 @@ from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError, StudyError
 from autointerp.experiment import control_arms
-from autointerp.experiment.study import LLMMember, Study, dump_study, located
+from autointerp.experiment.study import LLMMember, Study, dump_study
 from autointerp.llm.base import LLM, Served
 from autointerp.prompts import Prompts
 from autointerp.reconstruction.base import Arm
@@ -36,7 +36,7 @@ from autointerp.run.store import Run, fingerprint, now
 from autointerp.scorers.base import Scorer
 from autointerp.subject import model as subject_model
 from autointerp.subject import neighbours, redraw, sites, skeleton
-from autointerp.subject.base import SubjectConfig
+from autointerp.subject.base import SubjectConfig, located
 from autointerp.subject.model import HookedSubject
 from autointerp.text import mend_surrogates
 
@@ -102,7 +102,7 @@ class Experiment:
         return self._loaded()
 
     def _loaded(self) -> HookedSubject:
-        wanted = self.study.subject.model_copy(update={"model": located(self.study.subject.model)})
+        wanted = self.study.subject
         return subject_model.load(wanted, self._n_blocks(wanted) if self.only_reads else None)
 
     def _n_blocks(self, wanted: SubjectConfig) -> int | None:

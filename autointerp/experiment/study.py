@@ -36,10 +36,9 @@ from autointerp.run import yaml_files
 from autointerp.run.files import fingerprint
 from autointerp.scorers.base import ControlsConfig
 from autointerp.statistics.base import StatisticsConfig
+from autointerp.subject.base import EMBEDDED as EMBEDDED
 from autointerp.subject.base import SubjectConfig
 
-# What the package ships for `autointerp score` without arguments.
-EMBEDDED = Path(__file__).parent.parent / "_default"
 # Sections that change how fast or how safely a run goes, never what it finds.
 OPERATIONAL = ("limits", "ask")
 # Sections that two runs must share before their scores may be compared.
@@ -199,12 +198,6 @@ def essential(values: dict[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(section), dict):
             kept[section] = {key: value for key, value in kept[section].items() if key not in llm.OPERATIONAL}
     return kept
-
-
-def located(text: str) -> str:
-    """Return where a model or dictionary of the study is: `embedded/...` lies in the package."""
-    head, _, rest = text.partition("/")
-    return str(EMBEDDED / rest) if head == "embedded" else text
 
 
 def dump_study(study: Study) -> dict[str, Any]:

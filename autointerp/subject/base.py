@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,15 @@ from autointerp.records import Site
 
 if TYPE_CHECKING:
     import torch
+
+# What the package ships for `autointerp score` without arguments.
+EMBEDDED = Path(__file__).parent.parent / "_default"
+
+
+def located(text: str) -> str:
+    """Return the path of a model or dictionary: `embedded/...` is in the package, anything else is unchanged."""
+    head, _, rest = text.partition("/")
+    return str(EMBEDDED / rest) if head == "embedded" else text
 
 
 class SubjectConfig(BaseModel):

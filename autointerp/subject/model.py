@@ -17,7 +17,7 @@ from torch import nn
 
 from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
-from autointerp.subject.base import Predicted, SubjectConfig
+from autointerp.subject.base import Predicted, SubjectConfig, located
 from autointerp.subject.families import text_config
 from autointerp.subject.hooks import See, attached
 from autointerp.subject.skeleton import shorten
@@ -232,6 +232,7 @@ def load(config: SubjectConfig, n_blocks: int | None = None) -> HookedSubject:
     """
     import transformers
 
+    config = config.model_copy(update={"model": located(config.model)})
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -10,6 +10,7 @@ from torch import nn
 
 from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
+from autointerp.subject.base import located
 from autointerp.subject.families import block_list
 
 # By transformers' model_type: models that are the same up to block i however many blocks they have, with settings that
@@ -27,7 +28,9 @@ def skeleton(name: str, revision: str | None, *, trust_remote_code: bool) -> nn.
         SubjectError: there is no configuration of a causal language model there.
     """
     try:
-        config = transformers.AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+        config = transformers.AutoConfig.from_pretrained(
+            located(name), revision=revision, trust_remote_code=trust_remote_code
+        )
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, ImportError, KeyError) as error:
