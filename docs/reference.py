@@ -1,0 +1,86 @@
+"""MkDocs hook: writes the settings, command line and Python references from the code at every build."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+# Families of members: section of the study -> folder of the package.
+FAMILIES = {
+    "corpus": "corpus",
+    "explainer": "explainers",
+    "scorers": "scorers",
+    "explainer_llm, judge_llm": "llm",
+}
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Replace a `::name` line by the generated reference of that name."""
+    for name, write in (("settings", settings), ("cli", cli), ("python", python)):
+        if f"::{name}\n" in markdown + "\n":
+            markdown = (markdown + "\n").replace(f"::{name}\n", "\n".join(write()) + "\n")
+    return markdown
+
+
+def settings() -> Iterator[str]:
+    """Yield every setting of a study, and of every member of a family, as tables."""
+    from autointerp import plugins
+    from autointerp.experiment.study import Study
+
+    yield from table("study", Study)
+    for name, field in Study.model_fields.items():
+        for model in models(field.annotation):
+            if set(model.model_fields) != {"use", "settings"}:
+                yield from table(name, model)
+    for section, family in FAMILIES.items():
+        for member in plugins.names(family):
+            module = plugins.load(family, member)
+            yield from table(f"{section}: {member}", module.Config)
+
+
+def models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the settings models within a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in models(part)]
+
+
+def table(title: str, model: type[BaseModel]) -> Iterator[str]:
+    """Yield one model's settings with types, defaults and meanings."""
+    yield f"\n## {title}\n\n{(model.__doc__ or '').strip().splitlines()[0]}\n"
+    yield "| setting | type | default | meaning |\n|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        kind = inspect.formatannotation(field.annotation).replace("typing.", "").replace("|", "\\|")
+        kind = kind.rpartition(".")[2] if models(field.annotation) else kind
+        default = "" if field.default is PydanticUndefined else f"`{field.default}`"
+        default = "see its section" if field.default_factory is not None else default or "required"
+        yield f"| `{name}` | {escaped(kind)} | {default} | {escaped(field.description or '')} |"
+
+
+def escaped(text: str) -> str:
+    """Return text that is safe in a table cell."""
+    return text.replace("<", "&lt;").replace("\n", " ").replace("|", "\\|").replace("\\\\|", "\\|")
+
+
+def cli() -> Iterator[str]:
+    """Yield the help of every verb."""
+    from autointerp import plugins
+    from autointerp.__main__ import parser
+
+    for verb in plugins.names("cli"):
+        top = parser([verb])
+        (choices,) = [action.choices for action in top._subparsers._group_actions]  # type: ignore[union-attr]
+        yield f"\n## autointerp {verb}\n\n```text\n{choices[verb].format_help().rstrip()}\n```\n"
+
+
+def python() -> Iterator[str]:
+    """Yield signature and docstring of every public name."""
+    import autointerp
+
+    for name in autointerp.__all__:
+        value = getattr(autointerp, name)
+        signature = "" if isinstance(value, type) else str(inspect.signature(value))
+        yield f"\n## autointerp.{name}\n\n```text\n{name}{signature}\n\n{inspect.getdoc(value)}\n```\n"
