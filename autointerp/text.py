@@ -1,9 +1,6 @@
 """Text made safe to store and to print."""
 
-import re
 import unicodedata
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 def mend_surrogates(text: str) -> str:
@@ -32,12 +29,3 @@ def _escape(character: str) -> str:
     if character == " " or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}:
         return character
     return character.encode("unicode_escape", "backslashreplace").decode()
-
-
-def without_credentials(text: str) -> str:
-    """Return text with the user and password of every URL in it left out.
-
-    >>> without_credentials("http://me:secret@host/v1 fails")
-    'http://host/v1 fails'
-    """
-    return _CREDENTIALS.sub("", text)

@@ -1,11 +1,11 @@
 """What the client costs: replies per second against a server that only sleeps, beside a bare load generator's.
 
-    python -m tests.benchmarks.llm_client [--seconds 10] [--concurrency 256] [--latency 0.05] [--logprobs]
+    python -m tests.benchmarks.llm_client [--seconds 10] [--concurrency 5 15 50] [--latency 0.05] [--logprobs]
 
-Several concurrencies make a curve: at 50 ms, 25 of them are a server of 500 replies/s at most, 200 one of 4,000.
+Several concurrencies make a curve: at 50 ms, 5 of them are a server of 100 replies/s at most, 50 one of 1,000.
 
 The server (`tests.helpers.canned`, a process of its own) takes `latency` per reply and next to no CPU; the generator
-writes fixed bytes on keep-alive sockets and reads the reply's length, so its rate is what the server can do. Then
+is aiohttp alone, so its rate is what the server and the HTTP library can do. Then
 prompts of about 700 tokens, made beforehand, go through `autointerp.asking.ask` with the openai back end, without and
 with the response store. Measured in turns, so that other load hits all alike: the table has the median of each way's
 share of the bare rate beside it in the same turn. Processor time does not depend on other load so much.
@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+
+import aiohttp
 
 from autointerp.asking import ask
 from autointerp.llm import openai
@@ -61,25 +62,22 @@ def questions(made: Sequence[Question], seconds: float) -> Iterator[Question]:
 
 
 def bare(url: str, concurrency: int, seconds: float) -> int:
-    """Replies of the load generator in that time."""
+    """Replies of a bare aiohttp load generator in that time: fixed bytes out, bytes in, nothing read."""
     messages = [{"role": message.role, "content": message.content} for message in prompt(0).messages]
-    body = {"model": "canned", "messages": messages, "max_tokens": 32}
-    raw = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+    raw = json.dumps({"model": "canned", "messages": messages, "max_tokens": 32}).encode()
 
-    async def worker(until: float) -> int:
-        reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
+    async def worker(session: aiohttp.ClientSession, until: float) -> int:
         n = 0
         while time.monotonic() < until:
-            writer.write(head + raw)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(answer.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
+            async with session.post(f"{url}/chat/completions", data=raw) as response:
+                await response.read()
             n += 1
-        writer.close()
         return n
 
     async def main() -> int:
-        return sum(await asyncio.gather(*[worker(time.monotonic() + seconds) for _ in range(concurrency)]))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
+            until = time.monotonic() + seconds
+            return sum(await asyncio.gather(*[worker(session, until) for _ in range(concurrency)]))
 
     return asyncio.run(main())
 
@@ -119,7 +117,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[256])
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[5, 15, 50])
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--logprobs", action="store_true", help="replies carry log-probabilities (canned server only)")
@@ -145,7 +143,7 @@ def measure(args: argparse.Namespace, url: str, server: int, made: Sequence[Ques
     """Measure all ways at one concurrency, and print what came out."""
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[int], int]] = {
-            "bare load generator": lambda _: bare(url, concurrency, args.seconds),
+            "bare aiohttp": lambda _: bare(url, concurrency, args.seconds),
             "ask": lambda _: ours(url, made, concurrency, args.seconds, None),
             "ask with store": lambda i: ours(url, made, concurrency, args.seconds, Path(folder) / f"store{i}"),
         }
@@ -156,7 +154,7 @@ def measure(args: argparse.Namespace, url: str, server: int, made: Sequence[Ques
     most = concurrency / args.latency
     print(f"concurrency {concurrency}, latency {args.latency} s: at most {most:.0f}/s; "
           f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
-    bares = turns["bare load generator"]
+    bares = turns["bare aiohttp"]
     for way, measured in turns.items():
         share = statistics.median(one.rate / bare.rate for one, bare in zip(measured, bares, strict=True))
         best = max(one.rate for one in measured)
