@@ -1,108 +1,47 @@
-"""What a finished run prints: tables of the dictionaries, comparisons in words, controls, where it all lies."""
+"""What a finished run prints: one sentence, the tables, and what to do next."""
 
-from collections.abc import Iterable
-from typing import Any
-
-import pandas as pd
-from rich.table import Table
 from rich.text import Text
 
 from autointerp.console import results
-from autointerp.run.store import Run, read_json
+from autointerp.report import findings, tables, writers
+from autointerp.report.run import ReportRun
+from autointerp.run.store import Run
+from autointerp.statistics import validity
 
-# Reconstruction metrics shown, with their headings.
-METRICS = {"fvu": "FVU", "ce_increase": "CE increase"}
+STEPS = ("total", "alive", "eligible", "sampled", "scored")
 
 
 def show(run: Run) -> None:
-    """Print what a run found."""
-    summary = read_json(run / "summary.json")
-    for table in (coverage_table(run, summary), scores_table(run, summary)):
-        results().print(table)
-        results().print()
-    for line in [*comparisons(summary), *controls(summary), *baseline(run)]:
+    """Print what a run found; every number is one of its stored tables."""
+    opened = ReportRun(run.path)
+    found = findings.findings_of(opened)
+    results().print(Text(findings.headline(found)), soft_wrap=True)
+    shown = (
+        tables.coverage(found, STEPS), tables.scores(found), tables.reconstruction(found, ("fvu", "ce_increase")),
+        tables.comparisons(found),
+    )  # fmt: skip
+    for table in shown:
+        if table:
+            results().print()
+            results().print(writers.terminal(table))
+    results().print()
+    for line in [*findings.not_compared(found), *controls(found), *findings.warnings(found), *_next(opened)]:
         results().print(Text(line), soft_wrap=True)
-    results().print(Text(f"\nrun directory  {run.path}\nreport         {run / 'report.html'}"), soft_wrap=True)
 
 
-def coverage_table(run: Run, summary: dict[str, Any]) -> Table:
-    """One row per dictionary: how many of its latents come how far, and how often the living ones fire."""
-    table = _table("latents", ["alive", "eligible", "sampled", "scored", "median firing rate"])
-    latents = run.read("latents", ["dictionary", "alive", "firing_rate_token"])
-    for row in summary["coverage"]:
-        mine = latents[(latents["dictionary"] == row["dictionary"]) & latents["alive"]]
-        counts = [f"{row[step]:,}" for step in ("eligible", "sampled", "scored")]
-        rate = f"{mine['firing_rate_token'].median():.2%} of tokens" if len(mine) else "-"
-        table.add_row(Text(row["dictionary"]), f"{row['alive']:,} of {row['total']:,}", *counts, rate)
-    return table
+def controls(found: findings.Findings) -> list[str]:
+    """Return the controls' verdict and its reasons."""
+    said = [*found.control_status.get("reasons", []), *found.control_status.get("remarks", [])]
+    return [f"controls: {validity.in_words(found.control_status)}", *(f"  {reason}" for reason in said)]
 
 
-def scores_table(run: Run, summary: dict[str, Any]) -> Table:
-    """One row per dictionary: mean score of its eligible latents with an interval, and what it preserves."""
-    from autointerp.statistics import validity
-
-    estimates = run.read("estimates")
-    estimates = estimates[(estimates["population"] == "eligible") & (estimates["statistic"] == "score")]
-    kept = run.read("reconstruction") if run.has("reconstruction") else pd.DataFrame(columns=["dictionary", "metric"])
-    scorers = list(dict.fromkeys(estimates["scorer"]))
-    metrics = [name for name in METRICS if name in set(kept["metric"])]
-    table = _table(f"mean score [{estimates['level'].max():.0%}]", [
-        *(validity.marked(scorer, summary["controls"]) for scorer in scorers), *map(METRICS.__getitem__, metrics),
-    ])  # fmt: skip
-    for row in summary["coverage"]:
-        mine, whole = (rows[rows["dictionary"] == row["dictionary"]] for rows in (estimates, kept))
-        cells = [_interval(mine[mine["scorer"] == scorer]) for scorer in scorers]
-        cells += [_value(whole[whole["metric"] == metric]) for metric in metrics]
-        table.add_row(Text(row["dictionary"]), *cells)
-    return table
-
-
-def _table(first: str, headings: list[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    return table
-
-
-def comparisons(summary: dict[str, Any]) -> Iterable[str]:
-    """The comparisons in the words that their verdicts allow."""
-    for row in summary["headlines"]:
-        yield row["words"]
-    if not summary["headlines"]:
-        yield "no comparison: fewer than two dictionaries were scored"
-    for row in summary["skipped"]:
-        yield f"left out: {row['what']}: {row['reason']}"
-
-
-def controls(summary: dict[str, Any]) -> Iterable[str]:
-    """The controls' verdict and its reasons."""
-    from autointerp.statistics import validity
-
-    found = summary["controls"]
-    said = [*found["reasons"], *found.get("remarks", [])]
-    yield f"controls: {validity.in_words(found)}" + "".join(f"\n  {reason}" for reason in said)
-
-
-def baseline(run: Run) -> Iterable[str]:
-    """A reminder where no language model took part."""
-    roles = run.manifest.get("llms", {})
-    if any(role.get("use") == "pattern" for role in roles.values()):
-        yield "note: `pattern` is a literal-pattern baseline, not a language model; its scores are baseline scores"
-
-
-def _interval(rows: pd.DataFrame) -> str:
-    if rows.empty:
-        return "-"
-    row = rows.iloc[0]
-    value, low, high = (_short(row[name]) for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _value(rows: pd.DataFrame) -> str:
-    return "-" if rows.empty else f"{rows.iloc[0]['value']:.3f}"
-
-
-def _short(value: float) -> str:
-    """Write a number in [0, 1] without its leading zero: .787, 1.00."""
-    return f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.2f}"
+def _next(run: ReportRun) -> list[str]:
+    """Name the files and the commands that follow."""
+    sampled = run.latents[run.latents["sampled"]]
+    one = f"{sampled['dictionary'].iloc[0]}/{sampled['latent'].iloc[0]}" if len(sampled) else ""
+    lines = ["", f"run directory  {run.path}", f"report         {run.path / 'report.html'}"]
+    if one:
+        lines += [f"next           autointerp show {run.path} {one}", f"               autointerp latents {run.path}"]
+    if any(row.get("verdict") == "inconclusive" for row in run.summary.get("headlines", [])):
+        lines.append(f"to decide      autointerp plan --pilot {run.path}    (how many latents it takes)")
+    return lines

@@ -1,13 +1,19 @@
-"""Recompute estimates and comparisons of finished runs from their tables, in seconds, without a model.
+"""Estimate and compare finished runs from their tables, in seconds, without a model.
 
 Several runs are compared as one study if they were made under one protocol and with one pool of contexts; otherwise the
 settings in which they differ are named, and --allow compares all the same and says so in the output.
 
-exit codes: 0 done, 2 something to mend, 3 a control failed (the comparison is INVALID; all is printed and written).
+exit codes: 0 done, 2 invalid input, 3 a control failed (the comparison is INVALID; everything is printed and written).
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autointerp.report.findings import Findings
 
 INVALID = 3
 
@@ -31,9 +37,14 @@ def run(args: argparse.Namespace) -> int:
     """Compute, print, write."""
     import json
 
+    import pandas as pd
+
     from autointerp.cli import _tables
     from autointerp.console import note
     from autointerp.experiment.settings import validated
+    from autointerp.report import findings
+    from autointerp.report.plain import records
+    from autointerp.report.tables import all_tables
     from autointerp.run.reading import read_runs
     from autointerp.statistics import StatisticsConfig, claims, frontier, summarise
 
@@ -42,49 +53,42 @@ def run(args: argparse.Namespace) -> int:
     tables = read_runs(args.runs, allow=args.allow)
     found = summarise(tables, config)
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
-    written = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
-               "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip
+    stored = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
+              "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip
     if tables.reconstruction is not None:
         front = frontier(found.estimates, tables.reconstruction, tables.dictionaries, config, controls=found.controls)
-        judges = sorted({str(one.get("llms", {}).get("judge", {}).get("use", "unknown")) for one in tables.manifests})
-        answers = claims(found.comparisons, found.reconstruction_comparisons, front, judges)
-        written |= {"frontier": front, "claims": answers}
+        answers = claims(found.comparisons, found.reconstruction_comparisons, front, findings.judges(tables.manifests))
+        stored |= {"frontier": front, "claims": answers}
+    findings_ = findings.Findings(
+        dictionaries=tables.dictionaries, estimates=found.estimates, comparisons=found.comparisons,
+        controls=found.controls, reconstruction=pd.DataFrame() if tables.reconstruction is None
+        else tables.reconstruction, summary=summary, manifests=tables.manifests,
+        reconstruction_comparisons=found.reconstruction_comparisons,
+    )  # fmt: skip
     out = args.out or (None if args.json else args.runs[0] / "compare")
     if out:
-        _tables.write_all(out, written, summary)
-    lines, verdict = _remarks(summary)
-    code = INVALID if verdict == "INVALID" else 0
+        _tables.write_all(out, stored, all_tables(findings_), summary)
     if args.json:
-        print(
-            json.dumps(
-                {**{name: _tables.records(table) for name, table in written.items()}, "summary": summary}, default=str
-            )
-        )
-        return code
-    _tables.show(
-        _tables.estimates_table(found.estimates, summary["controls"]), _tables.comparisons_table(found.comparisons),
-        _tables.beyond_table(summary),
-    )  # fmt: skip
-    if len(written.get("claims", ())):
-        _tables.show(*_tables.claims_tables(written["claims"]))
+        print(json.dumps({**{name: records(table) for name, table in stored.items()}, "summary": summary}, default=str))
+    else:
+        _print(findings_, stored.get("claims"))
+        note(f"written: {out}")
+    return INVALID if summary["controls"]["verdict"] == "INVALID" else 0
+
+
+def _print(found: "Findings", answers: "pd.DataFrame | None") -> None:
+    """Print the tables, then what a reader must know beside them."""
+    from autointerp.cli import _summary, _tables
+    from autointerp.report import findings, tables, writers
+    from autointerp.report.escaping import visible
+
+    shown = [tables.scores(found), tables.comparisons(found), tables.reconstruction_comparisons(found)]
+    shown += tables.beyond(found)
+    shown += [] if answers is None else tables.claims(answers)
+    _tables.show(*(writers.terminal(table) for table in shown if table))
+    lines = [
+        *findings.not_compared(found), *_summary.controls(found), *findings.warnings(found),
+        *(f"ALLOWED although it differs: {difference}" for difference in found.summary["allowed"]),
+    ]  # fmt: skip
     for line in lines:
-        print(line)
-    note(f"written: {out}")
-    return code
-
-
-def _remarks(summary: dict[str, object]) -> tuple[list[str], str]:
-    """List what a reader must know beside the tables, and return the controls' verdict."""
-    from autointerp.statistics import validity
-
-    controls = summary["controls"]
-    assert isinstance(controls, dict)
-    lines = [f"controls: {validity.in_words(controls)}", *(f"  {reason}" for reason in controls["reasons"])]
-    for key in ("headlines", "reconstruction_headlines", "skipped"):
-        rows = summary[key]
-        assert isinstance(rows, list)
-        lines += [row["words"] if "words" in row else f"skipped: {row['what']}: {row['reason']}" for row in rows]
-    allowed = summary["allowed"]
-    assert isinstance(allowed, list)
-    lines += [f"ALLOWED although it differs: {difference}" for difference in allowed]
-    return lines, str(controls["verdict"])
+        print(visible(line))

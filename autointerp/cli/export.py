@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found.as_dict(), indent=1))
         return 0
+    for line in found.notes:
+        note(line)
     for reason, n in found.left_out.items():
         note(f"left out: {n:,} {reason}")
     note(", ".join(f"{n:,} {name}" for name, n in found.counts.items()))

@@ -25,5 +25,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(latent_record(view), ensure_ascii=True, allow_nan=False))
     else:
-        results().print(latent_page(view, n_examples=args.examples, prompts=args.prompts))
+        marks = not results().is_terminal
+        results().print(latent_page(view, n_examples=args.examples, prompts=args.prompts, marks=marks))
     return 0

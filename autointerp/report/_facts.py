@@ -1,36 +1,28 @@
-"""What the page says in words and tables: verdicts, estimates, coverage, controls, protocol, provenance, cost."""
+"""What the page says in words and tables: headline, tables, controls, protocol, provenance, cost."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import pandas as pd
-
+from autointerp.report import findings, tables, writers
 from autointerp.report.run import ReportRun
+from autointerp.report.words import GLOSSARY
 from autointerp.statistics import validity
-from autointerp.statistics.random_arms import CONTROL_ARMS
-
-RUNGS = ["total", "alive", "eligible", "sampled", "explained", "scored"]
-METRICS = [
-    ("ce_increase", "CE increase (nats)", 3), ("fvu", "FVU", 3), ("kl", "KL (nats)", 3), ("l0", "L0", 1),
-    ("dead_share", "dead", 3), ("dense_share", "dense", 3),
-]  # fmt: skip
-CONTROLS = ["shuffled", "empty", "planted", "missing", "duplicate", "lexical"]
-# Comparisons shown as cards before the page refers to the figure.
-MAX_CARDS = 12
 
 
 def facts(run: ReportRun) -> dict[str, Any]:
-    """Collect the template's variables; every one is text or numbers, escaped by the template."""
-    summary = run.summary
-    cards, n_more = _cards(summary.get("headlines", []))
+    """Collect the template's variables; every one is text, numbers or escaped tables."""
+    found = findings.findings_of(run)
+    shown = {table.name: {"title": table.title, "html": writers.html(table)} for table in tables.all_tables(found)}
     return {
-        "name": run.name, "subtitle": _subtitle(run),
-        "validity": _validity(summary.get("controls", {})),
-        "headlines": cards, "n_more_headlines": n_more, "no_headlines": _no_headlines(run),
-        "estimates": _estimates(run), "reconstruction": _reconstruction(run), "metrics": _metrics(run),
-        "rungs": RUNGS, "coverage": [row for row in summary.get("coverage", []) if row["architecture"] != "planted"],
-        "controls": _controls(run.controls), "facts": _facts(run), "usage": _usage(run.manifest.get("usage", {})),
+        "name": run.name, "subtitle": _subtitle(run), "headline": findings.headline(found),
+        "baseline": findings.baseline(found.manifests), "validity": _validity(found.control_status), "tables": shown,
+        "not_compared": findings.not_compared(found), "glossary": sorted(GLOSSARY.items(), key=_alphabet),
+        "facts": _facts(run), "usage": _usage(run.manifest.get("usage", {})),
     }  # fmt: skip
+
+
+def _alphabet(entry: tuple[str, str]) -> str:
+    return entry[0].lower()
 
 
 def _validity(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +46,7 @@ def _subtitle(run: ReportRun) -> str:
 
 
 def _name(value: object) -> str:
-    """Name a part of the manifest by what identifies it."""
+    """Name a model or corpus of the manifest by what identifies it."""
     if not isinstance(value, Mapping):
         return str(value)
     for key in ("model", "name", "path", "use"):
@@ -63,79 +55,13 @@ def _name(value: object) -> str:
     return ", ".join(f"{key} {inner}" for key, inner in value.items())
 
 
-def _cards(headlines: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """Make one card per headline; pooled comparisons come first, and many layers are left to the figure."""
-    ordered = sorted(headlines, key=lambda row: row.get("over") == "dictionaries")
-    cards = []
-    for row in ordered[:MAX_CARDS]:
-        second, _, first = str(row["contrast"]).partition(" - ")
-        layer = int(row["layer"]) if row.get("layer") is not None else -1
-        pooled = row.get("over") not in (None, "dictionaries")
-        where = f"pooled over {row['over']}" if pooled else f"layer {layer}" if layer >= 0 else ""
-        words = str(row["words"]).rpartition("]: ")[2]
-        cards.append({
-            "title": f"{second} against {first}", "where": f"{row['scorer']}{', ' + where if where else ''}",
-            "diff": _signed(row["diff"]), "interval": f"[{_signed(row['ci95_lo'])}, {_signed(row['ci95_hi'])}]",
-            "verdict": str(row["verdict"]), "words": "" if row["verdict"] == "invalid" else words,
-        })  # fmt: skip
-    return cards, len(ordered) - len(cards)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _no_headlines(run: ReportRun) -> str:
-    if len(run.dictionaries) < 2:
-        return "This run has one dictionary, so nothing is compared; its scores are below."
-    return "No comparison could be made; summary.json lists the reasons under “skipped”."
-
-
-def _estimates(run: ReportRun) -> list[dict[str, Any]]:
-    table = run.estimates
-    if table.empty:
-        return []
-    means = table[table["statistic"] == "score"]
-    return [
-        {
-            "dictionary": name, "scorer": scorer, "architecture": part["architecture"].iloc[0],
-            "n_latents": int(part["n_latents"].max()),
-            "means": {row["population"]: row for row in part.to_dict("records")},
-        }
-        for (name, scorer), part in means.groupby(["dictionary", "scorer"], sort=False)
-        if part["architecture"].iloc[0] != "planted"
-    ]  # fmt: skip
-
-
-def _metrics(run: ReportRun) -> list[dict[str, Any]]:
-    there = set(run.reconstruction["metric"])
-    return [{"name": name, "label": label, "digits": digits} for name, label, digits in METRICS if name in there]
-
-
-def _reconstruction(run: ReportRun) -> list[dict[str, Any]]:
-    architecture = dict(zip(run.dictionaries["dictionary"], run.dictionaries["architecture"], strict=True))
-    return [
-        {"dictionary": name, "architecture": architecture[str(name)],
-         "cells": {row["metric"]: row for row in part.to_dict("records")}}
-        for name, part in run.reconstruction.groupby("dictionary", sort=False) if name in architecture
-    ]  # fmt: skip
-
-
-def _controls(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows over all dictionaries, which decide, and control arms'. Chance is what a share or score must be near."""
-    shown = (table["dictionary"] == "all") | table["control"].isin(CONTROL_ARMS)
-    rows = table[shown].to_dict("records") if len(table) else []
-    rows.sort(key=lambda row: CONTROLS.index(row["control"]) if row["control"] in CONTROLS else len(CONTROLS))
-    for row in rows:
-        row["expected_text"] = f"{row['expected']:g}" if row["status"] != "informative" else "–"
-    return [{str(key): value for key, value in row.items()} for row in rows]
-
-
 def _flat(value: object, name: str = "") -> list[tuple[str, str]]:
     """Write nested settings as `a.b: value` lines."""
     if isinstance(value, Mapping):
         return [line for key, inner in value.items() for line in _flat(inner, f"{name}.{key}" if name else str(key))]
     if isinstance(value, list | tuple):
+        if any(isinstance(inner, Mapping) for inner in value):
+            return [line for at, inner in enumerate(value, 1) for line in _flat(inner, f"{name} {at}")]
         value = ", ".join(map(str, value))
     return [(name, "–" if value in ("", None) else str(value))]
 

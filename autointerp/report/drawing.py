@@ -1,7 +1,8 @@
 """Figures and tables for print: vector files with embedded fonts, the same bytes for the same run, captions and CSV."""
 
 import io
-import json
+import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +11,8 @@ import pandas as pd
 
 from autointerp import plugins
 from autointerp.errors import StudyError
-from autointerp.report import latex
-from autointerp.report.figures.base import STYLES, FigureModule, Style
+from autointerp.report import escaping, findings, svg, tables, writers
+from autointerp.report.figures.base import SCREEN, STYLES, FigureModule, Style
 from autointerp.report.run import ReportRun
 from autointerp.run.store import write_atomically
 from autointerp.statistics import validity
@@ -61,29 +62,38 @@ def settings(style: Style) -> Any:
         "figure.dpi": 100,
         "path.simplify": False,
         "axes.unicode_minus": True,
+        "text.parse_math": False,
     }
-
-
-def warning(run: ReportRun) -> str:
-    """Return what every figure and table of this run must carry: a text if a control failed, else nothing."""
-    return validity.warning(run.summary.get("controls", {}))
 
 
 def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str, mark: str = "") -> bytes:
     """Draw one figure in one format, under `mark` if there is one; equal tables give equal bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(settings(style)):
+    screen = style is SCREEN
+    with mpl.rc_context({**settings(style), **({"svg.fonttype": "none"} if screen else {})}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in another script
         size = (style.width(module.SIZE), module.height(table) * style.scale)
         figure = Figure(figsize=size, layout="constrained")
+        figure.set_label("screen" if screen else "print")
         if mark:
-            figure.suptitle(mark, color="#B00020", weight="bold", fontsize=style.font)
-        FigureCanvasAgg(figure)
-        module.draw(table, figure)
+            figure.suptitle("\n".join(textwrap.wrap(mark, int(size[0] * 130 / style.font))), color="#B00020",
+                            weight="bold", fontsize=style.font)  # fmt: skip
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=form, metadata=METADATA[form])
+        if screen:  # straight to the SVG canvas: `savefig` lays everything out twice
+            figure.patch.set_alpha(0)
+            canvas = FigureCanvasSVG(figure)
+            module.draw(table, figure)
+            for axis in figure.axes:
+                axis.patch.set_alpha(0)
+            canvas.print_svg(buffer, metadata=METADATA[form])
+        else:
+            FigureCanvasAgg(figure)
+            module.draw(table, figure)
+            figure.savefig(buffer, format=form, metadata=METADATA[form])
     return buffer.getvalue()
 
 
@@ -91,7 +101,7 @@ def write_figures(
     run: ReportRun | Path | str, out: Path, *, formats: Sequence[str] = FORMATS, style: str = "paper",
     names: Sequence[str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write every figure of a run with its caption (`.txt`) and data (`.csv`), and the LaTeX tables.
+    """Write every figure of a run with its caption (`.txt`) and data (`.csv`), and the tables as LaTeX and CSV.
 
     Returns:
         `written`: the files; `skipped`: the figures that the run has no data for, with the reason.
@@ -101,47 +111,56 @@ def write_figures(
     """
     for form in formats:
         if form not in FORMATS:
-            raise StudyError(f"--format {form!r} is unknown; there are: {', '.join(FORMATS)}")
+            raise StudyError(f"--format {form!r} is unknown; use {', '.join(FORMATS)}")
     if style not in STYLES:
-        raise StudyError(f"--style {style!r} is unknown; there are: {', '.join(STYLES)}")
+        raise StudyError(f"--style {style!r} is unknown; use {', '.join(STYLES)}")
     run = run if isinstance(run, ReportRun) else ReportRun(run)
     written: list[str] = []
     skipped: dict[str, str] = {}
 
-    def keep(name: str, content: bytes) -> None:
+    def keep(name: str, content: str | bytes) -> None:
+        content = content.encode() if isinstance(content, str) else content
         write_atomically(out / name, lambda partial: partial.write_bytes(content))
         written.append(str(out / name))
 
-    mark = warning(run)
+    found = findings.findings_of(run)
+    notes, mark = findings.warnings(found), validity.warning(found.control_status)
     for name, module in members(names).items():
         table = module.data(run)
         if table.empty:
-            skipped[name] = (
-                f"the run has no {module.NEEDS}"
-                if not module.NEEDS.startswith(("a ", "at "))
-                else f"needs {module.NEEDS}"
-            )
+            article = module.NEEDS.startswith(("a ", "at "))
+            skipped[name] = f"needs {module.NEEDS}" if article else f"the run has no {module.NEEDS}"
             continue
         for form in formats:
             keep(f"{name}.{form}", picture(module, table, STYLES[style], form, mark))
-        keep(f"{name}.txt", (f"{mark}. " * bool(mark) + module.caption(table) + "\n").encode())
-        keep(f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
+        keep(f"{name}.txt", caption(module, table, notes) + "\n")
+        keep(f"{name}.csv", escaping.csv(table, float_format="%.6g"))
     if names is None:
-        for name, text in latex.tables_of(run, mark).items():
-            keep(f"{name}.tex", text.encode())
+        for shown in tables.all_tables(found):
+            keep(f"table_{shown.name}.tex", writers.latex(shown))
+            keep(f"table_{shown.name}.csv", writers.csv(shown))
     return {"run": str(run.path), "style": style, "written": written, "skipped": skipped}
 
 
-def page_figures(run: ReportRun) -> dict[str, Any]:
-    """Collect the figures of the page: what stands around each (`shown`), and its Plotly figure (`specs`)."""
+def caption(module: FigureModule, table: pd.DataFrame, notes: Sequence[str]) -> str:
+    """Return a figure's caption, after the warnings that must stand with every number of the run."""
+    return " ".join([*(note if note.endswith(".") else f"{note}." for note in notes), module.caption(table)])
+
+
+def page_figures(run: ReportRun) -> list[dict[str, Any]]:
+    """Collect the figures of the page: name, title, caption, and one inline SVG per panel."""
     order = ["scores", "layers", "pareto", "controls", "estimands", "deciles", "rates", "calibration", "gate", "ladder"]
-    modules = members()
-    shown, specs = [], {}
+    modules, notes, shown = members(), findings.warnings(findings.findings_of(run)), []
     for name in [*order, *(name for name in modules if name not in order)]:
         module = modules[name]
         table = module.data(run)
         if table.empty:
             continue
-        shown.append({"name": name, "title": module.TITLE, "caption": module.caption(table), "size": module.SIZE})
-        specs[name] = json.loads(json.dumps(module.interactive(table), default=float, allow_nan=False))
-    return {"shown": shown, "specs": specs}
+        shared = table[module.PANEL].isna() | (table[module.PANEL] == "")
+        panels = [
+            svg.inline(picture(module, table[shared | (table[module.PANEL] == value)], SCREEN, "svg"))
+            for value in dict.fromkeys(table.loc[~shared, module.PANEL])
+        ]
+        words = caption(module, table, notes)
+        shown.append({"name": name, "title": module.TITLE, "caption": words, "size": module.SIZE, "panels": panels})
+    return shown

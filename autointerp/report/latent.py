@@ -13,14 +13,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from autointerp.report.escaping import visible, visible_lines
 from autointerp.report.plain import plain
 
 # Shades of blue on which black text can be read, weak to strong; under NO_COLOR the strongest token is underlined only.
 SHADES = ("on #e3eefb", "on #bcd9f5", "on #8fc0ee", "on #5aa3e4")
-# Terminal control characters and marks that reorder text are shown as signs, never sent.
-SIGNS = {"\n": "↵", "\r": "␍", "\t": "→", "\u2028": "␤", "\u2029": "␤", "\u007f": "␡"}
 BARS = "▁▂▃▄▅▆▇█"
-BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +46,24 @@ class LatentView:
         return latent_html(self)
 
 
-def visible(text: str) -> str:
-    """Make control characters visible, so that corpus text cannot drive the terminal.
+def shaded(pieces: Sequence[str], activations: Sequence[float], peak: float, *, marks: bool = False) -> Text:
+    """Write a window with each token shaded by its activation relative to `peak`.
 
-    >>> visible("a\\x1b[31mb\\n")
-    'a␛[31mb↵'
+    With `marks`, runs of active tokens also stand between << and >>, for output without colours.
     """
-    return "".join(
-        SIGNS.get(char)
-        or (
-            chr(0x2400 + ord(char))
-            if ord(char) < 32
-            else "·"
-            if 0x7F < ord(char) < 0xA0
-            else "⇄"
-            if char in BIDI
-            else char
-        )
-        for char in text
-    )
-
-
-def shaded(pieces: Sequence[str], activations: Sequence[float], peak: float) -> Text:
-    """Write a window with each token shaded by its activation relative to `peak`."""
-    line = Text()
+    line, inside = Text(), False
     top = max(activations, default=0.0)
     for piece, value in zip(pieces, activations, strict=True):
-        if value <= 0 or peak <= 0:
+        active = value > 0 and peak > 0
+        if marks and active != inside:
+            line.append("<<" if active else ">>")
+        inside = active
+        if not active:
             line.append(visible(piece))
             continue
         shade = SHADES[min(len(SHADES) - 1, int(value / peak * len(SHADES)))]
         line.append(visible(piece), style=f"black {shade}" + (" underline" if value == top else ""))
-    return line
+    return line.append(">>") if marks and inside else line
 
 
 def top(activations: Any) -> float:
@@ -96,7 +80,7 @@ def number(value: object, digits: int = 3) -> str:
     )
 
 
-def latent_page(view: LatentView, *, n_examples: int = 5, prompts: bool = False) -> RenderableType:
+def latent_page(view: LatentView, *, n_examples: int = 5, prompts: bool = False, marks: bool = False) -> RenderableType:
     """Show one latent: explanation, scores, strongest and judged windows, and if asked the raw prompts and replies."""
     row = view.row
     status = view.explanations["status"].iloc[0] if len(view.explanations) else row["status"]
@@ -122,9 +106,13 @@ def latent_page(view: LatentView, *, n_examples: int = 5, prompts: bool = False)
                     "dim",
                 )
             )
-            parts.append(shaded(list(example["pieces"]), [float(value) for value in example["activations"]], peak))
-    parts += _mistakes(view, n_examples)
+            parts.append(_window(example, peak, marks))
+    parts += _mistakes(view, n_examples, marks)
     return Group(*parts, *(_prompts(view) if prompts else []))
+
+
+def _window(row: pd.Series, peak: float, marks: bool) -> Text:
+    return shaded(list(row["pieces"]), [float(value) for value in row["activations"]], peak, marks=marks)
 
 
 def _score_table(scores: pd.DataFrame) -> Table:
@@ -171,7 +159,7 @@ def _promoted(view: LatentView) -> list[RenderableType]:
     return [*parts, Text("")]
 
 
-def _mistakes(view: LatentView, n: int) -> list[RenderableType]:
+def _mistakes(view: LatentView, n: int, marks: bool) -> list[RenderableType]:
     """Windows that the judge got wrong."""
     judged = view.judgements
     wrong = judged[
@@ -197,7 +185,7 @@ def _mistakes(view: LatentView, n: int) -> list[RenderableType]:
         )
         if row["window_id"] in windows.index:
             window = windows.loc[row["window_id"]]
-            parts.append(shaded(list(window["pieces"]), [float(value) for value in window["activations"]], peak))
+            parts.append(_window(window, peak, marks))
     return parts
 
 
@@ -212,11 +200,6 @@ def _prompts(view: LatentView) -> list[RenderableType]:
             Text(visible_lines(str(row["reply"]))),
         ]
     return parts
-
-
-def visible_lines(text: str) -> str:
-    """As `visible`, but line ends stay line ends."""
-    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def latent_html(view: LatentView) -> str:

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from autointerp.errors import TableError
-from autointerp.report.latent import number, visible
+from autointerp.report.escaping import visible
+from autointerp.report.latent import number
 from autointerp.report.run import ReportRun, sampled_rows
 
 
@@ -87,7 +88,7 @@ def latents_table(rows: pd.DataFrame, scorers: Sequence[str]) -> Table:
             else Text(str(row["status"]).replace("_", " "), "italic")
         )
         table.add_row(
-            Text(f"{row['dictionary']}/{row['latent']}"),
+            Text(visible(f"{row['dictionary']}/{row['latent']}")),
             words,
             *(number(row[f"score_{scorer}"]) for scorer in scorers),
             f"{row['firing_rate_token']:.3%}",

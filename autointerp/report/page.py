@@ -17,10 +17,11 @@ from markupsafe import Markup
 
 from autointerp._version import __version__
 from autointerp.report._facts import facts
-from autointerp.report._payload import Payload, packed, payload
+from autointerp.report._payload import Payload, payload
 from autointerp.report.drawing import page_figures
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun
+from autointerp.report.words import GLOSSARY
 from autointerp.run.store import write_atomically
 
 # A page that would be larger leaves out the prompts of controls; if that is not enough, its latents go into a folder.
@@ -28,8 +29,8 @@ LIMIT_BYTES = 15_000_000
 FOLDER = "report_data"
 SCRIPTS = ("core.js", "latent.js", "browser.js")
 SECTIONS = [
-    ("verdicts", "Verdicts"), ("coverage", "Coverage"), ("controls", "Controls"), ("figures", "Figures"),
-    ("latents", "Latents"), ("protocol", "Protocol and cost"),
+    ("verdicts", "Results"), ("coverage", "Coverage"), ("controls", "Controls"), ("figures", "Figures"),
+    ("latents", "Latents"), ("protocol", "Protocol and cost"), ("glossary", "Glossary"),
 ]  # fmt: skip
 
 
@@ -43,16 +44,15 @@ def write_report(run: ReportRun | Path | str, out: Path | None = None) -> Path:
     """
     run = run if isinstance(run, ReportRun) else ReportRun(run)
     out = run.path / "report.html" if out is None else out
-    plotly = _plotly()
     figures = page_figures(run)
-    fixed = len(plotly[1]) + len(packed(figures["specs"])) + 200_000
-    data = payload(run, LIMIT_BYTES - fixed)
+    drawn = sum(len(panel) for figure in figures for panel in figure["panels"])
+    data = payload(run, LIMIT_BYTES - drawn - 200_000)
     folder = out.with_name(FOLDER)
     if data.paged:
         _write_folder(folder, data.chunks)
     elif folder.exists():
         shutil.rmtree(folder)
-    text = render(run, data, plotly, figures)
+    text = render(run, data, figures)
     write_atomically(out, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
     return out
 
@@ -69,16 +69,6 @@ def _asset(name: str) -> str:
     return files("autointerp.report").joinpath("_page", name).read_text(encoding="utf-8")
 
 
-def _plotly() -> tuple[str, str]:
-    """Return Plotly's script, and the same as gzip in base64."""
-    import gzip
-
-    from plotly.offline import get_plotlyjs
-
-    code = get_plotlyjs()
-    return code, base64.b64encode(gzip.compress(code.encode(), 9, mtime=0)).decode()
-
-
 def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
@@ -92,13 +82,13 @@ def policy(scripts: list[str], *, paged: bool) -> str:
     )
 
 
-def render(run: ReportRun, data: Payload, plotly: tuple[str, str], figures: dict[str, Any]) -> str:
+def render(run: ReportRun, data: Payload, figures: list[dict[str, Any]]) -> str:
     """Fill the template."""
     script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
-    blobs = [("plotly", plotly[1]), ("index", data.index), ("figure-data", packed(figures["specs"]))]
+    blobs = [("index", data.index)]
     if not data.paged:
         blobs += [(f"chunk-{number}", text) for number, text in enumerate(data.chunks)]
-    meta = {"shared": data.shared, "folder": FOLDER, "trivial": 0.9}
+    meta = {"shared": data.shared, "folder": FOLDER, "trivial": 0.9, "glossary": GLOSSARY}
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -107,11 +97,12 @@ def render(run: ReportRun, data: Payload, plotly: tuple[str, str], figures: dict
     if data.left_out:
         counts = " and ".join(f"{n:,} {name}" for name, n in data.left_out.items())
         note = f"For size this page leaves out {counts}; `autointerp show` prints them."
+    shown = [{**figure, "panels": [Markup(panel) for panel in figure["panels"]]} for figure in figures]
     return environment.get_template("page.html.j2").render(
         **facts(run), version=__version__, css=Markup(_asset("page.css")), script=Markup(script),
-        policy=policy([script, plotly[0]], paged=data.paged), meta=Markup(_json(meta)), figures=figures["shown"],
+        policy=policy([script], paged=data.paged), meta=Markup(_json(meta)), figures=shown,
         blobs=[(name, Markup(text)) for name, text in blobs], data_note=note,
-        sections=[section for section in SECTIONS if section[0] != "figures" or figures["shown"]],
+        sections=[section for section in SECTIONS if section[0] != "figures" or shown],
     )  # fmt: skip
 
 

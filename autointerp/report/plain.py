@@ -1,4 +1,4 @@
-"""Numbers and arrays of tables as what JSON has."""
+"""Numbers, arrays and tables as JSON has them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def plain(value: object) -> Any:
-    """Turn numpy numbers, arrays and NaN into what JSON has; NaN becomes null."""
+    """Turn numpy numbers and arrays into Python's; NaN, infinity and NA become null."""
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -21,3 +21,8 @@ def plain(value: object) -> Any:
     if value is None or value is pd.NA:
         return None
     return value if isinstance(value, str) else str(value)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Turn a table into JSON-able records; an absent number is null."""
+    return [plain(row) for row in table.to_dict("records")]

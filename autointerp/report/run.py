@@ -9,7 +9,7 @@ import pandas as pd
 
 from autointerp.errors import TableError
 from autointerp.report.latent import LatentView
-from autointerp.run import store, tables
+from autointerp.run import report_tables, store, tables
 from autointerp.run.reading import RunTables
 
 if TYPE_CHECKING:
@@ -45,6 +45,15 @@ class ReportRun:
     def manifest(self) -> dict[str, Any]:
         """What the run says of itself."""
         return self.files.manifest
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        """The study file of the run; empty where it has none."""
+        import yaml
+
+        path = self.path / "study.yaml"
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+        return found if isinstance(found, dict) else {}
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table; an optional one that is not there comes back empty, with its columns."""
@@ -108,10 +117,25 @@ class ReportRun:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row per latent, scorer and control: `autointerp.statistics.scores.latent_scores`."""
+        """One row per latent, scorer and control, as stored; computed from the judgements where it was not stored."""
         from autointerp.statistics.scores import latent_scores
+        from autointerp.statistics.variance import with_shrunk
 
-        return latent_scores(self.judgements, self.table("latents"), control=None)
+        found = self._written("scores")
+        if found is None:
+            return with_shrunk(latent_scores(self.judgements, self.table("latents"), control=None))
+        return tables.check(found, report_tables.SCORES, "scores")
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Points of the curves that the figures draw, as stored; computed where they were not stored."""
+        from autointerp.statistics.curves import curves
+
+        found = self._written("curves")
+        if found is None:
+            kept = self.reconstruction if len(self.reconstruction) else None
+            return curves(self.judgements, self.scores, self.latents, self.estimates, kept)
+        return tables.check(found, report_tables.CURVES, "curves")
 
     @cached_property
     def own_scores(self) -> pd.DataFrame:
@@ -168,17 +192,39 @@ class ReportRun:
         found = self._written("comparisons")
         return self._derived.comparisons if found is None else found
 
+    @cached_property
+    def reconstruction_comparisons(self) -> pd.DataFrame:
+        """Contrasts of what dictionaries preserve; empty where that was not measured."""
+        found = self._written("reconstruction_comparisons")
+        return self._derived.reconstruction_comparisons if found is None else found
+
     def compare(self, a: str, b: str, **settings: Any) -> pd.DataFrame:
-        """Compare two dictionaries of this run, B minus A: `autointerp.statistics.contrasts.compare`.
+        """Return the comparison of two dictionaries, B minus A, one row per scorer and population.
+
+        Without settings, rows of the run's comparisons where it has this pair: the numbers of every other output, p
+        values adjusted in their family; a pair stored as A minus B is turned round. A pair that the run did not
+        compare, or settings (of `autointerp.statistics.contrasts.compare`), are computed now, without adjustment, and
+        their verdict is `exploratory`.
 
         Raises:
             TableError: no such dictionary, or no common scorer.
         """
         from autointerp.statistics.contrasts import compare
+        from autointerp.statistics.reversal import reversed_comparisons
+        from autointerp.statistics.scores import latent_scores
 
-        arms = [self.own_scores[self.own_scores["dictionary"] == self._known(name)] for name in (a, b)]
+        a, b = self._known(a), self._known(b)
+        stored = self.comparisons
+        if not settings and len(stored):
+            for first, second, turn in ((a, b, False), (b, a, True)):
+                rows = stored[(stored["a"] == first) & (stored["b"] == second)].reset_index(drop=True)
+                if len(rows):
+                    return reversed_comparisons(rows) if turn else rows
+        scores = latent_scores(self.judgements, self.table("latents"))
+        arms = [scores[scores["dictionary"] == name] for name in (a, b)]
         pools = [self.latents[self.latents["dictionary"] == name] for name in (a, b)]
-        return compare(*arms, latents=pools, **settings)
+        found = compare(*arms, latents=pools, **settings)
+        return found.assign(family="exploratory", verdict="exploratory")
 
     def _known(self, name: str) -> str:
         if name not in set(self.dictionaries["dictionary"]):

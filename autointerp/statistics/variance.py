@@ -116,6 +116,15 @@ def shrink(scores: pd.DataFrame, *, threshold: float = 0.75, level: float = 0.95
     )
 
 
+def with_shrunk(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add `shrunk` (see `shrink`) to scores of any controls; NaN for controls and where there is no score."""
+    key = ["dictionary", "site", "latent", "scorer", "control"]
+    plain = scores.drop(columns="shrunk", errors="ignore")
+    plain = plain.astype({name: "str" for name in key if name != "latent"})
+    found = shrink(plain[plain["control"] == "none"])
+    return plain.merge(found[[*key, "shrunk"]], on=key, how="left")
+
+
 def _smooth_noise(part: pd.DataFrame) -> Floats:
     """Give each latent its dictionary's mean noise, scaled to its own number of items: its own is too noisy to use."""
     positive, negative = part["n_positive"].to_numpy(float), part["n_negative"].to_numpy(float)

@@ -21,7 +21,7 @@ from autointerp.errors import CorpusError, DictionaryError, RunDirectoryError, S
 from autointerp.experiment import pipeline
 from autointerp.experiment.study import load_study
 from autointerp.report._payload import LEVELS, _Parts
-from autointerp.report.latent import visible
+from autointerp.report.escaping import visible
 from autointerp.run.store import Run, read_json
 
 TABLES = (

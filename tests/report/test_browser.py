@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from autointerp.report import page
@@ -95,15 +96,11 @@ def requests(browser: Any) -> list[str]:
 
 
 def test_nothing_errs_and_no_request_leaves_the_file(browser: Any, file: Path) -> None:
-    """Every section scrolled past, a latent and all its folds opened, both themes: no console line, no request."""
+    """All figures drawn, a latent and all its folds opened, both themes: no console line, no request."""
     for log in ("browser", "performance"):
         browser.get_log(log)
     visit(browser, file)
-    js(browser, "document.documentElement.style.scrollBehavior = 'auto'")
-    for at in range(js(browser, "return document.querySelectorAll('[data-figure]').length")):
-        js(browser, "document.querySelectorAll('[data-figure]')[arguments[0]].scrollIntoView()", at)
-        drawn = "return document.querySelectorAll('[data-figure]')[arguments[0]].dataset.drawn === 'true'"
-        until(lambda at=at, drawn=drawn: js(browser, drawn, at))
+    assert js(browser, "return document.querySelectorAll('[data-figure] svg').length") > 10
     open_first(browser)
     js(browser, "document.querySelectorAll('#detail details').forEach((node) => { node.open = true; })")
     js(browser, "document.getElementById('theme').click()")
@@ -169,7 +166,7 @@ def test_a_latent_shows_its_explanation_scores_and_shaded_tokens(opened: Any, ru
     assert js(opened, "return document.querySelectorAll('#detail .tok.peak').length") > 0
     shown = js(opened, "return document.querySelectorAll('#detail .tok').length")
     assert shown >= len(view.examples["pieces"].iloc[0])
-    until(lambda: js(opened, "return document.querySelector('#detail .plot')?.dataset.drawn === 'true'"))
+    assert js(opened, "return document.querySelectorAll('#detail .bars rect').length") > 3
     answers = js(
         opened,
         "const folds = [...document.querySelectorAll('#detail > details')];"
@@ -246,11 +243,96 @@ def test_an_address_opens_its_latent(browser: Any, file: Path, run: ReportRun) -
     until(lambda: js(browser, "return document.querySelector('#detail h3')?.textContent") == name)
 
 
+def test_an_address_of_no_latent_is_said(browser: Any, file: Path) -> None:
+    visit(browser, file, "#latent=sae_k16%2F99999")
+    text = js(browser, "return document.querySelector('#detail').textContent")
+    assert "no latent sae_k16/99999" in text
+
+
+def test_filters_are_in_the_address_and_come_back_from_it(browser: Any, file: Path, run: ReportRun) -> None:
+    """A filtered, sorted list with an open latent is the same list in another window."""
+    visit(browser, file)
+    name = run.dictionaries["dictionary"].iloc[1]
+    enter(browser, "dictionary", "1")
+    enter(browser, "search", "a")
+    enter(browser, "sort", "rate up")
+    opened = open_first(browser)
+    before, fragment = listed(browser), js(browser, "return location.hash")
+    assert f"dictionary={name}" in fragment
+    visit(browser, file, fragment)
+    assert listed(browser) == before
+    until(lambda: js(browser, "return document.querySelector('#detail h3')?.textContent") == opened)
+
+
+def test_a_dot_of_a_figure_opens_its_latent_and_keeps_the_filters(browser: Any, file: Path) -> None:
+    visit(browser, file)
+    enter(browser, "dictionary", "0")
+    code = (
+        "const dot = document.querySelector('[data-figure=scores] svg a');"
+        "dot.querySelector('use, path').dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true}));"
+        "return decodeURIComponent(dot.getAttribute('href').slice(8))"
+    )
+    name = js(browser, code)
+    until(lambda: js(browser, "return document.querySelector('#detail h3')?.textContent") == name)
+    assert js(browser, "return document.getElementById('dictionary').value") == "0"
+
+
+def test_two_latents_stand_side_by_side(browser: Any, file: Path) -> None:
+    visit(browser, file)
+    first = open_first(browser)
+    js(browser, "document.querySelector('#detail .pin').click()")
+    until(lambda: js(browser, "return document.querySelector('#pinned h3')?.textContent") == first)
+    js(browser, "document.querySelectorAll('#list .open')[1].click()")
+    until(lambda: js(browser, "return document.querySelector('#detail h3').textContent") != first)
+    fragment = js(browser, "return location.hash")
+    visit(browser, file, fragment)
+    until(lambda: js(browser, "return document.querySelector('#pinned h3')?.textContent") == first)
+    js(browser, "document.querySelector('.unpin').click()")
+    assert js(browser, "return document.getElementById('pinned').hidden")
+
+
+def test_terms_explain_themselves_under_the_pointer(browser: Any, file: Path) -> None:
+    visit(browser, file)
+    for code in ("[...document.querySelectorAll('th')].find((node) => node.textContent === 'FVU')",
+                 "document.querySelector('[data-figure=scores] svg a use')"):  # fmt: skip
+        js(browser, f"({code}).dispatchEvent(new PointerEvent('pointerover', {{bubbles: true}}))")
+        assert not js(browser, "return document.getElementById('tip').hidden")
+        assert len(js(browser, "return document.getElementById('tip').textContent")) > 8
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_table_of_a_latent_is_not_cut(browser: Any, file: Path, width: int) -> None:
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 900}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        visit(browser, file)
+        open_first(browser)
+        table = "const table = document.querySelector('#detail table');"
+        wide, room = js(browser, f"{table} return [table.scrollWidth, table.parentNode.clientWidth]")
+        assert wide <= room
+        assert js(browser, "return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_long_lists_of_clauses_are_folded(browser: Any, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "clauses", RunSpec(n_latents=40, n_sampled=3, prompts=False, hostile=False))
+    table = pd.read_parquet(path / "explanations.parquet")
+    text = "; ".join(f"the word w{i}" for i in range(12))
+    table.assign(text=text, status="ok").to_parquet(path / "explanations.parquet", index=False)
+    visit(browser, page.write_report(path))
+    open_first(browser)
+    shown = js(browser, "return document.querySelector('#detail .explanation').textContent")
+    assert "w3" in shown
+    assert "w4" not in shown
+    assert "8 more clauses" in js(browser, "return document.querySelector('#detail').textContent")
+
+
 def test_a_run_too_large_for_one_file_pages_its_latents(
     browser: Any, run: ReportRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the limit the details lie in a folder beside the page, and load from there when a latent is opened."""
-    monkeypatch.setattr(page, "LIMIT_BYTES", 2_000_000)
+    monkeypatch.setattr(page, "LIMIT_BYTES", 900_000)
     file = page.write_report(run, tmp_path / "paged.html")
     assert len(list((tmp_path / page.FOLDER).iterdir())) > 1
     browser.get_log("browser")

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from autointerp.__main__ import main
 from autointerp.errors import StudyError
-from autointerp.report import markdown
 from autointerp.report.drawing import members
 from autointerp.report.exports import export, neuronpedia
 from autointerp.report.run import ReportRun
+from autointerp.report.tables import Number
 from tests.helpers.runs import RunSpec, write_run
 
 
@@ -132,7 +132,7 @@ def test_a_reference_run_says_its_numbers_with_intervals_and_never_overwrites_it
     text = (tmp_path / "kept" / "README.md").read_text(encoding="utf-8")
     means = run.estimates[(run.estimates["statistic"] == "score") & (run.estimates["population"] == "eligible")]
     for row in means[means["architecture"] != "planted"].to_dict("records"):
-        assert markdown.number(row) in text
+        assert str(Number(value=row["value"], low=row["low"], high=row["high"])) in text
     assert f"controls: {run.summary['controls']['verdict']}" in text
     with pytest.raises(StudyError, match="is the run itself"):
         export(run, "reference", run.path)

@@ -1,9 +1,12 @@
 """The data behind the figures, worked out another way; their files: vector, embedded fonts, always the same bytes."""
 
+import io
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -11,10 +14,11 @@ import pytest
 
 from autointerp import plugins
 from autointerp.errors import StudyError
-from autointerp.report import latex
+from autointerp.report import escaping, writers
 from autointerp.report.drawing import members, page_figures, picture, write_figures
 from autointerp.report.figures.base import STYLES
 from autointerp.report.run import ReportRun
+from autointerp.report.tables import Number, Table
 from tests.helpers.runs import RunSpec, write_run
 
 
@@ -64,7 +68,8 @@ def test_calibration_counts_every_judgement_with_a_probability_once(run: ReportR
     table = members(["calibration"])["calibration"].data(run)
     known = run.judgements["probability"].notna() & (run.judgements["control"] == "none")
     assert table["n_items"].sum() == known.sum()
-    assert ((table["bin"] / 10 <= table["p_yes"]) & (table["p_yes"] <= (table["bin"] + 1) / 10)).all()
+    bins = table["bin"].astype(int)
+    assert ((bins / 10 <= table["x"]) & (table["x"] <= (bins + 1) / 10)).all()
     one = run.judgements[
         known & (run.judgements["scorer"] == "detection") & (run.judgements["dictionary"] == "sae_k16")
     ]
@@ -97,9 +102,11 @@ def test_gate_figure_has_a_panel_per_endpoint_and_a_path_per_dictionary(tmp_path
     assert len(table) == 4 * len(names)
     assert f"{names[-1]}, fuzzing: PASS at look 2, 40 calls saved" in gate.caption(table)
     assert picture(gate, table, STYLES["paper"], "pdf").startswith(b"%PDF")
-    page = gate.interactive(table)
-    assert page["layout"]["meta"]["panels"] == 2
-    assert sorted(one["name"] for one in page["data"] if one["showlegend"]) == sorted([*names, "boundaries"])
+    run = ReportRun(path)
+    shown = next(figure for figure in page_figures(run) if figure["name"] == "gate")
+    assert len(shown["panels"]) == 2
+    for panel in shown["panels"]:
+        assert all(f"{name}</text>" in panel for name in [*names, "boundaries"])
 
 
 def test_same_run_draws_the_same_bytes(run: ReportRun) -> None:
@@ -139,28 +146,64 @@ def test_paper_figures_have_the_width_of_a_column_or_a_page(run: ReportRun) -> N
         assert float(width[1]) / 72 == pytest.approx(STYLES["paper"].width(module.SIZE), abs=0.01)
 
 
-def test_page_figures_are_valid_plotly(run: ReportRun) -> None:
-    """Plotly's own validators accept every figure once colours by role are replaced."""
-    graph_objects = pytest.importorskip("plotly.graph_objects")
-    found = page_figures(run)
-    assert {one["name"] for one in found["shown"]} == set(found["specs"])
-    for spec in found["specs"].values():
-        graph_objects.Figure(_coloured(spec))
+def test_page_figures_are_parts_of_a_page_that_follow_its_theme(run: ReportRun) -> None:
+    """Each panel is well-formed XML without style sheets, ids that clash, or colours that a dark page would hide."""
+    for figure in page_figures(run):
+        assert len(figure["panels"]) >= 1
+        for panel in figure["panels"]:
+            root = ElementTree.fromstring(panel.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1))
+            assert root.get("viewBox")
+            assert "<style" not in panel
+            assert not re.search(r"#(000000|ffffff|22262c)", panel)
+            assert len(re.findall(r"<text", panel)) > 3
 
 
-def _coloured(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _coloured(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_coloured(inner) for inner in value]
-    return "#123456" if isinstance(value, str) and value.startswith("@") else value
+def test_dots_of_the_page_link_to_their_latents(run: ReportRun) -> None:
+    """Every judged latent is a link in the panel of each scorer, with its name and score under the pointer."""
+    scores = next(figure for figure in page_figures(run) if figure["name"] == "scores")
+    for scorer, panel in zip(run.scorers, scores["panels"], strict=True):
+        found = dict(re.findall(r'href="#latent=([^"]*)" data-tip="([^"]*)"', panel))
+        own = run.own_scores[(run.own_scores["scorer"] == scorer) & run.own_scores["score"].notna()]
+        wanted = {
+            quote(name := f"{d}/{i}", safe=""): f"{name}: {score:.3f}"
+            for d, i, score in zip(own["dictionary"], own["latent"], own["score"], strict=True)
+        }
+        assert found == wanted
+
+
+def test_names_of_a_foreign_run_are_text_in_every_picture(tmp_path: Path) -> None:
+    """A dictionary's name with markup, mathematics and control characters is drawn, and is neither."""
+    name = "<script>x</script> $\\frac{$ \x1b[31m"
+    path = write_run(tmp_path / "foreign", RunSpec(n_sampled=3, n_planted=2, prompts=False))
+    for table in path.glob("*.parquet"):
+        frame = pd.read_parquet(table)
+        if "dictionary" in frame:
+            frame.assign(dictionary=frame["dictionary"].replace({"sae_k16": name})).to_parquet(table, index=False)
+    run = ReportRun(path)
+    for figure in page_figures(run):
+        for panel in figure["panels"]:
+            assert "<script" not in panel
+            assert "\x1b" not in panel
+    write_figures(run, tmp_path / "figs", formats=("svg",))
+    for file in (tmp_path / "figs").glob("*.svg"):
+        assert "<script" not in file.read_text(encoding="utf-8")
 
 
 def test_latex_prints_hostile_names_and_runs_none_of_them() -> None:
-    text = latex.table(["a", "b"], [[latex.escape(r"\input{x} 50% & #1_$^~"), latex.number(0.5, 0.4, 0.6)]])
+    rows = [[r"\input{x} 50% & #1_$^~", Number(value=0.5, low=0.4, high=0.6)]]
+    text = writers.latex(Table(name="t", title="a\n\\end{b}", columns=["a", "b"], rows=rows, notes=["100 %"]))
     assert r"\input" not in text
-    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
+    assert r"\end{b}" not in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
     assert r"50\% \& \#1\_\$" in text
+    assert r"100 \%" in text
+
+
+def test_csv_cells_are_never_formulas(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"=a": ["=1+1", "@x", "-2", "+3", "plain"], "b": [-1.5, 2, 3, 4, 5]})
+    read = pd.read_csv(io.StringIO(escaping.csv(frame)))
+    assert read["b"].tolist() == frame["b"].tolist()
+    assert not [cell for cell in [*read.columns, *read.iloc[:, 0]] if str(cell)[0] in "=+-@"]
 
 
 def test_unknown_formats_styles_and_figures_are_refused(run: ReportRun, tmp_path: Path) -> None:

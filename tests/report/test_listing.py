@@ -12,7 +12,8 @@ import autointerp
 from autointerp.__main__ import main
 from autointerp.errors import TableError
 from autointerp.report._payload import LEVELS, _Parts
-from autointerp.report.latent import latent_page, visible
+from autointerp.report.escaping import visible
+from autointerp.report.latent import latent_page
 from autointerp.report.listing import latents_table, rows_of
 from autointerp.report.run import ReportRun
 from autointerp.run import tables

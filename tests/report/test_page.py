@@ -19,6 +19,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
     return ReportRun(write_run(tmp_path_factory.mktemp("runs") / "small", RunSpec(n_sampled=6, name="<b>a & b</b>")))
 
 
+def table_of(text: str, title: str) -> str:
+    """The first table of the page whose heading starts with this title."""
+    return text.split(f"<h3>{title}")[1].split("</table>")[0]
+
+
 def test_page_is_one_file_that_asks_for_nothing(run: ReportRun) -> None:
     """No address, image, style sheet or script outside the file; every script is named by its hash in the policy."""
     text = write_report(run).read_text(encoding="utf-8")
@@ -50,7 +55,7 @@ def test_an_invalid_run_says_so_wherever_its_numbers_stand(tmp_path: Path) -> No
     text = write_report(run).read_text(encoding="utf-8")
     assert '<body class="INVALID">' in text
     assert "INVALID: a control failed" in re.findall(r"<h1>.*?</h1>", text, flags=re.DOTALL)[0]
-    assert text.count("INVALID: a control of this run failed; these are not results.") == 3
+    assert len(re.findall('class="invalid-note">INVALID: a control of this run failed', text)) == 4
     found = write_figures(run, tmp_path / "figs", formats=())
     for file in map(Path, found["written"]):
         if file.suffix == ".txt" or file.name in {"table_scores.tex", "table_comparisons.tex"}:
@@ -71,13 +76,11 @@ def test_an_invalid_scorer_is_named_wherever_the_run_is_called_invalid(tmp_path:
     words = "INVALID for fuzzing: a control of fuzzing failed; numbers of fuzzing are not results"
     text = write_report(run).read_text(encoding="utf-8")
     assert "INVALID for fuzzing, " in re.findall(r"<h1>.*?</h1>", text, flags=re.DOTALL)[0]
-    assert text.count(f"{words}.") == 3
-    cells = re.findall(
-        r"<td>(detection|fuzzing)(.*?)</td>", text.split("Scores by dictionary</h3>")[1].split("</table>")[0]
-    )
+    assert len(re.findall(f'class="invalid-note">{words}', text)) == 4
+    cells = re.findall(r"<td[^>]*>(detection|fuzzing)(.*?)</td>", table_of(text, "Scores"))
     assert {(scorer, "INVALID" in rest) for scorer, rest in cells} == {("detection", False), ("fuzzing", True)}
-    cards = re.findall(r'card verdict-(\w+)">.*?class="where">(\w+)', text, flags=re.DOTALL)
-    assert {(scorer, verdict == "invalid") for verdict, scorer in cards} == {("detection", False), ("fuzzing", True)}
+    rows = re.findall(r"<td[^>]*>(detection|fuzzing)</td>.*?badge (\w+)", table_of(text, "Comparisons"))
+    assert {(scorer, verdict == "invalid") for scorer, verdict in rows} == {("detection", False), ("fuzzing", True)}
     found = write_figures(run, tmp_path / "figs", formats=())
     for file in map(Path, found["written"]):
         if file.suffix == ".txt" or file.name in {"table_scores.tex", "table_comparisons.tex"}:

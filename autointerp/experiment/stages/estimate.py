@@ -1,12 +1,16 @@
 """Turn judgements into estimates and comparisons; record how far each latent came."""
 
+import pandas as pd
+
 from autointerp import statistics
 from autointerp.console import Bar
 from autointerp.experiment.context import Experiment
-from autointerp.run import record_rows, tables
+from autointerp.run import record_rows, report_tables, tables
 from autointerp.run.files import fingerprint
 from autointerp.run.reading import RunTables
 from autointerp.run.record_rows import Counts
+from autointerp.statistics.curves import curves
+from autointerp.statistics.variance import with_shrunk
 
 RECONSTRUCTED = ("reconstruction", "reconstruction_documents")
 
@@ -25,16 +29,26 @@ def run(experiment: Experiment) -> Counts:
         manifests=(run.manifest,),
     )
     written = ("estimates", "comparisons", "controls", "reconstruction_comparisons")
-    with Bar("estimate", total=len(written) + 1, unit="tables") as bar:
+    with Bar("estimate", total=len(written) + 3, unit="tables") as bar:
         found = statistics.summarise(known, study.statistics)
         run.write("latents", latents, tables.LATENTS)
         bar.advance()
         for name in written:
             run.write(name, getattr(found, name))
             bar.advance()
+        run.write("scores", with_shrunk(found.scores), report_tables.SCORES)
+        bar.advance()
+        run.write("curves", _curves(known, found, study.statistics.level), report_tables.CURVES)
+        bar.advance()
     protocol = study.protocol()
     run.update_manifest(
         protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])
     )
     run.write_json("summary.json", found.summary)
     return {"estimates": len(found.estimates), "comparisons": len(found.comparisons)}
+
+
+def _curves(known: RunTables, found: statistics.Summary, level: float) -> pd.DataFrame:
+    """Compute the curves that figures draw, of all dictionaries but the planted one."""
+    shown = known.latents[known.latents["architecture"] != "planted"]
+    return curves(known.judgements, found.scores, shown, found.estimates, known.reconstruction, level=level)

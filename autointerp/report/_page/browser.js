@@ -1,9 +1,10 @@
-// The list of latents: search, filter, sort, keyboard, and which one is open (kept in the address as #latent=<name>).
+// The list of latents: search, filter, sort, keyboard. The address keeps what is open and how the list is filtered:
+// #latent=<name>&with=<name>&search=...&sort=...
 const PAGE = 100;
 const field = (id) => document.getElementById(id);
 const pane = document.querySelector(".browser");
 const body = document.querySelector("#list tbody");
-let index, rows = [], shown = [], current = null, sortBy = { key: "score", down: true }, limit = PAGE;
+let index, rows = [], shown = [], current = null, beside = null, sortBy = { key: "score", down: true }, limit = PAGE;
 
 const nameOf = (row) => `${index.dictionaries[row.d].name}/${row.i}`;
 
@@ -78,7 +79,8 @@ function headings() {
 }
 
 function fill() {
-  body.replaceChildren(...shown.slice(0, limit).map(rowOf));
+  const none = el("tr", {}, el("td", { colspan: 9, class: "note" }, "No latent matches these filters."));
+  body.replaceChildren(...(shown.length ? shown.slice(0, limit).map(rowOf) : [none]));
   field("more").hidden = shown.length <= limit;
 }
 
@@ -90,11 +92,77 @@ function refresh() {
   if (field("sort").value !== wanted) field("sort").value = wanted;
   field("count").textContent = `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} latents`;
   fill();
+  remember();
+}
+
+// -- the address
+
+const KEPT = ["search", "dictionary", "measure", "score-min", "score-max", "rate-min", "rate-max", "trivial", "sort"];
+const USUAL = { measure: "score", sort: "score down" };
+function remember() {
+  const said = new URLSearchParams();
+  if (current) said.set("latent", nameOf(current));
+  if (beside) said.set("with", nameOf(beside));
+  for (const id of KEPT) {
+    const value = id === "dictionary" && field(id).value !== "" ? index.dictionaries[field(id).value].name : field(id).value;
+    if (value !== (USUAL[id] ?? "")) said.set(id, value);
+  }
+  const text = said.toString();
+  const address = /^#[^=]*$/.test(location.hash) && !text ? location.hash : text ? `#${text}` : location.pathname;
+  history.replaceState(null, "", address);
+}
+
+function fromAddress() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const known = [...said.keys()].filter((key) => [...KEPT, "latent", "with"].includes(key) && location.hash.includes("="));
+  if (!known.length) return;
+  for (const id of KEPT) {
+    let value = said.get(id) ?? USUAL[id] ?? "";
+    if (id === "dictionary" && value) value = String(index.dictionaries.findIndex((one) => one.name === value));
+    field(id).value = value;
+  }
+  const [key, way] = field("sort").value.split(" ");
+  if (key) sortBy = { key, down: way === "down" };
+  const find = (name) => rows.find((one) => nameOf(one) === name);
+  const wanted = said.get("latent"), row = find(wanted), other = find(said.get("with"));
+  current = null;
+  if (other) pin(other);
+  refresh();
+  if (row) open(row);
+  else if (wanted !== null) missing(wanted);
+  if (wanted !== null) field("latents").scrollIntoView();
+}
+
+function missing(name) {
+  pane.classList.add("open");
+  field("detail").replaceChildren(
+    el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
+    el("p", { class: "alert warn", role: "alert" }, "This page has no latent ", el("strong", {}, visible(name)), ". It shows the ", String(rows.length),
+      " latents that were sampled; `autointerp show` prints what is known of any other."));
+}
+
+// -- a second latent, side by side
+
+async function pin(row) {
+  beside = row;
+  const place = field("pinned");
+  place.hidden = false;
+  pane.classList.add("two");
+  place.replaceChildren(...describe(row, unpack((await chunk(row.chunk))[row.at]), true));
+  remember();
+}
+
+function unpin() {
+  beside = null;
+  field("pinned").hidden = true;
+  field("pinned").replaceChildren();
+  pane.classList.remove("two");
+  remember();
 }
 
 async function open(row, { move = true } = {}) {
   current = row;
-  history.replaceState(null, "", `#latent=${encodeURIComponent(nameOf(row))}`);
+  remember();
   body.querySelector("[aria-current]")?.removeAttribute("aria-current");
   while (shown.indexOf(row) >= limit) { limit += PAGE; fill(); }
   const line = body.querySelector(`tr[data-n="${row.n}"]`);
@@ -135,13 +203,6 @@ function keys(event) {
   if (event.key in actions) { event.preventDefault(); actions[event.key](); }
 }
 
-function fromAddress() {
-  const match = /^#latent=(.+)$/.exec(location.hash);
-  const name = match && decodeURIComponent(match[1]);
-  const row = name && rows.find((one) => nameOf(one) === name);
-  if (row) { open(row); field("latents").scrollIntoView(); }
-}
-
 function controlsOf() {
   const option = (value, label) => el("option", { value }, label);
   field("dictionary").replaceChildren(option("", "all"), ...index.dictionaries.map((one, n) => option(n, one.name)));
@@ -151,19 +212,27 @@ function controlsOf() {
   field("sort").addEventListener("change", () => { const [key, way] = field("sort").value.split(" "); sortBy = { key, down: way === "down" }; refresh(); });
   const form = field("filters");
   form.addEventListener("input", (event) => { if (event.target.id !== "sort") refresh(); });
-  form.addEventListener("submit", (event) => { event.preventDefault(); if (shown.length) open(shown[0]); });
+  form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { sortBy = { key: "score", down: true }; refresh(); }));
   field("more").addEventListener("click", () => { limit += PAGE; fill(); });
+  field("search").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); if (shown.length) open(shown[0]); } });
   document.addEventListener("keydown", keys);
+  document.addEventListener("click", (event) => {
+    const dot = event.target.closest?.('svg a[href^="#latent="]');
+    const row = dot && rows.find((one) => nameOf(one) === decodeURIComponent(dot.getAttribute("href").slice(8)));
+    if (!row) return;
+    event.preventDefault();
+    open(row);
+    field("latents").scrollIntoView();
+  });
   window.addEventListener("hashchange", fromAddress);
 }
 
 async function start() {
   readIndex(JSON.parse(await inflate(inline("index"))));
   controlsOf();
-  refresh();
-  fromAddress();
+  if (new URLSearchParams(location.hash.slice(1)).size && location.hash.includes("=")) fromAddress();
+  else refresh();
   document.documentElement.dataset.ready = "true";
 }
-startFigures();
 start();

@@ -77,7 +77,6 @@ function visible(text) {
 const themeButton = document.getElementById("theme");
 const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => document.documentElement.dataset.theme === "dark";
-const themeWatchers = [];
 
 function setTheme(name, keep) {
   document.documentElement.dataset.theme = name;
@@ -85,7 +84,6 @@ function setTheme(name, keep) {
   themeButton.textContent = name === "dark" ? "Light mode" : "Dark mode";
   themeButton.removeAttribute("aria-pressed");
   if (keep) try { localStorage.setItem("autointerp-theme", name); } catch { /* storage is off: the choice lasts for this visit */ }
-  themeWatchers.forEach((watch) => watch());
 }
 function storedTheme() {
   try { return localStorage.getItem("autointerp-theme"); } catch { return null; }
@@ -94,101 +92,42 @@ setTheme(storedTheme() ?? (systemDark.matches ? "dark" : "light"), false);
 systemDark.addEventListener("change", (event) => { if (!storedTheme()) setTheme(event.matches ? "dark" : "light", false); });
 themeButton.addEventListener("click", () => setTheme(isDark() ? "light" : "dark", true));
 
-// -- figures (Plotly is unpacked when the first of them is about to be seen)
+// -- texts under the pointer (and on focus): glossary lines and the points of figures
 
-let plotly;
-function loadPlotly() {
-  plotly ??= inflate(inline("plotly")).then((code) => {
-    const script = el("script");
-    script.textContent = code;
-    document.head.append(script);
-    return window.Plotly;
-  });
-  return plotly;
+const bubble = el("div", { id: "tip", role: "tooltip", hidden: true });
+document.body.append(bubble);
+function showTip(event) {
+  const node = event.target.closest?.("[data-tip]");
+  if (!node) return void (bubble.hidden = true);
+  bubble.replaceChildren(...visible(node.dataset.tip));
+  bubble.hidden = false;
+  const place = node.getBoundingClientRect(), size = bubble.getBoundingClientRect();
+  const left = Math.max(8, Math.min(place.left + place.width / 2 - size.width / 2, innerWidth - size.width - 8));
+  const above = place.top - size.height - 8;
+  bubble.style.left = `${left + scrollX}px`;
+  bubble.style.top = `${(above > 4 ? above : place.bottom + 8) + scrollY}px`;
 }
+for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, showTip);
+document.addEventListener("focusout", () => { bubble.hidden = true; });
+const term = (words) => ({ "data-tip": meta.glossary[words] ?? null, tabindex: meta.glossary[words] ? 0 : null });
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const COLOURS = { "@sae": "--sae", "@transcoder": "--transcoder", "@skip-transcoder": "--skip", "@other": "--other", "@ink": "--ink", "@soft": "--soft", "@line": "--line", "@panel": "--panel", "@accent": "--accent", "@bad": "--bad", "@good": "--good" };
-
-// Figures name colours by role ("@sae", "@sae/0.3" with an opacity), so that they follow the theme.
-function coloured(value) {
-  if (Array.isArray(value)) return value.map(coloured);
-  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, coloured(inner)]));
-  if (typeof value !== "string" || value[0] !== "@") return value;
-  const [name, alpha] = value.split("/");
-  if (!(name in COLOURS)) return value;
-  const hex = css(COLOURS[name]);
-  if (!alpha) return hex;
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-  return `rgba(${r}, ${g}, ${b}, ${alpha})`;
-}
-
-function layoutOf(layout) {
-  const axis = { gridcolor: css("--line"), linecolor: css("--soft"), zerolinecolor: css("--line"), automargin: true };
-  const out = coloured(structuredClone(layout));
-  for (const key of Object.keys(out)) if (/^[xy]axis/.test(key)) out[key] = { ...axis, ...out[key] };
-  return {
-    xaxis: axis, yaxis: axis, margin: { l: 50, r: 14, t: 10, b: 44 }, autosize: true, hovermode: "closest", ...out,
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), size: 12, family: "inherit" },
-    hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--soft"), font: { color: css("--ink") } },
+// Bars as SVG: `edges` has one value more than `counts`.
+function bars(edges, counts, unit) {
+  const NS = "http://www.w3.org/2000/svg", W = 320, H = 150, left = 6, low = H - 20;
+  const make = (tag, attributes, ...children) => {
+    const node = document.createElementNS(NS, tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.append(...children);
+    return node;
   };
-}
-
-// Side by side, panels on a phone would be too small to read: they are put under each other, and the figure grows.
-const NARROW = 560, PANEL = 250;
-function arranged(layout, width) {
-  const n = layout.meta?.panels ?? 1, entries = layout.meta?.legend ?? 0;
-  if (width > NARROW) return layout;
-  const legend = 22 * Math.ceil(entries / 2) + (entries ? 12 : 0);
-  layout.margin.b = 46 + legend;
-  if (n < 2) return layout;
-  const each = Math.max(PANEL, (layout.height ?? 0) - 60);
-  layout.height = n * each + legend + 40;
-  const step = 1 / n, full = step - 104 / (n * each);
-  const low = (place) => 1 - (place + 1) * step + (step - full) * (place < n - 1);
-  const size = (place) => (place < n - 1 ? full : step);
-  for (const key of Object.keys(layout)) {
-    const axis = /^([xy])axis(\d*)$/.exec(key);
-    if (!axis) continue;
-    const place = (Number(axis[2] || 1) - 1) % n;
-    if (axis[1] === "x") Object.assign(layout[key], { domain: [0, 1], title: { ...layout[key].title, font: { size: 11 } } });
-    else {
-      layout[key].tickfont = { size: 10 };
-      const [from, to] = layout[key].domain ?? [0, 1];
-      const strip = Number(axis[2] || 1) > n;
-      Object.assign(layout[key], { domain: [low(place) + from * size(place), low(place) + to * size(place) - 0.001], showticklabels: !strip, title: layout[strip ? key : "yaxis"].title });
-    }
-  }
-  for (const [place, words] of (layout.annotations ?? []).filter((one) => one.xref === "paper").entries()) Object.assign(words, { x: 0.5, y: low(place) + size(place) });
-  return layout;
-}
-
-// Long names of rows take two lines there.
-const slim = (trace) => ({ ...trace, y: trace.y?.map((value) => (typeof value === "string" ? value.replace(", ", "<br>") : value)) });
-
-const drawn = new Map();
-async function draw(node, spec) {
-  drawn.set(node, spec);
-  const Plotly = await loadPlotly();
-  if (!node.isConnected || drawn.get(node) !== spec) return;
-  const layout = arranged(layoutOf(spec.layout), node.clientWidth);
-  node.style.height = layout.height ? `${layout.height}px` : "";
-  const data = node.clientWidth > NARROW ? spec.data : spec.data.map(slim);
-  await Plotly.react(node, coloured(data), layout, { displayModeBar: false, responsive: true });
-  node.dataset.drawn = "true";
-}
-themeWatchers.push(() => drawn.forEach((spec, node) => (node.isConnected ? draw(node, spec) : drawn.delete(node))));
-
-async function startFigures() {
-  const nodes = [...document.querySelectorAll("[data-figure]")];
-  if (!nodes.length) return;
-  const specs = JSON.parse(await inflate(inline("figure-data")));
-  const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      watcher.unobserve(entry.target);
-      draw(entry.target, specs[entry.target.dataset.figure]);
-    }
-  }, { rootMargin: "300px" });
-  nodes.forEach((node) => watcher.observe(node));
+  const most = Math.max(1, ...counts), first = edges[0], span = edges.at(-1) - first || 1;
+  const x = (value) => left + ((value - first) / span) * (W - 2 * left);
+  const height = (n) => (n ? Math.max(1.5, (Math.log1p(n) / Math.log1p(most)) * (low - 12)) : 0);
+  const columns = counts.map((n, at) => make("rect", {
+    x: x(edges[at]).toFixed(2), y: (low - height(n)).toFixed(2), width: Math.max(0.5, x(edges[at + 1]) - x(edges[at]) - 0.6).toFixed(2),
+    height: height(n).toFixed(2), "data-tip": `${edges[at].toPrecision(3)} to ${edges[at + 1].toPrecision(3)}: ${n.toLocaleString("en")} ${unit}`,
+  }));
+  const ticks = [0, 0.5, 1].map((share) => make("text", { x: x(first + share * span), y: H - 5, "text-anchor": ["start", "middle", "end"][share * 2] }, (first + share * span).toPrecision(3)));
+  return make("svg", { viewBox: `0 0 ${W} ${H}`, class: "bars", role: "img", "aria-label": `Histogram: ${counts.length} bins, at most ${most} ${unit} in a bin` },
+    make("line", { x1: left, x2: W - left, y1: low, y2: low }), ...columns, ...ticks);
 }

@@ -40,29 +40,39 @@ function scoresOf(data) {
 }
 
 function scoreTable(found) {
-  const head = ["Scorer", "Explanation", "Score", "Recall", "Specificity", "AUROC", "Items", "Unanswered"];
-  const words = { none: "its own", shuffled: "another latent's (control)", empty: "none (control)", lexical: "its modal tokens, no judge", duplicate: "its own, asked again" };
-  const lines = found.map((row) => el("tr", {}, el("th", { scope: "row" }, row.scorer), el("td", {}, words[row.control] ?? row.control),
+  const own = found[0].control === "none";
+  const head = ["Scorer", ...(own ? [] : ["Explanation"]), "Score", "Recall", "Spec.", "AUROC", "Items", "Lost"];
+  const meant = { "Spec.": "Specificity: share of silent contexts that the judge calls silent.", Recall: "Share of activating contexts that the judge recognises.", Items: "Contexts judged.", Lost: "Contexts without a readable answer.", AUROC: "Chance that an activating context gets a higher P(yes) than a silent one." };
+  const words = { shuffled: "another latent's", empty: "none", lexical: "its modal tokens, no judge", duplicate: "its own, asked again" };
+  const lines = found.map((row) => el("tr", {}, el("th", { scope: "row", ...term(row.scorer) }, row.scorer), own ? null : el("td", {}, words[row.control] ?? row.control),
     ...[row.score, row.recall, row.specificity, row.auroc].map((value) => el("td", { class: "num" }, fixed(value))),
     el("td", { class: "num" }, row.n), el("td", { class: "num" }, row.unanswered)));
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Scores of this latent, ${found[0].control === "none" ? "own explanation" : "controls"}` },
-    el("table", {}, el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, lines)));
+  return el("table", { class: "narrow", "aria-label": `Scores of this latent, ${own ? "own explanation" : "controls"}` },
+    el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col", "data-tip": meant[name], tabindex: meant[name] ? 0 : null }, name)))), el("tbody", {}, lines));
 }
 
 function histogram(data) {
-  let spec;
-  if (data.histogram) {
-    const { edges, counts } = data.histogram;
-    const centres = counts.map((_, i) => (edges[i] + edges[i + 1]) / 2);
-    spec = [{ type: "bar", x: centres, y: counts, width: counts.map((_, i) => edges[i + 1] - edges[i]), marker: { color: "@accent/0.75" }, hovertemplate: "%{x:.3g}: %{y}<extra></extra>" }];
-  } else {
+  let edges, counts;
+  if (data.histogram) ({ edges, counts } = data.histogram);
+  else {
     const values = data.windows.flatMap((window) => window.acts.map(([, value]) => value));
-    spec = [{ type: "histogram", x: values, nbinsx: 30, marker: { color: "@accent/0.75" }, hovertemplate: "%{x}: %{y} tokens<extra></extra>" }];
+    const top = Math.max(...values, 1e-9);
+    edges = Array.from({ length: 25 }, (_, at) => (at / 24) * top);
+    counts = Array(24).fill(0);
+    for (const value of values) counts[Math.min(23, Math.floor((value / top) * 24))] += 1;
   }
-  const node = el("div", { class: "plot", role: "img", "aria-label": "Histogram of this latent's activations" });
-  setTimeout(() => draw(node, { data: spec, layout: { xaxis: { title: { text: "activation" } }, yaxis: { title: { text: "tokens" } }, margin: { l: 46, r: 8, t: 6, b: 40 }, bargap: 0.02 } }));
-  const words = data.histogram ? "All its activations in the collected text." : "Its activations on the example windows below.";
-  return el("div", {}, el("h4", {}, "Activations"), node, el("p", { class: "note" }, words));
+  const words = data.histogram ? "All its activations in the collected text (heights: logarithm of counts)." : "Its activations on the example windows below (heights: logarithm of counts).";
+  return el("div", {}, el("h4", {}, "Activations"), bars(edges, counts, "tokens"), el("p", { class: "note" }, words));
+}
+
+// An explanation of many clauses (`pattern` writes such lists) shows the first ones, the others on demand.
+const CLAUSES = 4;
+function explanationOf(text) {
+  const clauses = text.split("; ");
+  if (clauses.length <= CLAUSES + 1) return el("p", { class: "explanation" }, visible(text));
+  const rest = clauses.slice(CLAUSES).join("; ");
+  return el("div", {}, el("p", { class: "explanation" }, visible(clauses.slice(0, CLAUSES).join("; ")), " …"),
+    fold(`${clauses.length - CLAUSES} more clauses`, () => [el("p", { class: "rest" }, visible(rest))]));
 }
 
 function logitsOf(data) {
@@ -150,10 +160,10 @@ function promptsOf(data) {
   ]));
 }
 
-function describe(row, data) {
+function describe(row, data, pinned = false) {
   const words = row.words === null
     ? el("p", { class: "explanation failed-text" }, `No explanation (${data.explanation?.status ?? row.status.replace("_", " ")})`)
-    : el("p", { class: "explanation" }, visible(row.words));
+    : explanationOf(row.words);
   const chips = [
     `fires on ${rate(row.rate)} of tokens`, `${row.status.replace("_", " ")}`, row.peak ? ["peak token ", el("q", {}, visible(row.peak))] : null,
     isNumber(row.share) ? `${(row.share * 100).toFixed(0)} % of peaks on it${row.trivial ? " (trivial)" : ""}` : null, data.explanation ? `explained by ${data.explanation.by}` : null,
@@ -161,7 +171,10 @@ function describe(row, data) {
   const missing = Object.entries(data.omitted).map(([name, n]) => `${n} ${name}`).join(" and ");
   const omitted = missing ? el("p", { class: "note" }, `For size this page leaves out ${missing}; \`autointerp show\` prints them.`) : null;
   return [
-    el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
+    pinned
+      ? el("button", { type: "button", class: "unpin quiet", on: { click: unpin } }, "Close")
+      : el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
+    pinned ? null : el("button", { type: "button", class: "pin quiet", on: { click: () => pin(row) } }, "Keep beside the next one"),
     el("h3", {}, nameOf(row)), words, el("ul", { class: "chips" }, chips.map((chip) => el("li", {}, chip))),
     ...scoresOf(data).filter(Boolean),
     el("div", { class: "pair" }, histogram(data), logitsOf(data)),

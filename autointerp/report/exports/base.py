@@ -11,11 +11,12 @@ from autointerp.report.run import ReportRun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """What an export wrote: the files, counts of what they hold, and counts of what was left out, by reason."""
+    """What an export wrote: files, counts of their contents, counts of what was left out by reason, warnings."""
 
     files: list[str]
     counts: dict[str, int]
     left_out: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -7,6 +7,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp._version import __version__
+from autointerp.report import findings, writers
+from autointerp.report import tables as tables_
+from autointerp.report.escaping import markdown
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
 from autointerp.run import tables
@@ -15,13 +18,13 @@ from autointerp.statistics import validity
 
 ORDER = [
     "estimates", "comparisons", "latents", "explanations", "judgements", "examples", "questions", "reconstruction",
-    "dictionaries", "logits", "histograms",
+    "dictionaries", "logits", "histograms", "scores", "curves", "controls", "reconstruction_comparisons",
 ]  # fmt: skip
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 
 
 class Config(BaseModel):
-    """What the card says beyond the run."""
+    """Settings of the card beyond the run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,11 +46,12 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
             files.append(str(out / name))
     text = card(run, there, config)
     write_atomically(out / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
-    return Export(files=[*files, str(out / "README.md")], counts={"tables": len(there)})
+    return Export(files=[*files, str(out / "README.md")], counts={"tables": len(there)},
+                  notes=findings.warnings(findings.findings_of(run)))  # fmt: skip
 
 
 def card(run: ReportRun, names: list[str], config: Config) -> str:
-    """Write the dataset card: what was measured, the verdicts in the words their tests allow, the tables' columns."""
+    """Write the dataset card: headline, warnings, scores, comparisons, and the columns of the tables."""
     front = {
         "license": config.license,
         "pretty_name": config.title or run.name,
@@ -57,27 +61,21 @@ def card(run: ReportRun, names: list[str], config: Config) -> str:
             for at, name in enumerate(names)
         ],
     }
-    verdicts = [f"* {_plain(str(row['words']))}" for row in run.summary.get("headlines", [])]
-    status = run.summary.get("controls", {})
+    found = findings.findings_of(run)
+    shown = [tables_.scores(found), tables_.comparisons(found, tables_.NARROW, tests=True)]
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n",
-        f"# {_plain(config.title or run.name)}\n",
-        f"How interpretable the latents of {len(run.dictionaries)} dictionaries are, measured with autointerp "
-        f"{__version__}. "
-        "Every score can be computed again from `judgements` and `latents`.\n",
-        f"Controls: {validity.in_words(status)}. Protocol `{run.manifest.get('protocol_hash', '')}`; "
-        "compare only with "
-        "runs of the same protocol.\n",
-        "## Verdicts\n",
-        "\n".join(verdicts) or "Nothing was compared.",
+        f"# {markdown(config.title or run.name)}\n",
+        f"{markdown(findings.headline(found))}\n",
+        *(f"**{markdown(line)}**\n" for line in findings.warnings(found)),
+        f"Measured with autointerp {__version__}; every score can be computed again from `judgements` and `latents`. "
+        f"Controls: {validity.in_words(found.control_status)}. Protocol `{run.manifest.get('protocol_hash', '')}`; "
+        "compare only with runs of the same protocol.\n",
+        *(f"## {markdown(table.title)}\n\n{writers.markdown(table)}" for table in shown if table),
+        *(f"* {markdown(line)}" for line in findings.not_compared(found)),
         "\n## Tables\n",
     ]
     for name in names:
         columns: dict[str, str] = getattr(tables, name.upper(), {})
         parts.append(f"### {name}\n\n" + ", ".join(f"`{column}`" for column in columns) + "\n")
     return "\n".join(parts)
-
-
-def _plain(text: str) -> str:
-    """Keep text from acting as Markdown or HTML."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else " " if char in "\n\r" else char for char in text)

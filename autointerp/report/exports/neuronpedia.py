@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from autointerp.errors import StudyError
+from autointerp.report import findings
 from autointerp.report.exports.base import Export
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun, sampled_rows
@@ -32,7 +33,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model_id: str = Field("", description="Neuronpedia's id of the subject, lower case; default: the subject's name")
-    method: str = Field("eleuther_acts_top20", description="explanation method, as registered with Neuronpedia")
+    method: str = Field("", description="explanation method, as registered with Neuronpedia; default: this run's")
     explainer_model: str = Field("", description="explainer's name, as registered; default: from the manifest")
 
 
@@ -122,9 +123,7 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
     model = (config.model_id or str(subject.get("name") or subject.get("model") or "")).rpartition("/")[2].lower()
     if not model:
         raise StudyError("export neuronpedia: the run names no subject; give it with --set model_id=...")
-    explainer = config.explainer_model or str(
-        run.manifest.get("llms", {}).get("explainer", {}).get("model") or "unknown"
-    )
+    explainer = config.explainer_model or _model(run, "explainer")
     sources = {
         row["dictionary"]: source_name(row["dictionary"], row["layer"]) for row in run.dictionaries.to_dict("records")
     }
@@ -146,7 +145,14 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
                 left["without an activating example"] += 1
                 continue
             features.append(
-                _feature(row, windows, _logits(run, dictionary, row["latent"]), config.method, explainer, left)
+                _feature(
+                    row,
+                    windows,
+                    _logits(run, dictionary, row["latent"]),
+                    config.method or method_of(run),
+                    explainer,
+                    left,
+                )
             )
         batches = [
             UploadBatch(modelId=model, source=source, features=features[at : at + MAX_FEATURES])
@@ -155,7 +161,9 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
         counts = {"latents": counts["latents"] + len(features), "batches": counts["batches"] + len(batches)}
         files.append(_lines(out / f"{source}.jsonl", [batch.model_dump_json() for batch in batches]))
         files.append(_lines(out / f"{source}.scores.jsonl", _scores(run, str(dictionary))))
-    return Export(files=files, counts=counts, left_out={reason: n for reason, n in left.items() if n})
+    left_out = {reason: n for reason, n in left.items() if n}
+    notes = findings.warnings(findings.findings_of(run))
+    return Export(files=files, counts=counts, left_out=left_out, notes=notes)
 
 
 # Ends of lines to some readers, though not in JSON: written escaped, so that one record is one line to everyone.
@@ -216,21 +224,30 @@ def _scores(run: ReportRun, dictionary: str) -> list[str]:
         ].itertuples(index=False)
     }
     value = run.own_scores.set_index([*tables.KEY, "scorer"])["score"]
-    lines = []
+    lines, judge = [], _model(run, "judge")
     for (site, latent, scorer, identity), part in judged.groupby(
         ["site", "latent", "scorer", "explanation_id"], sort=False
     ):
         details = [_detail(item, pieces.get((latent, item["window_id"]), ([], []))) for item in part.to_dict("records")]
         lines.append(json.dumps(plain({
             "index": latent, "value": value.get((dictionary, site, latent, scorer)), "explanationId": identity,
-            "explanationScoreTypeName": scorer, "explanationScoreModelName": _judge(run), "jsonDetails": details,
+            "explanationScoreTypeName": scorer, "explanationScoreModelName": judge, "jsonDetails": details,
         }), ensure_ascii=False, allow_nan=False))  # fmt: skip
     return lines
 
 
-def _judge(run: ReportRun) -> str:
-    judge = run.manifest.get("llms", {}).get("judge", {})
-    return str(judge.get("model") or judge.get("use") or "unknown")
+def _model(run: ReportRun, role: str) -> str:
+    """Name the explainer or judge of the run; `pattern` says that it is a baseline."""
+    found = run.manifest.get("llms", {}).get(role, {})
+    name = findings.model_name(found)
+    return f"{name} (literal-pattern baseline, not a language model)" if found.get("use") == "pattern" else name
+
+
+def method_of(run: ReportRun) -> str:
+    """Name the explanation method of the run: the prompt of autointerp, or its literal-pattern baseline."""
+    used = str(run.manifest.get("protocol", {}).get("explainer", {}).get("use") or "")
+    used = used or (str(run.explanations["explainer"].iloc[0]) if len(run.explanations) else "unknown")
+    return f"autointerp_{re.sub(r'[^a-z0-9]+', '_', used.lower())}"
 
 
 def _detail(item: dict, window: tuple[list[str], list[float]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from autointerp.run.manifest import write_manifest
 
 KEPT = (
     "dictionaries", "latents", "explanations", "judgements", "reconstruction", "estimates", "comparisons", "controls",
-    "gate", "reconstruction_documents", "reconstruction_comparisons",
+    "gate", "reconstruction_documents", "reconstruction_comparisons", "scores", "curves",
 )  # fmt: skip
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 # Read by no figure and no statistic of a finished run, but large.

@@ -13,10 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp._version import __version__
 from autointerp.errors import StudyError
+from autointerp.report import findings
 from autointerp.report.exports.base import Export
 from autointerp.report.plain import plain
 from autointerp.report.run import ReportRun
@@ -26,7 +28,7 @@ METRIC = "mean over eligible latents of decile-weighted balanced accuracy (chanc
 
 
 class Config(BaseModel):
-    """What SAEBench's records ask for beyond the run."""
+    """Settings of the export beyond the run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +57,10 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
         text = json.dumps(plain(found), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_atomically(out / name, lambda partial, text=text: partial.write_text(text, encoding="utf-8"))
         files.append(str(out / name))
-    return Export(files=files, counts={"dictionaries": len(files)}, left_out={"without a score": left} if left else {})
+    return Export(
+        files=files, counts={"dictionaries": len(files)}, left_out={"without a score": left} if left else {},
+        notes=findings.warnings(findings.findings_of(run)),
+    )  # fmt: skip
 
 
 def result(run: ReportRun, dictionary: dict[str, Any], scorer: str, release: str) -> dict[str, Any] | None:
@@ -69,6 +74,7 @@ def result(run: ReportRun, dictionary: dict[str, Any], scorer: str, release: str
     mean = mine[(mine["statistic"] == "score") & (mine["population"] == "eligible")] if len(mine) else mine
     if scores.empty or mean.empty:
         return None
+    llms = run.manifest.get("llms", {})
     fingerprint = f"{run.manifest.get('study_fingerprint', '')}/{run.manifest.get('protocol_hash', '')}/{name}/{scorer}"
     return {
         "eval_type_id": "autointerp",
@@ -78,7 +84,7 @@ def result(run: ReportRun, dictionary: dict[str, Any], scorer: str, release: str
         "eval_result_metrics": {
             "autointerp": {
                 "autointerp_score": float(mean["value"].iloc[0]),
-                "autointerp_std_dev": float(scores["score"].std(ddof=1)) if len(scores) > 1 else 0.0,
+                "autointerp_std_dev": float(scores["score"].std(ddof=1)) if len(scores) > 1 else None,
             }
         },
         "eval_result_details": [],
@@ -91,6 +97,9 @@ def result(run: ReportRun, dictionary: dict[str, Any], scorer: str, release: str
         },
         "eval_result_unstructured": {
             "metric": METRIC,
+            "warnings": findings.warnings(findings.findings_of(run)),
+            "explainer": findings.model_name(llms.get("explainer", {})),
+            "judge": findings.model_name(llms.get("judge", {})),
             "scorer": scorer,
             "protocol_hash": run.manifest.get("protocol_hash", ""),
             "estimates": mine.to_dict("records"),
@@ -101,42 +110,49 @@ def result(run: ReportRun, dictionary: dict[str, Any], scorer: str, release: str
     }
 
 
-def _millis(run: ReportRun) -> int:
+def _millis(run: ReportRun) -> int | None:
     try:
         return int(datetime.fromisoformat(str(run.manifest.get("created"))).timestamp() * 1000)
     except ValueError:
-        return 0
+        return None
 
 
 def _config(run: ReportRun, dictionary: dict[str, Any], n_latents: int) -> dict[str, Any]:
-    """Fill SAEBench's settings as far as this protocol has them; others keep its name and say 0."""
+    """Fill SAEBench's settings as far as this run has them; null where it has no such setting or does not know it."""
     protocol, subject, corpus = (run.manifest.get(name, {}) for name in ("protocol", "subject", "corpus"))
+    windows, explainer = protocol.get("windows", {}), protocol.get("explainer", {})
     sizes = run.examples[run.examples["dictionary"] == dictionary["dictionary"]]
     held = sizes[sizes["split"] == "held_out"]
 
-    def per_latent(rows: Any) -> int:
-        return round(len(rows) / max(1, rows["latent"].nunique()))
+    def per_latent(rows: pd.DataFrame) -> int | None:
+        return round(len(rows) / rows["latent"].nunique()) if len(rows) else None
 
     return {
         "model_name": str(subject.get("name") or subject.get("model") or ""),
         "n_latents": n_latents,
         "override_latents": None,
-        "dead_latent_threshold": 0,
-        "random_seed": int(protocol.get("seed") or 0),
+        "dead_latent_threshold": None,
+        "random_seed": run.study.get("seed"),
         "dataset_name": str(corpus.get("name") or corpus.get("path") or corpus.get("use") or ""),
-        "llm_context_size": int(protocol.get("context_length") or 0),
-        "llm_batch_size": 0,
-        "llm_dtype": str(subject.get("dtype") or ""),
-        "buffer": int(protocol.get("window_length") or 0) // 2,
-        "no_overlap": True,
-        "act_threshold_frac": 0.0,
-        "total_tokens": int(corpus.get("n_tokens") or 0),
+        "llm_context_size": windows.get("context_length"),
+        "llm_batch_size": None,
+        "llm_dtype": subject.get("dtype"),
+        "buffer": None,
+        "no_overlap": None,
+        "act_threshold_frac": None,
+        "total_tokens": _tokens(run),
         "scoring": True,
-        "max_tokens_in_explanation": 0,
-        "use_demos_in_explanation": True,
-        "n_top_ex_for_generation": 0,
+        "max_tokens_in_explanation": explainer.get("max_tokens"),
+        "use_demos_in_explanation": None,
+        "n_top_ex_for_generation": None,
         "n_iw_sampled_ex_for_generation": per_latent(sizes[sizes["split"] == "explain"]),
-        "n_top_ex_for_scoring": 0,
+        "n_top_ex_for_scoring": None,
         "n_random_ex_for_scoring": per_latent(held[held["kind"] == "random"]),
         "n_iw_sampled_ex_for_scoring": per_latent(held[held["kind"] == "positive"]),
     }
+
+
+def _tokens(run: ReportRun) -> int | None:
+    """Return the number of tokens that were read."""
+    found = run.manifest.get("stages", {}).get("collect", {}).get("counts", {}).get("tokens")
+    return None if found is None else int(found)

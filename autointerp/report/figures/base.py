@@ -1,28 +1,30 @@
-"""What a figure is: its data as one table, a caption made from the data, a drawing for print and one for the page.
+"""What a figure is: its data as one table of stored numbers, a caption made from it, and one drawing for every output.
 
-A figure is one file `autointerp/report/figures/<name>.py`. Nothing is computed while drawing: what is drawn is in the
-table, which is written beside the picture as CSV.
+A figure is one file `autointerp/report/figures/<name>.py`. It computes no statistic: what it draws is in the run's
+stored tables, and in the table that is written beside the picture as CSV. Print shows all panels side by side; the page
+shows them one by one, so that they stack on a narrow screen.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
 import pandas as pd
 
+from autointerp.report.escaping import visible
 from autointerp.report.run import ReportRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by readers with any of the common colour vision deficiencies; shapes say the same.
+# Okabe and Ito's colours, which readers with any of the common colour vision deficiencies can distinguish.
 COLOURS = {"sae": "#0072B2", "transcoder": "#D55E00", "skip-transcoder": "#009E73"}
-OTHER_COLOUR = "#7A5195"
+MORE_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 MARKERS = {"sae": "o", "transcoder": "s", "skip-transcoder": "D"}
+MORE_MARKERS = ("^", "v", "P", "X")
 GREY, INK = "#6B7280", "#22262C"
-# More dictionaries than this are drawn by architecture where they share a panel: their colours could not be told apart.
-MANY = 4
+# More dictionaries than this are coloured and named by architecture where they share a panel.
+MANY = 6
 # A caption lists at most this many numbers; more are in the CSV.
 MOST_LISTED = 12
 
@@ -47,14 +49,27 @@ STYLES = {
     "paper": Style(name="paper", column=3.25, page=6.75, font=7.0, scale=1.0),
     "slides": Style(name="slides", column=8.0, page=12.0, font=16.0, scale=2.1),
 }
+# One panel of report.html, whatever the figure.
+SCREEN = Style(name="screen", column=4.2, page=4.2, font=7.5, scale=1.15)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """How one dictionary is drawn; `label` is its architecture where there are too many to distinguish."""
+
+    dictionary: str
+    label: str
+    colour: str
+    marker: str
 
 
 class FigureModule(Protocol):
-    """The members that every figure file has."""
+    """The members that every figure file has. `PANEL` is the column whose values are the panels."""
 
     TITLE: str
     SIZE: Literal["column", "page"]
     NEEDS: str
+    PANEL: str
 
     def data(self, run: ReportRun) -> pd.DataFrame:
         """Return all that is drawn, or an empty table where the run lacks what `NEEDS` says."""
@@ -72,14 +87,31 @@ class FigureModule(Protocol):
         """Draw with matplotlib into an empty figure."""
         ...
 
-    def interactive(self, table: pd.DataFrame) -> dict[str, Any]:
-        """Return a Plotly figure (`data`, `layout`); colours are roles such as `@sae`, which follow the theme."""
-        ...
+
+def with_arm(table: pd.DataFrame, run: ReportRun) -> pd.DataFrame:
+    """Sort rows in the study's order of dictionaries; add `arm` (name as shown), `architecture` and `tone`.
+
+    `tone` counts the dictionaries of one architecture, so that each has its own colour in every figure of the run.
+    """
+    names = run.dictionaries[["dictionary", "architecture"]]
+    place = {name: at for at, name in enumerate(names["dictionary"])}
+    tone = names.groupby("architecture", sort=False).cumcount()
+    known = names.assign(tone=tone, arm=[visible(str(name)) for name in names["dictionary"]])
+    found = table.drop(columns="architecture", errors="ignore").merge(known, on="dictionary")
+    return found.sort_values("dictionary", key=lambda column: column.map(place), kind="stable").reset_index(drop=True)
 
 
-def colour(architecture: str) -> str:
-    """Return the colour of an architecture in print."""
-    return COLOURS.get(architecture, OTHER_COLOUR)
+def arms(table: pd.DataFrame) -> list[Arm]:
+    """List the dictionaries of rows made by `with_arm`, each with its colour and marker."""
+    known = table.dropna(subset=["arm"]).drop_duplicates("arm")
+    many, others, found = len(known) > MANY, 0, []
+    for name, architecture, tone in zip(known["arm"], known["architecture"], known["tone"], strict=True):
+        own = architecture in COLOURS and (many or not tone)
+        colour = COLOURS[architecture] if own else MORE_COLOURS[others % len(MORE_COLOURS)]
+        marker = MARKERS[architecture] if own else MORE_MARKERS[others % len(MORE_MARKERS)]
+        others += not own and not many
+        found.append(Arm(str(name), str(architecture) if many else str(name), colour, marker))
+    return found
 
 
 def scorers_of(table: pd.DataFrame) -> list[str]:
@@ -87,33 +119,6 @@ def scorers_of(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in pd.unique(table["scorer"].dropna()) if name]
 
 
-def arms(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """List (name, architecture) of the rows' arms, in order."""
-    return list(dict.fromkeys(zip(table["arm"].astype(str), table["architecture"].astype(str), strict=True)))
-
-
-def with_arm(table: pd.DataFrame, run: ReportRun, *, many: int = MANY) -> pd.DataFrame:
-    """Add `arm`, in the study's order: the dictionary, or the architecture where there are too many to tell apart."""
-    by_architecture = table["dictionary"].nunique() > many
-    place = {name: at for at, name in enumerate(run.dictionaries["dictionary"])}
-    found = table.assign(arm=table["architecture"] if by_architecture else table["dictionary"])
-    return found.sort_values("dictionary", key=lambda names: names.map(place), kind="stable").reset_index(drop=True)
-
-
 def listed(words: Sequence[str]) -> str:
     """Join the numbers of a caption, or say where they are if they are many."""
     return "; ".join(words) if len(words) <= MOST_LISTED else f"{len(words)} values, in the figure's CSV"
-
-
-def simultaneous(level: float, n: int) -> float:
-    """Level of each of `n` intervals so that all cover together (Bonferroni): conservative, whatever depends."""
-    return 1 - (1 - level) / max(1, n)
-
-
-def interval_columns(values: np.ndarray, weights: np.ndarray, level: float) -> dict[str, float]:
-    """Mean over latents with its t interval, by the statistics' own estimator."""
-    from autointerp.statistics.intervals import mean
-
-    found = mean(values, weights, level=level)
-    low, high = found.interval(level)
-    return {"value": found.value, "low": low, "high": high, "n_latents": found.n}

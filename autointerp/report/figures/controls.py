@@ -1,12 +1,13 @@
 """The controls beside what they must show: chance for wrong explanations, near 1 for planted latents."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from autointerp.report.figures import _paper, _plotly
+from autointerp.report.figures import _paper
 from autointerp.report.figures.base import GREY, INK, scorers_of
 from autointerp.report.run import ReportRun
+from autointerp.report.words import CONTROLS
 from autointerp.statistics.random_arms import CONTROL_ARMS
 
 if TYPE_CHECKING:
@@ -15,67 +16,63 @@ if TYPE_CHECKING:
 TITLE = "Controls"
 SIZE: Literal["column", "page"] = "column"
 NEEDS = "control judgements"
+PANEL = "scorer"
 TINTS = {"passed": "#009E73", "failed": "#D55E00", "undecided": "#B8860B", "informative": GREY}
-ROLES = {"passed": "@good", "failed": "@bad", "undecided": "@transcoder", "informative": "@soft"}
-FORMS = {"passed": ("o", "circle"), "failed": ("X", "x"), "undecided": ("D", "diamond"), "informative": ("s", "square")}
+FORMS = {"passed": "o", "failed": "X", "undecided": "D", "informative": "s"}
 ORDER = ["shuffled", "empty", "lexical", "planted"]
+KEPT = ["control", "scorer", "measure", "value", "low", "high", "expected", "n_latents", "status"]
 
 
 def data(run: ReportRun) -> pd.DataFrame:
-    """Rows of the controls table that have a value to compare with an expected one, over all dictionaries; then a row
-    per control arm: its mean score, `expected` being that of the trained dictionary it is made of.
+    """Rows of the controls table over all dictionaries, in their own measure; then a row per control arm.
+
+    An arm's row is its stored estimate over eligible latents; `expected` is that of the dictionary it is made of.
     """
     table = run.controls
     if table.empty:
         return pd.DataFrame()
-    rows = table[(table["dictionary"] == "all") & table["control"].isin(ORDER)]
-    rows = rows.assign(place=rows["control"].map({name: at for at, name in enumerate(ORDER)}))
-    rows = pd.concat([rows.assign(kind="control"), *_arms(run)], ignore_index=True)
-    return rows.sort_values(["scorer", "place"], kind="stable").drop(columns="place").reset_index(drop=True)
+    rows = table[(table["dictionary"] == "all") & table["control"].isin(ORDER) & (table["measure"] != "moved")][KEPT]
+    place = {name: at for at, name in enumerate(ORDER)}
+    rows = rows.assign(kind="control", place=rows["control"].map(place)).sort_values("place", kind="stable")
+    arms = pd.DataFrame(_arms(run), columns=[*KEPT, "kind", "place"])
+    found = pd.concat([rows, arms], ignore_index=True) if len(arms) else rows
+    return found.sort_values(["scorer", "place"], kind="stable").drop(columns="place").reset_index(drop=True)
 
 
-def _arms(run: ReportRun) -> list[pd.DataFrame]:
-    from autointerp.statistics.intervals import mean
-
-    made, own = run.dictionaries, run.own_scores
-    found = []
-    for at, arm in enumerate(made[made["architecture"].isin(CONTROL_ARMS)].to_dict("records")):
-        told = run.controls[run.controls["control"] == arm["architecture"]]
-        for row in told[told["dictionary"] == arm["source"]].to_dict("records"):
-            mine = own[own["scorer"] == row["scorer"]]
-            scores, trained = (
-                mine.loc[mine["dictionary"] == name, "score"].dropna() for name in (arm["dictionary"], arm["source"])
-            )
-            if min(len(scores), len(trained)) < 2:
-                continue
-            inner = mean(scores.to_numpy(float))
-            low, high = inner.interval(0.9)
-            found.append(pd.DataFrame([{
-                **row, "control": f"{arm['dictionary']} ({arm['architecture']})", "measure": "score", "kind": "arm",
-                "value": inner.value, "low": low, "high": high, "expected": trained.mean(), "place": len(ORDER) + at,
-            }]))  # fmt: skip
-    return found
-
-
-def _names(table: pd.DataFrame) -> list[str]:
-    """The controls from the bottom up: control arms, then the others."""
-    arms = table.loc[table["kind"] == "arm", "control"]
-    return [*dict.fromkeys(arms), *(name for name in ORDER[::-1] if name in set(table["control"]))]
+def _arms(run: ReportRun) -> list[dict[str, object]]:
+    means = run.estimates
+    if means.empty:
+        return []
+    means = means[(means["statistic"] == "score") & (means["population"] == "eligible")]
+    stored = {(row["dictionary"], row["scorer"]): row for row in means.to_dict("records")}
+    arms = run.dictionaries[run.dictionaries["architecture"].isin(CONTROL_ARMS)].to_dict("records")
+    rows = []
+    for at, arm in enumerate(arms):
+        status = run.controls[run.controls["control"] == arm["architecture"]]
+        for row in status[status["dictionary"] == arm["source"]].to_dict("records"):
+            own, trained = stored.get((arm["dictionary"], row["scorer"])), stored.get((arm["source"], row["scorer"]))
+            if own and trained:
+                rows.append({
+                    **{name: own[name] for name in ("scorer", "value", "low", "high", "n_latents")},
+                    "control": f"{arm['dictionary']} ({arm['architecture']})", "measure": "score",
+                    "expected": trained["value"], "status": row["status"], "kind": "arm", "place": len(ORDER) + at,
+                })  # fmt: skip
+    return rows
 
 
 def caption(table: pd.DataFrame) -> str:
     """Count what passed."""
     counts = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items())
     arms = (
-        " Control arms, untrained, must score less than the dictionary they are made of, whose mean is the bar beside."
+        " Control arms, untrained, must score less than the dictionary they are made of, whose mean is the bar beside; "
+        "their intervals are 95 %."
         if (table["kind"] == "arm").any() else ""
     )  # fmt: skip
     return (
-        "Balanced accuracy under another latent's explanation and under none (both must be .5), by the "
-        "latent's modal tokens "
-        "without a judge (informative), and the judge's sensitivity + specificity - 1 on planted latents "
-        "with their true "
-        f"explanation; 90 % intervals.{arms} {counts}."
+        "Balanced accuracy under another latent's explanation and under none (both must be 0.5), and by the latent's "
+        "modal tokens without a judge (for information). Planted latents: J, the judge's sensitivity + "
+        f"specificity \N{MINUS SIGN} 1, with their true explanation (guessing is 0, perfect is 1). 90 % intervals."
+        f"{arms} {counts}."
     )
 
 
@@ -85,42 +82,21 @@ def height(table: pd.DataFrame) -> float:
 
 
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
-    """Draw each control's interval; colour and shape tell its status."""
-    names = _names(table)
-    for axis, scorer in zip(_paper.panels(figure, scorers_of(table), sharex=True), scorers_of(table), strict=True):
-        axis.axvline(0.5, color=GREY, linewidth=0.7, linestyle=":")
+    """Draw each control's interval; colour and shape show its status, grey ticks what is expected."""
+    arms = table.loc[table["kind"] == "arm", "control"]
+    names = [*dict.fromkeys(arms), *(name for name in ORDER[::-1] if name in set(table["control"]))]
+    scorers = scorers_of(table)
+    for axis, scorer in zip(_paper.panels(figure, scorers, sharex=True), scorers, strict=True):
         for row in table[table["scorer"] == scorer].to_dict("records"):
             at, tint = names.index(row["control"]), TINTS[row["status"]]
+            if row["status"] != "informative":
+                grey = GREY if row["kind"] == "control" else INK
+                axis.plot([row["expected"]] * 2, [at - 0.35, at + 0.35], color=grey, linewidth=1)
             axis.plot([row["low"], row["high"]], [at, at], color=tint, linewidth=1.4)
-            axis.plot(row["value"], at, FORMS[row["status"]][0], color=tint, markersize=4)
-            if row["kind"] == "arm":
-                axis.plot([row["expected"]] * 2, [at - 0.3, at + 0.3], color=INK, linewidth=1.2)
-        axis.set(xlim=(0, 1.03), ylim=(-0.6, len(names) - 0.4), xlabel="score")
-        axis.set_yticks(range(len(names)), names)
+            axis.plot(row["value"], at, FORMS[row["status"]], color=tint, markersize=4)
+            words = f"{CONTROLS.get(row['control'], row['control'])}: {row['value']:.3f}"
+            interval = f"[{row['low']:.3f}, {row['high']:.3f}], {row['status']}"
+            _paper.tips(axis, [row["value"]], [at], [f"{words} {interval}"])
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.6, len(names) - 0.4), xlabel="score")
+        axis.set_yticks(range(len(names)), [f"{name} (J)" if name == "planted" else name for name in names])
         axis.tick_params(axis="y", length=0)
-
-
-def interactive(table: pd.DataFrame) -> dict[str, Any]:
-    """The same panel for the page."""
-    found, shapes = [], []
-    names = _names(table)
-    for place, scorer in enumerate(scorers_of(table)):
-        rows = table[table["scorer"] == scorer]
-        found.append({
-            "type": "scatter", "mode": "markers", "x": rows["value"].round(4).tolist(), "y": rows["control"].tolist(),
-            "text": rows["status"].tolist(), "hovertemplate": "%{y}: %{x:.3f}, %{text}<extra></extra>",
-            "marker": {"size": 10, "color": [ROLES[status] for status in rows["status"]],
-                       "symbol": [FORMS[status][1] for status in rows["status"]]},
-            **_plotly.error_bars(rows, "x"), **_plotly.on(place),
-        })  # fmt: skip
-        arms = rows[rows["kind"] == "arm"]
-        if len(arms):
-            found.append({
-                "type": "scatter", "mode": "markers", "x": arms["expected"].round(4).tolist(),
-                "y": arms["control"].tolist(), "hovertemplate": "trained: %{x:.3f}<extra></extra>",
-                "marker": {"size": 16, "symbol": "line-ns-open", "color": "@ink"}, **_plotly.on(place),
-            })  # fmt: skip
-        shapes.append(_plotly.line(place, x=0.5))
-    y = {"type": "category", "categoryorder": "array", "categoryarray": names}
-    layout = _plotly.grid_layout(scorers_of(table), {"range": [0, 1.03], "title": {"text": "score"}}, y, shapes=shapes)
-    return {"data": found, "layout": layout}

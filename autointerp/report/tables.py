@@ -1,0 +1,327 @@
+"""The tables of every output: scores, comparisons, controls, reconstruction, coverage, claims.
+
+A table is neutral: cells hold numbers or text, and `autointerp.report.writers` writes it for the terminal, Markdown,
+LaTeX, HTML or CSV. Every number is a value of a stored table.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from autointerp.report.findings import Findings, warnings
+from autointerp.report.words import CONTROLS, COVERAGE, MEASURES, METRICS, POPULATIONS, PRESERVED, VERDICTS
+from autointerp.statistics import validity
+from autointerp.statistics.random_arms import CONTROL_ARMS
+
+NAN = float("nan")
+# Populations of a narrow table (terminal, README): what was judged, and what it says of the whole dictionary.
+NARROW = ("eligible", "iti")
+WIDE = tuple(POPULATIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A value, with its interval if both bounds are numbers."""
+
+    value: float
+    low: float = NAN
+    high: float = NAN
+    digits: int = 3
+    signed: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value."""
+        return math.isfinite(self.value)
+
+    @property
+    def main(self) -> str:
+        """The value as text with an ASCII minus sign: `0.643`, `+0.012`; `-` if there is none."""
+        return self._text(self.value) if self.known else "-"
+
+    @property
+    def interval(self) -> str:
+        """The interval as text, `[0.616, 0.671]`, or nothing."""
+        if not (self.known and math.isfinite(self.low) and math.isfinite(self.high)):
+            return ""
+        return f"[{self._text(self.low)}, {self._text(self.high)}]"
+
+    def _text(self, value: float) -> str:
+        text = f"{value:+.{self.digits}f}" if self.signed else f"{value:.{self.digits}f}"
+        return f"{0:.{self.digits}f}" if not float(text) else text
+
+    def __str__(self) -> str:
+        return f"{self.main} {self.interval}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class PValue:
+    """A p value."""
+
+    value: float
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.value):
+            return "-"
+        return "<0.001" if self.value < 0.001 else f"{self.value:.3f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A word that has a colour of its own on the page: a verdict or a status, with an optional reason."""
+
+    text: str
+    kind: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = Number | PValue | Badge | str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Columns and rows; the first `n_names` columns are text, the others numbers. `notes` must stand with it."""
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    n_names: int = 1
+    notes: Sequence[str] = ()
+    architectures: Sequence[str] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+
+def scores(found: Findings, populations: Sequence[str] = NARROW) -> Table:
+    """Mean score of each dictionary by each scorer over each population, with intervals."""
+    table, rows, marks = found.estimates, [], []
+    if len(table):
+        means = table[(table["statistic"] == "score") & table["dictionary"].isin(found.names)]
+        for (name, scorer), part in means.groupby(["dictionary", "scorer"], sort=False, observed=True):
+            cells = {row["population"]: row for row in part.to_dict("records")}
+            n = int(cells["eligible"]["n_latents"]) if "eligible" in cells else int(part["n_latents"].max())
+            values = [_number(cells.get(population)) for population in populations]
+            rows.append([found.label(str(name)), validity.marked(str(scorer), found.control_status), *values, n])
+            marks.append(str(part["architecture"].iloc[0]))
+    level = f"{float(table['level'].max()):.0%}" if len(rows) else "95%"
+    return Table(
+        name="scores", title=f"Scores: mean balanced accuracy [{level} interval], 0.5 is chance",
+        columns=["dictionary", "scorer", *(POPULATIONS[name] for name in populations), "latents"], rows=rows, n_names=2,
+        notes=warnings(found), architectures=marks,
+    )  # fmt: skip
+
+
+def _number(row: Mapping[Any, Any] | None, digits: int = 3, *, interval: bool = True) -> Number:
+    if row is None:
+        return Number(value=NAN)
+    low, high = (float(row["low"]), float(row["high"])) if interval else (NAN, NAN)
+    return Number(value=float(row["value"]), low=low, high=high, digits=digits)
+
+
+def comparisons(found: Findings, populations: Sequence[str] = ("eligible",), *, tests: bool = False) -> Table:
+    """Differences between dictionaries, named by the user's names, with the verdict of the eligible population.
+
+    Args:
+        found: the findings.
+        populations: differences over these populations, each with its interval.
+        tests: add the adjusted p values.
+    """
+    table, rows = found.comparisons, []
+    chosen = table[table["population"] == "eligible"] if len(table) else table
+    places = {_where(row) for row in chosen.to_dict("records")}
+    for row in chosen.to_dict("records"):
+        differences = [_difference(_same_pair(table, row, population)) for population in populations]
+        p_values = [PValue(float(row["p_diff_adj"])), PValue(float(row["p_tost_adj"]))] if tests else []
+        where = [_where(row)] if len(places) > 1 else []
+        word = str(row["verdict"])
+        badge = Badge(VERDICTS.get(word, word), word)
+        rows.append([pair_name(found, row), *where, str(row["scorer"]), *differences, *p_values, badge])
+    heads = [
+        "difference" if name == "eligible" and len(populations) == 1 else f"difference, {POPULATIONS[name]}"
+        for name in populations
+    ]
+    columns = [
+        "comparison", *(["where"] if len(places) > 1 else []), "scorer", *heads,
+        *(["p (adjusted)", "p (equivalence)"] if tests else []), "verdict",
+    ]  # fmt: skip
+    what = "" if len(populations) > 1 else " over eligible latents"
+    return Table(
+        name="comparisons", title=f"Comparisons: difference of mean scores{what} [95% interval]", columns=columns,
+        rows=rows, n_names=3 if len(places) > 1 else 2, notes=warnings(found),
+    )  # fmt: skip
+
+
+def _same_pair(table: pd.DataFrame, row: Mapping[Any, Any], population: str) -> Mapping[Any, Any] | None:
+    if population == "eligible":
+        return row
+    keys = [name for name in ("contrast", "a", "b", "scorer", "over", "layer", "k", "scope", "site") if name in row]
+    same = table["population"] == population
+    for key in keys:
+        same &= table[key] == row[key]
+    found = table[same].to_dict("records")
+    return found[0] if found else None
+
+
+def _difference(row: Mapping[Any, Any] | None) -> Number:
+    if row is None:
+        return Number(value=NAN)
+    return Number(value=float(row["diff"]), low=float(row["ci95_lo"]), high=float(row["ci95_hi"]), signed=True)
+
+
+def pair_name(found: Findings, row: Mapping[Any, Any]) -> str:
+    """Name a comparison `b - a` by dictionaries; one that pools dictionaries, by architectures."""
+    if row["a"] and row["b"]:
+        return f"{found.label(str(row['b']))} - {found.label(str(row['a']))}"
+    return f"{row['contrast']} (architectures)"
+
+
+def _where(row: Mapping[Any, Any]) -> str:
+    if row["over"] not in ("dictionaries", "", None):
+        return f"all {row['over']}"
+    layer = int(row["layer"])
+    return f"layer {layer}" if layer >= 0 else "-"
+
+
+def reconstruction(found: Findings, names: Sequence[str] = tuple(METRICS)) -> Table:
+    """What each dictionary preserves on held-out documents, by these metrics."""
+    table = found.reconstruction
+    there = set(table["metric"]) if len(table) else set()
+    metrics = {name: metric for name, metric in METRICS.items() if name in there and name in names}
+    architecture = dict(zip(found.dictionaries["dictionary"], found.dictionaries["architecture"], strict=True))
+    rows, marks, n_documents = [], [], 0
+    for name, part in table.groupby("dictionary", sort=False) if len(table) else ():
+        if name not in architecture:
+            continue
+        cells = {row["metric"]: row for row in part.to_dict("records")}
+        values = [_number(cells.get(key), metric.digits, interval=metric.interval) for key, metric in metrics.items()]
+        rows.append([found.label(str(name)), *values])
+        marks.append(str(architecture[name]))
+        n_documents = max(n_documents, int(part["n_documents"].max()))
+    return Table(
+        name="reconstruction", title=f"Reconstruction on {n_documents} held-out documents [95% interval]",
+        columns=["dictionary", *(metric.label for metric in metrics.values())], rows=rows, architectures=marks,
+    )  # fmt: skip
+
+
+def coverage(found: Findings, steps: Sequence[str] = (*COVERAGE, "explanation_failed")) -> Table:
+    """How many latents of each dictionary reach each step from all to scored."""
+    kept = [row for row in found.summary.get("coverage", []) if row["dictionary"] in found.names]
+    return Table(
+        name="coverage", title="Coverage: number of latents at each step",
+        columns=["dictionary", *(COVERAGE.get(step, step.replace("_", " ")) for step in steps)],
+        rows=[[found.label(str(row["dictionary"])), *(int(row[step]) for step in steps)] for row in kept],
+        architectures=[str(row["architecture"]) for row in kept],
+    )  # fmt: skip
+
+
+def controls(found: Findings) -> Table:
+    """The controls over all dictionaries, which decide validity, and each control arm's."""
+    table = found.controls
+    kept = table[(table["dictionary"] == "all") | table["control"].isin(CONTROL_ARMS)] if len(table) else table
+    order = list(CONTROLS)
+    rows = sorted(
+        kept.to_dict("records"),
+        key=lambda row: (order.index(row["control"]) if row["control"] in order else len(order), str(row["scorer"])),
+    )
+    return Table(
+        name="controls", title="Controls [90% interval]",
+        columns=["control", "scorer", "measure", "value", "expected", "latents", "status"], n_names=3,
+        rows=[
+            [
+                CONTROLS.get(row["control"], str(row["control"])), str(row["scorer"]),
+                MEASURES.get(row["measure"], str(row["measure"])), _control_value(row),
+                Number(value=NAN if row["status"] == "informative" else float(row["expected"]), digits=1),
+                int(row["n_latents"]), Badge(str(row["status"]), str(row["status"]), str(row["reason"] or "")),
+            ]
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def _control_value(row: Mapping[Any, Any]) -> Number:
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    return Number(value=value, low=low, high=high) if (low, high) != (value, value) else Number(value=value)
+
+
+def claims(table: pd.DataFrame) -> list[Table]:
+    """Answer each of the paper's claims about architectures: one table per claim, contrast and scope."""
+    made = []
+    for _, part in table.groupby(["claim", "contrast", "scope"], sort=False) if len(table) else ():
+        rows = []
+        for row in part.sort_values(["layer", "k"], kind="stable").to_dict("records"):
+            where = "all" if row["over"] == "layers" else str(row["layer"])
+            where += f", {row['k']}" if row["k"] else ""
+            known = not pd.isna(row["diff"])
+            number = Number(value=row["diff"], low=row["ci95_lo"], high=row["ci95_hi"], digits=4, signed=True)
+            verdict = str(row["verdict"])
+            rows.append([
+                where, str(row["scorer"] or row["quantity"]), number if known else Number(value=NAN),
+                Badge(VERDICTS.get(verdict, verdict), verdict), str(row["holds"]),
+            ])  # fmt: skip
+        one = part.iloc[0]
+        scope = f"{one['n_a']} v {one['n_b']} seeds" if one["scope"] == "architecture" else "these dictionaries"
+        title = f"Claim {one['claim']}: {one['words']}\n{one['contrast']}, {scope}"
+        title += f", scores judged by {one['judge']}" if one["judge"] else ""
+        columns = ["layer, k", "by", "difference [95%]", "verdict", "holds"]
+        made.append(Table(name=f"claim_{one['claim']}", title=title, columns=columns, rows=rows, n_names=2))
+    return made
+
+
+def beyond(found: Findings) -> list[Table]:
+    """Scores at real firing rates, and corrected for the judge's errors and for judging noise."""
+    summary = found.summary
+    real = {(row["dictionary"], row["scorer"], row["measure"]): row for row in summary.get("real_distribution", [])}
+    corrected = {(row["dictionary"], row["scorer"]): row for row in summary.get("judge_corrected", [])}
+    at_rates, without, threshold = [], [], NAN
+    for row in summary.get("shares_above_threshold", []):
+        key = row["dictionary"], row["scorer"]
+        names = [found.label(str(row["dictionary"])), validity.marked(str(row["scorer"]), found.control_status)]
+        star, threshold = corrected.get(key), float(row["threshold"])
+        if (*key, "precision") in real:
+            at_rates.append([*names, *(_number(real.get((*key, name))) for name in ("precision", "false_per_true"))])
+        without.append([
+            *names, _number({**star, "value": star["informedness"]} if star else None),
+            Number(value=float(row["observed"])), Number(value=float(row["without_noise"])),
+        ])  # fmt: skip
+    return [
+        Table(
+            name="real_rates", title="At the firing rates of real text [95% interval]", rows=at_rates, n_names=2,
+            columns=["dictionary", "scorer", "precision", "false per true alarm"],
+        ),
+        Table(
+            name="corrected", title=f"Without the judge's errors; share of latents that score >= {threshold:g}",
+            columns=["dictionary", "scorer", "recall + spec. - 1", "share", "noise removed"], rows=without, n_names=2,
+        ),
+    ]  # fmt: skip
+
+
+def reconstruction_comparisons(found: Findings) -> Table:
+    """Differences of what dictionaries preserve; less is better in every metric."""
+    table = found.reconstruction_comparisons
+    rows = []
+    for row in table.to_dict("records"):
+        number = Number(value=row["diff"], low=row["ci95_lo"], high=row["ci95_hi"], digits=4, signed=True)
+        verdict = str(row["verdict"])
+        label = METRICS[row["metric"]].label if row["metric"] in METRICS else str(row["metric"])
+        rows.append([pair_name(found, row), label, number, Badge(PRESERVED.get(verdict, verdict), verdict)])
+    return Table(
+        name="reconstruction_comparisons", title="Comparisons of reconstruction: difference [95% interval]", n_names=2,
+        columns=["comparison", "metric", "difference", "verdict"], rows=rows,
+    )  # fmt: skip
+
+
+def all_tables(found: Findings) -> list[Table]:
+    """List the tables of a full report, each with all its columns; empty ones are left out."""
+    made = (
+        scores(found, WIDE), comparisons(found, NARROW, tests=True), reconstruction(found),
+        reconstruction_comparisons(found), coverage(found), controls(found),
+    )  # fmt: skip
+    return [table for table in made if table]

@@ -1,0 +1,116 @@
+"""The words of every output: one label per population, metric, statistic, verdict and control, and a glossary."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A reconstruction metric's label, its digits, and whether an interval over documents is shown."""
+
+    label: str
+    digits: int = 3
+    interval: bool = True
+
+
+POPULATIONS = {
+    "eligible": "eligible latents",
+    "standardised": "equal firing rates",
+    "iti": "all latents (ITI)",
+    "freq": "weighted by firing",
+}
+METRICS = {
+    "fvu": Metric("FVU"),
+    "ce_increase": Metric("CE increase (nats)"),
+    "kl": Metric("KL (nats)"),
+    "l0": Metric("L0", digits=1),
+    # A share of latents over the documents' union: resampling documents can only lower it, so it has no interval here.
+    "dead_share": Metric("silent in these documents", interval=False),
+    "dense_share": Metric("dense in these documents", interval=False),
+}
+VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "equivalent": "equivalent",
+    "better_but_negligible": "better, below the margin",
+    "worse_but_negligible": "worse, below the margin",
+    "inconclusive": "undecided",
+    "invalid": "INVALID",
+    "exploratory": "exploratory",
+}
+PRESERVED = {
+    **VERDICTS,
+    "better": "loses less",
+    "worse": "loses more",
+    "better_but_negligible": "loses less, below the margin",
+    "worse_but_negligible": "loses more, below the margin",
+}
+CONTROLS = {
+    "shuffled": "shuffled explanation",
+    "empty": "empty explanation",
+    "lexical": "modal tokens, no judge",
+    "planted": "planted latents",
+    "missing": "unanswered questions",
+    "duplicate": "question asked twice",
+}
+MEASURES = {
+    "score": "balanced accuracy",
+    "sensitivity + specificity - 1": "sensitivity + specificity − 1",
+    "share": "share",
+    "moved": "change of sensitivity + specificity − 1",
+    "gap": "largest difference between dictionaries",
+}
+COVERAGE = {
+    "total": "total",
+    "alive": "alive",
+    "eligible": "eligible",
+    "sampled": "sampled",
+    "explained": "explained",
+    "scored": "scored",
+}
+GLOSSARY = {
+    "eligible latents": "Mean over the latents that fire often enough, and not too often, to be explained and judged.",
+    "equal firing rates": "The same mean after weighting every dictionary's latents to the same distribution of firing "
+    "rates, so that a difference is not one of frequency.",
+    "all latents (ITI)": "Intent to interpret: every latent of the dictionary counts; one that cannot be judged counts "
+    "as chance (0.5).",
+    "weighted by firing": "Mean over eligible latents, each weighted by how often it fires.",
+    "balanced accuracy": "Mean of recall and specificity; 0.5 is a judge that ignores the text, 1 is perfect.",
+    "detection": "Scorer: from the explanation alone, the judge says in which contexts the latent fires.",
+    "fuzzing": "Scorer: the judge says whether the marked tokens of a context are those on which the latent fires.",
+    "intruder": "Scorer: the judge picks the one context in which the latent does not fire.",
+    "embedding": "Scorer: contexts are ranked by the similarity of their embedding to the explanation's.",
+    "FVU": "Fraction of the activations' variance that the dictionary's reconstruction leaves unexplained.",
+    "CE increase (nats)": "Rise of the model's next-token cross-entropy when the reconstruction replaces the original.",
+    "KL (nats)": "KL divergence of the model's predictions with the reconstruction from those without.",
+    "L0": "Mean number of latents that fire on a token.",
+    "silent in these documents": "Share of latents that fire on no token of the held-out documents used for "
+    "reconstruction; far more text is read before a latent is called dead (see Coverage, alive).",
+    "dense in these documents": "Share of latents that fire on more than a tenth of the tokens of these documents.",
+    "total": "All latents of the dictionary.",
+    "alive": "Latents that fired at least once in the collected text; the others are dead.",
+    "eligible": "Alive latents with enough activating contexts to explain and judge, and not dense.",
+    "sampled": "Eligible latents drawn at random for explaining and judging.",
+    "explained": "Sampled latents for which the explainer gave an explanation.",
+    "scored": "Explained latents with at least one answered question.",
+    "explanation failed": "Sampled latents for which the explainer gave no usable explanation.",
+    "shuffled explanation": "Control: the judge gets another latent's explanation; it must score 0.5.",
+    "empty explanation": "Control: the judge gets no explanation; it must score 0.5.",
+    "modal tokens, no judge": "For information: score of the rule “contains the latent's most frequent peak tokens”.",
+    "planted latents": "Control: artificial latents with a known true explanation; a usable judge recognises them.",
+    "unanswered questions": "Control: share of questions without a readable answer, and its difference between "
+    "dictionaries.",
+    "question asked twice": "For information: agreement of the judge with itself.",
+    "better": "The difference is significant after adjustment for multiple comparisons.",
+    "worse": "The difference is significant after adjustment for multiple comparisons.",
+    "equivalent": "The equivalence test passed: the difference is smaller than the margin.",
+    "undecided": "Neither a difference nor equivalence could be shown with this many latents.",
+    "INVALID": "A control failed, so that these scores must not be read as results.",
+    "trivial": "At least 90 % of the latent's strongest contexts peak on one and the same token.",
+    "p (adjusted)": "p value of the difference, adjusted for multiple comparisons within its family.",
+    "p (equivalence)": "p value of the test that the difference is smaller than the margin, adjusted likewise.",
+}
+
+
+def explain(term: str) -> str:
+    """Return the glossary's line for a term, or nothing."""
+    return GLOSSARY.get(term, "")
