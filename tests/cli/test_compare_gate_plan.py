@@ -29,7 +29,7 @@ def worse(run: Run, by: float, control: str = "none") -> Run:
 
 def test_compare_writes_parquet_csv_latex_and_json(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(base)]) == 0
-    assert "scores higher" in capsys.readouterr().out
+    assert "better" in capsys.readouterr().out
     written = {path.name for path in (base / "compare").iterdir()}
     assert {"estimates.parquet", "comparisons.csv", "comparisons.tex", "summary.json"} <= written
     assert "toprule" in (base / "compare" / "comparisons.tex").read_text()
