@@ -1,6 +1,5 @@
-"""What the LLMs of a study would be asked and cost, reckoned before any of them is asked."""
+"""What the LLMs of a study would be asked and cost, estimated before any of them is asked."""
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,50 +35,77 @@ class Part:
 
 def plan(experiment: Experiment) -> Iterator[budget.CostEstimate]:
     """Yield what explaining and judging would take at most, retries left out, once examples are selected."""
-    study, run = experiment.study, experiment.run
-    sample = list(itertools.islice(record_rows.read_examples(run), SAMPLE))
-    latents = record_rows.sampled_latents(run)
+    study = experiment.study
+    latents = record_rows.sampled_latents(experiment.run)
+    scorers = {name: scorer for name, scorer in experiment.scorers.items() if scorer.needs == "llm"}
+    drawn = _drawn(experiment, latents)
+    own, of_rules = _sample(experiment, SAMPLE)
     explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
-    requests = [explainer.request(one, generator(study.seed, "plan", one.latent)) for one in sample]
+    requests = [explainer.request(one, generator(study.seed, "plan", one.latent)) for one in own]
     yield _planned(experiment, "explainer", [(requests, len(latents))])
-    scorers = experiment.scorers
-    judged = {name: scorer for name, scorer in scorers.items() if scorer.needs == "llm"}
-    told = [*map(_typical, latents), *map(planted.explanation, record_rows.planted_latents(run))]
-    drawn = controls.plan(told, study.controls, study.seed)
-    parts = _parts(drawn, sample, judged, study.controls, study.seed)
+    parts = _parts(drawn, own, of_rules, scorers, study.controls, study.seed)
     yield _planned(experiment, "judge", [part.calls() for part in parts.values()])
 
 
 def n_questions(experiment: Experiment, drawn: controls.Plan, scorers: Mapping[str, Scorer]) -> int:
-    """Reckon how many questions a run puts, from those of a few latents."""
+    """Estimate how many questions a run puts, from those of a few latents."""
     study = experiment.study
-    sample = list(itertools.islice(record_rows.read_examples(experiment.run), BAR_SAMPLE))
-    parts = _parts(drawn, sample, scorers, study.controls, study.seed)
+    parts = _parts(drawn, *_sample(experiment, BAR_SAMPLE), scorers, study.controls, study.seed)
     return round(sum(len(part.questions) * part.scale for part in parts.values()))
 
 
-def _parts(
-    drawn: controls.Plan, sample: list[LatentExamples], scorers: Mapping[str, Scorer], config: ControlsConfig, seed: int
-) -> dict[str, Part]:
-    """Write out the sample's questions by control, and scale each control to how many latents have it in the run.
+def _drawn(experiment: Experiment, latents: list[LatentId]) -> controls.Plan:
+    """Draw the controls of a run whose explanations are not written yet."""
+    true = map(planted.explanation, record_rows.planted_latents(experiment.run))
+    return controls.plan([*map(_typical, latents), *true], experiment.study.controls, experiment.study.seed)
 
-    Only some latents carry a control, so a sample's questions cannot be scaled as one. Planted latents' questions are
-    as many and as long as others'.
+
+def _sample(experiment: Experiment, n: int) -> tuple[list[LatentExamples], list[LatentExamples]]:
+    """Return the examples of up to `n` sampled latents and of up to `n` planted ones, evenly over each list."""
+    lists = (record_rows.sampled_latents(experiment.run), record_rows.planted_latents(experiment.run))
+    chosen = [{some[i * len(some) // n] for i in range(n)} if len(some) > n else set(some) for some in lists]
+    found: tuple[list[LatentExamples], list[LatentExamples]] = ([], [])
+    for one in record_rows.read_examples(experiment.run):
+        for side, latents in zip(found, chosen, strict=True):
+            if one.latent in latents:
+                side.append(one)
+    return found
+
+
+def _parts(
+    drawn: controls.Plan,
+    own: list[LatentExamples],
+    of_rules: list[LatentExamples],
+    scorers: Mapping[str, Scorer],
+    config: ControlsConfig,
+    seed: int,
+) -> dict[str, Part]:
+    """Write out the questions of a sample by control, and scale each control to how many latents have it in the run.
+
+    Only some latents carry a control, and planted latents have no hard negatives, so nothing is scaled as one. Of
+    duplicates the expected number counts: the share of a latent's own questions that can be asked again.
     """
     n_of = Counter(control for latent in drawn.own for control, _ in drawn.of(latent))
-    n_of["none"] += n_of.pop("planted", 0)
-    n_of["duplicate"] = sum(not latent.planted for latent in drawn.own)
     every = config.model_copy(
-        update={"n_shuffled": n_of["shuffled"] and len(sample), "n_empty": n_of["empty"] and len(sample)}
+        update={
+            "n_shuffled": n_of["shuffled"] and len(own),
+            "n_empty": n_of["empty"] and len(own),
+            "duplicate_share": 0,
+        }
     )
-    some = controls.plan([_typical(one.latent) for one in sample], every, seed)
+    told = [*(_typical(one.latent) for one in own), *(planted.explanation(one.latent) for one in of_rules)]
+    some = controls.plan(told, every, seed)
     found: dict[str, list[Question]] = {}
-    for one in sample:
+    for one in (*own, *of_rules):
         for question in controls.questions(one, some, scorers, seed):
-            found.setdefault("none" if question.control == "planted" else question.control, []).append(question)
-    carriers = Counter(control for one in sample for control, _ in some.of(one.latent))
-    carriers["duplicate"] = carriers["none"] = carriers["none"] + carriers.pop("planted", 0)
-    return {control: Part(questions, n_of[control] / max(carriers[control], 1)) for control, questions in found.items()}
+            found.setdefault(question.control, []).append(question)
+    carriers = Counter(control for one in (*own, *of_rules) for control, _ in some.of(one.latent))
+    parts = {control: Part(asked, n_of[control] / max(carriers[control], 1)) for control, asked in found.items()}
+    rng = generator(seed, "plan", "duplicates")
+    again = [q for q in found.get("none", []) if scorers[q.scorer].reshuffled(q, rng) is not None]
+    if again and config.duplicate_share:
+        parts["duplicate"] = Part(again, config.duplicate_share * n_of["none"] / max(carriers["none"], 1))
+    return parts
 
 
 def _typical(latent: LatentId) -> Explanation:
@@ -88,7 +114,7 @@ def _typical(latent: LatentId) -> Explanation:
 
 
 def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Request], int]]) -> budget.CostEstimate:
-    """Reckon one role's LLM: prompts of several kinds, each a sample and the number of calls that it stands for."""
+    """Estimate one role's LLM: prompts of several kinds, each a sample and the number of calls that it stands for."""
     member = experiment.study.explainer_llm if role == "explainer" else experiment.study.judge_llm
     backend = member.module.open(member.settings)
     try:

@@ -89,7 +89,9 @@ def plan(study: Study, path: Path, *, update: bool = False) -> list[str]:
         UserError: as `score`.
     """
     run = score(study, path, update=update, until="select")
-    return [planned.words() for planned in dry_run.plan(Experiment(study=study, run=run))]
+    experiment = Experiment(study=study, run=run)
+    planned = list(dry_run.plan(experiment))
+    return [*(part.words() for part in planned), *qualify.outlook(experiment, planned)]
 
 
 def begin(experiment: Experiment, *, update: bool) -> None:

@@ -5,7 +5,7 @@ found is kept per model, prompts and protocol across runs (`qualification.keep`)
 its own text, are judged later as before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from autointerp import plugins
 from autointerp.asking import ask
-from autointerp.asking.budget import StageUsage
+from autointerp.asking.budget import CostEstimate, StageUsage
 from autointerp.console import Bar, note
 from autointerp.errors import NotQualifiedError, StudyError
 from autointerp.examples.bank import RULES
@@ -199,6 +199,44 @@ def qualify(experiment: Experiment) -> Counts:
     if found.failed and study.qualify.mode != "warn":
         raise NotQualifiedError(show.refusal(found))
     return {"judge": found.judge, "explainer": found.explainer, "form": found.form}
+
+
+def outlook(experiment: Experiment, planned: Sequence[CostEstimate]) -> Iterator[str]:
+    """Yield what a dry run says of qualification: its calls, or from its measured rate the time of what is planned."""
+    study = experiment.study
+    if study.qualify.mode == "off":
+        return
+    found = keep.recall(_key(experiment))
+    if found is None:
+        yield f"qualify: at most {_most_calls(experiment)} calls; it measures the rate from which times are estimated"
+        return
+    yield "qualify: 0 calls (these models, prompts and protocol are qualified)"
+    for part in planned:
+        usage = found.usage.get(part.stage)
+        if usage and usage["calls"] and usage["seconds"]:
+            seconds = part.calls * usage["seconds"] / usage["calls"]
+            cached = usage["tokens_cached"] / max(usage["tokens_in"], 1)
+            yield (
+                f"{part.stage}: about {seconds / 60:,.1f} minutes at {usage['calls'] / usage['seconds']:,.1f} calls/s, "
+                f"{cached:.0%} of prompt tokens cached by the server, as measured by qualify"
+            )
+
+
+def _most_calls(experiment: Experiment) -> int:
+    """Count the prompts of a qualification that decides nothing early."""
+    config, wanted = experiment.study.qualify, candidate(experiment)
+    forms = FORMS if config.mode == "auto" else ("",)
+    prompts = [sum(_prompts(member, config) for member in in_form(wanted.scorers, form)) for form in forms]
+    return config.n_rules * sum(prompts) + config.n_explained * (1 + max(prompts))
+
+
+def _prompts(member: ScorerMember, config: QualifyConfig) -> int:
+    """Count a scorer's prompts about one rule; 0 for a scorer that is not qualified."""
+    settings = member.settings.model_dump()
+    if "n_per_question" not in settings:
+        return 0
+    n = settings["n_per_question"] if settings.get("form", "list") == "list" else 1
+    return -(-2 * config.n_contexts // n)
 
 
 def apply(experiment: Experiment) -> None:

@@ -116,7 +116,7 @@ def own_words(body: dict[str, Any]) -> str:
 def test_a_dry_run_reckons_what_the_run_then_takes(
     study_of: Any, world: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a third of the latents, with controls that only some carry: calls within 5 %, prompt tokens within 10 %."""
+    """From a third of the latents, with controls that only some carry: calls within 3 %, prompt tokens within 10 %."""
     monkeypatch.setattr(dry_run, "SAMPLE", 4)
     monkeypatch.setattr(server, "answer", own_words)
     tokenizer = str(world / "subject")
@@ -129,6 +129,6 @@ def test_a_dry_run_reckons_what_the_run_then_takes(
     pipeline.score(study, tmp_path / "run")
     encode = AutoTokenizer.from_pretrained(tokenizer).encode
     seen = sum(len(encode(message["content"])) for call in server.log for message in call.body["messages"])
-    assert sum(part.calls for part in planned) == pytest.approx(len(server.log), rel=0.05)
+    assert sum(part.calls for part in planned) == pytest.approx(len(server.log), rel=0.03)
     assert sum(part.tokens_in for part in planned) == pytest.approx(seen, rel=0.10)
     assert sum(part.tokens_out for part in planned) >= sum(call.tokens_out for call in server.log)
