@@ -44,6 +44,11 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
+def verb_names() -> list[str]:
+    """List the verbs as they are typed: `train-judge` is the file `train_judge.py`."""
+    return [name.replace("_", "-") for name in plugins.names("cli")]
+
+
 def suggestion(text: str, known: list[str]) -> str:
     """Return `; did you mean ...?` for a misspelt name, or ""."""
     near = difflib.get_close_matches(text, known, n=1)
@@ -55,9 +60,9 @@ def parser(argv: list[str]) -> Parser:
     top = Parser(prog="autointerp", description="Measure how interpretable dictionary latents are.")
     top.add_argument("--version", action="version", version=f"autointerp {__version__}")
     commands = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    members = plugins.names("cli")
+    members = verb_names()
     for name in [argv[0]] if argv and argv[0] in members else members:
-        module = plugins.load("cli", name)
+        module = plugins.load("cli", name.replace("-", "_"))
         doc = (module.__doc__ or "").strip()
         verb = commands.add_parser(
             name, help=doc.splitlines()[0], description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -70,7 +75,8 @@ def parser(argv: list[str]) -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return the process's exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    verbs = plugins.names("cli")
+    verbs = verb_names()
+    argv = [one.replace("_", "-") for one in argv[:1]] + argv[1:]
     if not argv:
         parser(argv).print_help()
         return 0
@@ -80,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         return AutointerpError.exit_code
     args = parser(argv).parse_args(argv)
     try:
-        return plugins.load("cli", args.verb).run(args)
+        return plugins.load("cli", args.verb.replace("-", "_")).run(args)
     except AutointerpError as error:
         _note(args.verb, str(error))
         return error.exit_code

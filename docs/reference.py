@@ -67,10 +67,9 @@ def escaped(text: str) -> str:
 
 def cli() -> Iterator[str]:
     """Yield the help of every verb."""
-    from autointerp import plugins
-    from autointerp.__main__ import parser
+    from autointerp.__main__ import parser, verb_names
 
-    for verb in plugins.names("cli"):
+    for verb in verb_names():
         top = parser([verb])
         (choices,) = [action.choices for action in top._subparsers._group_actions]  # type: ignore[union-attr]
         yield f"\n## autointerp {verb}\n\n```text\n{choices[verb].format_help().rstrip()}\n```\n"

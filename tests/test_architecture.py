@@ -21,8 +21,8 @@ ARROWS = {
     "autointerp": "cli dictionaries experiment report run statistics",
     "cli": "corpus dictionaries experiment gate judge_training plugins qualification reconstruction report "
     "run statistics subject train",
-    "experiment": "asking collection corpus dictionaries examples gate llm plugins prompts qualification "
-    "reconstruction report run scorers statistics subject",
+    "experiment": "asking collection corpus dictionaries examples gate judge_training llm plugins prompts "
+    "qualification reconstruction report run scorers statistics subject",
     "qualification": "asking corpus examples explainers llm scorers",
     "judge_training": "examples llm",
     "gate": "run statistics",
