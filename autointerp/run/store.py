@@ -106,14 +106,14 @@ class Run:
         return [outputs[name] for outputs in lists if name in outputs] + ([beside] if beside else [])
 
     def read(self, table: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Read a table.
+        """Read a table; a null text is None in it, under every version of pandas.
 
         Raises:
             RunDirectoryError: it is missing, was changed, or is not parquet.
         """
         path = self.verified(f"{table}.parquet")
         try:
-            return pd.read_parquet(path, columns=columns)
+            return nulls_as_none(pd.read_parquet(path, columns=columns))
         except integrity.UNREADABLE as error:
             raise integrity.read_parquet_error(path, error) from error
 
@@ -324,3 +324,12 @@ def open_run(path: Path | str) -> Run:
             "repeat the `autointerp score` command that made the run"
         )
     return run
+
+
+def nulls_as_none(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with None for nulls in text columns, where pandas 3 has NaN, which is no text and not None."""
+    for name in table.columns:
+        column = table[name]
+        if pd.api.types.is_string_dtype(column.dtype) and column.isna().any():
+            table[name] = column.astype(object).where(column.notna(), None)
+    return table

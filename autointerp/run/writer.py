@@ -41,7 +41,12 @@ class TableWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            columns = []
+            for field in self._schema:
+                values = [row.get(field.name) for row in self._rows]
+                # NaN in a text column is how pandas 3 holds a null.
+                columns.append(pa.array(values, field.type, from_pandas=pa.types.is_string(field.type)))
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
             self._rows = []
 
     def close(self) -> None:
