@@ -61,7 +61,7 @@ def calls(result: GateResult) -> str:
     if not last:
         return "LLM calls: none were needed"
     used, saved = (sum(getattr(row, name) for row in last.values()) for name in ("llm_calls", "llm_calls_saved"))
-    return f"LLM calls without controls: {used:,} used, {saved:,} saved by not judging all of the baseline's latents"
+    return f"LLM calls: about {used:,} used, {saved:,} saved by not judging all of the baseline's latents"
 
 
 def as_text(result: GateResult) -> str:
@@ -92,7 +92,7 @@ def as_junit(result: GateResult) -> str:
         case = ElementTree.SubElement(suite, "testcase", classname=name, name=endpoint)
         if tag := JUNIT.get(decision):
             ElementTree.SubElement(case, tag, message=f"{decision}: {reason}")
-        ElementTree.SubElement(case, "system-out").text = reason
+        ElementTree.SubElement(case, "system-out").text = f"{decision}: {reason}"
     root = ElementTree.Element("testsuites")
     root.append(suite)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
