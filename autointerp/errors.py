@@ -1,4 +1,4 @@
-"""Errors a person can fix, and the exit code each one ends the process with.
+"""Errors that a user can fix, and their exit codes.
 
     AutointerpError
     ├── UserError (a ValueError)      exit 2: the message says what was seen, what is allowed, what to do
@@ -6,12 +6,12 @@
     │   ├── CorpusError               text that is missing, empty or too small
     │   ├── SubjectError              a subject model that cannot be loaded or driven
     │   │   └── SiteError             a site that does not exist or did not fire
-    │   ├── DictionaryError           a checkpoint that is missing, broken or would be read wrongly
+    │   ├── DictionaryError           a checkpoint that is missing, broken or would be misread
     │   ├── TemplateError             a prompt template that cannot be found or rendered
-    │   ├── TableError                tables that do not have the columns or the sense a function needs
-    │   └── RunDirectoryError         a run directory of another study, or one that cannot be written
+    │   ├── TableError                tables without the columns or properties that a function needs
+    │   └── RunDirectoryError         a run directory of another study, or not writable
     ├── NotQualifiedError             exit 3: explainer or judge is below its limit on planted rules
-    └── StoppedError                  exit 4: stopped part-way with everything finished kept; run again to go on
+    └── StoppedError                  exit 4: stopped early, everything finished is kept; run again to continue
         ├── EngineError               the LLM engine or server is down, or refuses the key
         │   └── UselessRepliesError   it answers, but none of its replies can be used
         └── LimitError                a limit on calls, tokens, money or time was reached
@@ -45,7 +45,7 @@ class AutointerpError(Exception):
 
 
 class UserError(AutointerpError, ValueError):
-    """Input that a person can mend; the message is one line for that person."""
+    """Input that a user can fix; the message is one line."""
 
 
 class StudyError(UserError):
@@ -65,7 +65,7 @@ class SiteError(SubjectError):
 
 
 class DictionaryError(UserError):
-    """A dictionary checkpoint is missing, inconsistent, or would be read wrongly."""
+    """A dictionary checkpoint is missing, inconsistent, or would be misread."""
 
 
 class TemplateError(UserError):
@@ -87,7 +87,7 @@ class NotQualifiedError(AutointerpError):
 
 
 class StoppedError(AutointerpError):
-    """Work stopped before its end; everything finished is kept."""
+    """Work stopped early; everything finished is kept."""
 
     exit_code = 4
 

@@ -1,4 +1,4 @@
-"""The nouns of the experiment: frozen records that stages hand on. Imports nothing of ours.
+"""Frozen records that stages pass on. Imports nothing else of the package.
 
 Each stage adds records keyed by a `LatentId`; none is filled in later.
 """
@@ -94,10 +94,10 @@ class LatentExamples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """An explanation of a latent. `text` is None when none could be had; `status` then says why.
+    """An explanation of a latent. `text` is None if the explainer failed; `status` is the reason.
 
     `explanation_id` is unique in a run and stable over resumes. A control judges a latent by an explanation that is
-    not its own (`shuffled`: another latent's; `empty`: no words), which its `explanation_id` tells.
+    not its own (`shuffled`: another latent's; `empty`: no words), identified by `explanation_id`.
     """
 
     explanation_id: str
@@ -136,7 +136,7 @@ class ShownItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainTask:
-    """What an explainer's prompt says, in structured form: nothing more than the prompt's reader sees."""
+    """An explainer's prompt in structured form: only what the prompt shows."""
 
     examples: tuple[ShownExample, ...]
     counterexamples: tuple[ShownExample, ...] = ()
@@ -144,7 +144,7 @@ class ExplainTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeTask:
-    """What a judge's prompt asks, in structured form: nothing more than the prompt's reader sees.
+    """A judge's prompt in structured form: only what the prompt shows.
 
     `form` tells the question: `yes_no` asks every item for itself, `choose_one` for the odd one out.
     """

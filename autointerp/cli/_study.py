@@ -1,4 +1,4 @@
-"""What the verbs that run a study have in common: their arguments, and how arguments become a study."""
+"""Arguments shared by the verbs that run a study, and the study they describe."""
 
 import argparse
 import re
@@ -56,7 +56,7 @@ def count(text: str) -> int:
 
 
 def study_of(args: argparse.Namespace) -> "Study":
-    """Make the study that the arguments ask for.
+    """Return the study that the arguments describe.
 
     Raises:
         StudyError: the arguments do not go together, or the study is not valid.

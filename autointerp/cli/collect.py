@@ -1,6 +1,6 @@
 """Run the subject and the dictionaries over the corpus, store the sample's activations, and stop.
 
-Takes the arguments of `autointerp score`, which then goes on from what is collected here. Prints what the pass cost:
+Takes the arguments of `autointerp score`, which continues from the result. Prints what the pass cost:
 tokens per second, peak memory, bytes written, and the share of time per part.
 
     tokens    waiting for the tokeniser, which works in the background
@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     _study.add_arguments(parser)
     parser.add_argument(
-        "--update", action="store_true", help="DIR holds an older version of this study: redo what the change touches"
+        "--update",
+        action="store_true",
+        help="DIR holds an older version of this study: redo the stages a change affects",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 

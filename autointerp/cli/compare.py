@@ -1,7 +1,7 @@
 """Estimate and compare finished runs from their tables, in seconds, without a model.
 
 Several runs are compared as one study if they were made under one protocol and with one pool of contexts; otherwise the
-settings in which they differ are named, and --allow compares all the same and says so in the output.
+differing settings are listed; --allow compares them and lists the differences in the output.
 
 exit codes: 0 done, 2 invalid input, 3 a control failed (the comparison is INVALID; everything is printed and written).
 """

@@ -107,8 +107,8 @@ def facts(dictionary: "Dictionary") -> dict[str, object]:
         "skip": "no" if dictionary.W_skip is None else "yes",
         "weights": str(dictionary.W_enc.dtype).removeprefix("torch."),
         "decoder rows": f"length {float(norms.min()):.3g} to {float(norms.max()):.3g}, mean {float(norms.mean()):.3g}",
-        "seed": dictionary.seed if dictionary.seed >= 0 else "not told",
-        "prepend BOS": "not told" if dictionary.prepend_bos is None else "yes" if dictionary.prepend_bos else "no",
+        "seed": dictionary.seed if dictionary.seed >= 0 else "unknown",
+        "prepend BOS": "unknown" if dictionary.prepend_bos is None else "yes" if dictionary.prepend_bos else "no",
     }
     lines |= {f"sha256 {number}": f"{digest}  {name}" for number, (name, digest) in enumerate(source.files)}
     return lines | {f"remark {number}": remark for number, remark in enumerate(dictionary.remarks)}
@@ -170,7 +170,7 @@ def report(admitted: "Admitted", data: str) -> None:
     from autointerp.dictionaries import load_check
 
     vitals, expected = admitted.vitals, admitted.dictionary.expected_l0
-    told = f"the checkpoint stands for {expected:g}" if expected else "not told"
+    told = f"the checkpoint records {expected:g}" if expected else "unknown"
     show({
         "tokens": f"{vitals.n_tokens:,} of {data}; BOS, or the first of each context, not counted",
         "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {load_check.MAX_FVU:g})",

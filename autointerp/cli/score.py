@@ -5,15 +5,15 @@
     autointerp score MODEL SAE TRANSCODER --data text.jsonl --explainer http://localhost:8000/v1 \
         --explainer-model M                            the common case; writes the study it ran
 
-The run directory holds every table, the study that replays it, and report.html. The same command after an
-interruption goes on where it stopped and repeats no finished LLM call.
+The run directory holds every table, the study that replays it, and report.html. The same command continues
+an interrupted run and repeats no answered LLM call.
 
     autointerp score study.yaml --gate results/base    a checkpoint against an earlier run of the same protocol:
         scores the baseline's latents in looks, stops once the decision is clear, and reports the LLM calls saved
 
 Explainer and judge first show on planted rules what they can do (`qualify` in the study; `autointerp judge LLM` alone).
 
-exit codes: 0 done, 2 something to correct, 3 a control or the qualification failed (it says which), 4 stopped part-way;
+exit codes: 0 done, 2 something to correct, 3 a control or the qualification failed (it says which), 4 stopped early;
 with --gate those of `autointerp gate`: 0 PASS, 1 FAIL, 2 INCONCLUSIVE (or invalid input), 3 INVALID, 70 unexpected
 error.
 """
@@ -34,13 +34,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _study.add_arguments(parser)
     group = parser.add_argument_group("how it runs")
     group.add_argument(
-        "--update", action="store_true", help="DIR holds an older version of this study: redo what the change touches"
+        "--update",
+        action="store_true",
+        help="DIR holds an older version of this study: redo the stages a change affects",
     )
     group.add_argument("--no-cache", action="store_true", help="neither keep nor reuse LLM replies")
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="collect, then print the calls, tokens and money that the LLMs would take",
+        help="collect, then print the calls, tokens and money the LLMs would need",
     )
     group.add_argument(
         "--gate", type=Path, metavar="RUN", help="score only as many latents as a decision against RUN needs"

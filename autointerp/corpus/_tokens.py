@@ -313,5 +313,5 @@ def bos_id(tokenizer: Any, setting: str) -> int | None:
     vocabulary = tokenizer.get_vocab()
     if setting not in vocabulary:
         special = ", ".join(tokenizer.all_special_tokens) or "none"
-        raise CorpusError(f"windows.bos: {setting!r} is no token of the vocabulary; special tokens: {special}")
+        raise CorpusError(f"windows.bos: {setting!r} is not a token of the vocabulary; special tokens: {special}")
     return int(vocabulary[setting])

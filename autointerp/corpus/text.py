@@ -38,7 +38,7 @@ class Config(BaseModel):
         try:
             re.compile(self.heading)
         except re.error as error:
-            raise ValueError(f"heading {self.heading!r} is no regular expression ({error})") from error
+            raise ValueError(f"heading {self.heading!r} is not a regular expression ({error})") from error
         return self
 
 

@@ -193,7 +193,7 @@ def symptoms(vitals: Vitals, dictionary: Dictionary) -> tuple[str, ...]:
         found.append(f"FVU is {vitals.fvu:.3g}: the mean activation alone would do better (1.0)")
     expected = dictionary.expected_l0
     if expected and not expected / L0_FACTOR <= l0 <= expected * L0_FACTOR:
-        found.append(f"L0 is {l0:.3g}, and the checkpoint stands for {expected:g}")
+        found.append(f"L0 is {l0:.3g}, and the checkpoint records {expected:g}")
     elif not expected and l0 > MAX_DENSITY * n_latents:
         found.append(f"L0 is {l0:.3g} of {n_latents:,} latents: not sparse")
     # No more latents can have fired than there were firings: few tokens show little of a million latents.

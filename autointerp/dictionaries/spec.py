@@ -62,7 +62,7 @@ class Dictionary:
     Weights keep the type they were saved in; a computation runs in the wider of theirs and the activations'. `seed` is
     the training seed, -1 where unknown; `prepend_bos` is what the checkpoint says of training, None where nothing;
     `pre_bias_open` says that the checkpoint left open whether b_dec is subtracted from the input; `l0` is the mean L0
-    the checkpoint stands for where that is not k, 0 where it tells none.
+    the checkpoint records where that is not k, 0 where it tells none.
     `undo_norm` says whether the output gets back what the input's norm took. `remarks` are sentences for people about
     what the checkpoint left open and how it was read.
     """

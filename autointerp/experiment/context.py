@@ -54,8 +54,8 @@ STAGE_OF = {"explainer": "explain"}
 class Experiment:
     """What the stages share.
 
-    `batches` limits explaining and judging to some of the sampled latents, in that order; `only_reads` says that no
-    stage needs what the subject predicts.
+    `batches` limits explaining and judging to some of the sampled latents, in that order; `only_reads` is True if no
+    stage needs the subject's predictions.
     """
 
     study: Study
@@ -118,7 +118,7 @@ class Experiment:
         return [self._open(one) for one in self._named()]
 
     def _named(self) -> list[DictionaryConfig]:
-        """The dictionaries as the study names them, those of the package by their path; a control as what it is of."""
+        """The dictionaries as the study names them, embedded ones by path, a control as its source dictionary."""
         named = {one.name: one for one in self.study.dictionaries}
         found = [
             one if one.control is None else named[one.source].model_copy(update={"name": one.name})
@@ -151,7 +151,7 @@ class Experiment:
         return [self._admitted(*pair) for pair in zip(moved, reads, strict=True)]
 
     def _admitted(self, dictionary: Dictionary, site_in: Site) -> Arm:
-        """Let a dictionary pass whose vital signs on the first documents are possible; it says what it decided."""
+        """Check a dictionary's FVU, L0 and alive share on the first documents; print the result."""
         site_out = sites.resolve(self.subject.model, dictionary.site_out, "output")
         wanted = next(one for one in self.study.dictionaries if one.name == dictionary.name)
         bos = corpus.bos_id(self.subject.tokenizer, self.study.windows.bos)
@@ -188,7 +188,7 @@ class Experiment:
         ids = corpus.token_ids(self.subject.tokenizer, texts) if texts else []
         found = [np.array(one[:length], dtype=np.int64) for one in ids if one]
         if not found:
-            raise CorpusError(f"corpus {member.use}: there is no text in it")
+            raise CorpusError(f"corpus {member.use}: it holds no text")
         return found
 
     @cached_property
@@ -218,7 +218,7 @@ class Experiment:
 
     @cached_property
     def redrawn(self) -> HookedSubject:
-        """The subject once more, with weights drawn anew, for control arms."""
+        """The subject with redrawn random weights, for control dictionaries."""
         return redraw.redrawn(self._loaded(), self.study.seed)
 
     @contextmanager

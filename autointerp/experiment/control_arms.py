@@ -1,4 +1,4 @@
-"""Control arms of a study: made of a trained dictionary, firing as often as it does on the collection's survey."""
+"""Control dictionaries of a study, derived from a trained one and matched to its firing rates on the survey."""
 
 from collections.abc import Callable
 
@@ -25,14 +25,14 @@ def made(
     tokens: Tokens,
     study: Study,
 ) -> Dictionary:
-    """Make a control arm.
+    """Return a control dictionary.
 
     Args:
         kind: which.
         dictionary: the trained dictionary, under the arm's name.
         site: what both read.
         subject: what the trained one reads in.
-        redrawn: makes the subject with weights drawn anew, for the arm that reads in it.
+        redrawn: makes the subject with redrawn random weights, for the arm that reads in it.
         tokens: the corpus; rates are matched on tokens of contexts drawn from all of its survey.
         study: the study.
 
@@ -43,7 +43,7 @@ def made(
     numbers = survey_shards(tokens, study.sampling, study.collection)
     found = [shard for number in numbers if (shard := tokens.shard(number, study.collection.shard_tokens))]
     if not found:
-        raise CorpusError("there is no text to match the firing rates of control arms on")
+        raise CorpusError("no text to match the firing rates of control dictionaries on")
     subjects = [subject, redrawn()] if kind == "random_subject" else [subject]
     x, *own = (
         Device(one, [], study.collection, Clock()).rows(

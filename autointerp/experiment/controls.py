@@ -1,4 +1,4 @@
-"""Controls: what a judge scores where nothing, or something known, is to be found. Every run carries them.
+"""Control questions: their correct score is known in advance (chance, or near 1). Every run has them.
 
     plan = controls.plan(explanations, config, seed)
     for latent in examples:

@@ -1,4 +1,4 @@
-"""What the LLMs of a study would be asked and cost, estimated before any of them is asked."""
+"""Estimate of the LLM calls, tokens and money of a study, before any call."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from autointerp.seeds import generator
 
 # Latents whose prompts are written out and counted; the rest is scaled.
 SAMPLE = 20
-# Latents whose questions are written out to tell how long a progress bar will be.
+# Latents whose questions are written out to estimate the total of a progress bar.
 BAR_SAMPLE = 3
 # Stands for an explanation not yet written: as long as those that language models give.
 TYPICAL = "words that name the objects, people or actions in a sentence, mostly right after an article or a verb"
@@ -48,7 +48,7 @@ def plan(experiment: Experiment) -> Iterator[budget.CostEstimate]:
 
 
 def n_questions(experiment: Experiment, drawn: controls.Plan, scorers: Mapping[str, Scorer]) -> int:
-    """Estimate how many questions a run puts, from those of a few latents."""
+    """Estimate the number of questions of a run from a few latents."""
     study = experiment.study
     parts = _parts(drawn, *_sample(experiment, BAR_SAMPLE), scorers, study.controls, study.seed)
     return round(sum(len(part.questions) * part.scale for part in parts.values()))
@@ -114,7 +114,7 @@ def _typical(latent: LatentId) -> Explanation:
 
 
 def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Request], int]]) -> budget.CostEstimate:
-    """Estimate one role's LLM: prompts of several kinds, each a sample and the number of calls that it stands for."""
+    """Estimate one role's cost: samples of prompts, each with its number of calls in the run."""
     member = experiment.study.explainer_llm if role == "explainer" else experiment.study.judge_llm
     backend = member.module.open(member.settings)
     try:

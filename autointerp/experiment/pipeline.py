@@ -3,8 +3,8 @@
     corpus -> subject -> dictionaries -> examples -> explanations -> judgements -> estimates -> report
 
 Each stage writes its tables into the run directory and is marked when it is done, under a fingerprint of all that it
-depends on. The same command goes on where the last one stopped: a stage whose mark is there is not done again, and a
-stage that was interrupted repeats no LLM call, since replies are kept as they come.
+depends on. The same command continues an interrupted run: finished stages are not repeated, and an interrupted stage
+repeats no answered LLM call.
 """
 
 import time
@@ -51,7 +51,7 @@ STAGES = {
 
 
 def score(study: Study, path: Path, *, update: bool = False, cache: bool = True, until: str = "") -> Run:
-    """Run a study, or what is left of it, in its run directory.
+    """Run a study, or the rest of it, in its run directory.
 
     Args:
         study: what to do.
@@ -83,7 +83,7 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
 
 
 def plan(study: Study, path: Path, *, update: bool = False) -> list[str]:
-    """Collect and select, then say in a line per LLM what explaining and judging would take; no LLM is asked.
+    """Collect and select, then return one line per LLM with calls, tokens and money; no LLM is called.
 
     Raises:
         UserError: as `score`.
@@ -95,7 +95,7 @@ def plan(study: Study, path: Path, *, update: bool = False) -> list[str]:
 
 
 def begin(experiment: Experiment, *, update: bool) -> None:
-    """Write the study into the run directory; one of another study is refused, or brought up to date.
+    """Write the study into the run directory; a changed study is rejected, or updates it.
 
     Raises:
         RunDirectoryError: the directory holds another study.
@@ -153,7 +153,7 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
 
 
 def reach(experiment: Experiment, marks: dict[str, str]) -> None:
-    """Open the LLMs of stages still to do, so that a server that is down is said before anything is collected."""
+    """Open the LLMs of unfinished stages, so that a dead server is reported before anything is collected."""
     for name, member in (("explain", experiment.study.explainer_llm), ("judge", experiment.study.judge_llm)):
         if not done(experiment, name, marks[name]):
             member.module.open(member.settings).close()

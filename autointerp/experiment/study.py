@@ -1,4 +1,4 @@
-"""The study file: what is measured, on what, by whom; frozen, unknown keys refused, all checked before any work.
+"""The study file: what is measured, on which text, by which LLMs; frozen, unknown keys rejected, validated first.
 
 Every section is defined beside the code that uses it; this file only puts them together. Paths are relative to the
 directory the command runs in; `embedded/...` is what the package ships.
@@ -86,19 +86,19 @@ class Member(BaseModel):
 
 
 class CorpusMember(Member):
-    """Where the text comes from."""
+    """A source of text."""
 
     family = "corpus"
 
 
 class ExplainerMember(Member):
-    """How explanations are asked for."""
+    """The explainer's prompt and settings."""
 
     family = "explainers"
 
 
 class ScorerMember(Member):
-    """How explanations are judged."""
+    """A scorer and its settings."""
 
     family = "scorers"
 
@@ -190,7 +190,7 @@ class Study(BaseModel):
 
 
 def essential(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a dumped study can change a result."""
+    """Return the settings of a dumped study that can change a result."""
     kept = {section: value for section, value in values.items() if section not in OPERATIONAL}
     if isinstance(kept.get("qualify"), dict) and kept["qualify"].get("mode") != "auto":
         del kept["qualify"]  # it decides whether a run goes on, never what it finds

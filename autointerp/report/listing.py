@@ -63,7 +63,7 @@ def _compared(column: pd.Series, sign: str, value: str, condition: str) -> pd.Se
         bound = float(value)
         numbers = pd.to_numeric(column)
     except (ValueError, TypeError) as error:
-        raise TableError(f"latents: filter {condition!r} compares something that is no number") from error
+        raise TableError(f"latents: filter {condition!r} compares a value that is not a number") from error
     made = {">=": numbers >= bound, "<=": numbers <= bound, "==": numbers == bound, "!=": numbers != bound,
             ">": numbers > bound, "<": numbers < bound}  # fmt: skip
     return made[sign]

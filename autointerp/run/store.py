@@ -309,7 +309,7 @@ def open_run(path: Path | str) -> Run:
     path = Path(path)
     try:
         if not (path / "manifest.json").exists() and not (path / "judgements.parquet").exists():
-            raise RunDirectoryError(f"{path} is no run directory: it has neither manifest.json nor judgements.parquet")
+            raise RunDirectoryError(f"{path} is not a run directory: no manifest.json, no judgements.parquet")
     except (OSError, ValueError) as error:
         if isinstance(error, RunDirectoryError):
             raise

@@ -189,7 +189,7 @@ def _check_probabilities(probability: np.ndarray, units: pd.DataFrame, unit: np.
         name = units.iloc[unit[at]]
         raise TableError(
             f"judgements: probability {probability[at]:g} of {name['dictionary']} latent {name['latent']} "
-            f"{name['scorer']} is not in [0, 1]; null stands for a judge that gave none"
+            f"{name['scorer']} is not in [0, 1]; use null for a judge that gave none"
         )
 
 

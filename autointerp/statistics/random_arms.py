@@ -52,7 +52,7 @@ def _row(
     above = low > 0
     reason = "" if above else (
         f"{arm['dictionary']} ({arm['architecture']}) scores {random.value:.3f} by {scorer}, {base} {real.value:.3f}: "
-        f"{base} is not shown to be above chance structure, so its score is no evidence of what training found"
+        f"{base} is not shown to be above chance structure, so its score does not show what training learned"
     )  # fmt: skip
     return {
         "control": str(arm["architecture"]), "scorer": scorer, "dictionary": base, "measure": "score above its control",

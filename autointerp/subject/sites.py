@@ -156,7 +156,7 @@ def pre_gain(norm: nn.Module, x: Tensor) -> Tensor:
     if type(norm).__name__ in ("CohereLayerNorm", "Cohere2LayerNorm") and isinstance(eps, float):
         return nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
     if "RMSNorm" not in type(norm).__name__ or not isinstance(eps, float):
-        raise SiteError(f"{type(norm).__name__} is no LayerNorm or RMSNorm: `pre_gain` has no meaning there")
+        raise SiteError(f"{type(norm).__name__} is not a LayerNorm or RMSNorm: `pre_gain` has no meaning there")
     wide = x.float()
     return (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)).to(x.dtype)
 
@@ -197,7 +197,7 @@ def _alias(model: nn.Module, name: str) -> Site | None:
         raise SiteError(f"site {name!r}: the model has blocks 0..{n_blocks - 1}")
     site = _point(family, prefix, index, point)
     if site is None:
-        raise SiteError(f"site {name!r}: this architecture has no such place (no norm there, or attention beside MLP)")
+        raise SiteError(f"site {name!r}: this architecture has no such site (no norm there, or attention beside MLP)")
     return site
 
 

@@ -95,7 +95,7 @@ def write_contexts(
 
 
 def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], bool]]:
-    """Yield each text's ids, and whether it had to be mended."""
+    """Yield each text's ids, and whether it had unpaired surrogates."""
     rest = iter(texts)
     while batch := list(itertools.islice(rest, BATCH)):
         readable = [mend_surrogates(text) for text in batch]

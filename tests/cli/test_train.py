@@ -54,7 +54,7 @@ def test_a_recipe_trains_the_subject_first_and_embeds_it(place: Path, capsys: py
         "training: {sites: [layers.1.mlp], latents: [32], k: [4], seeds: [0, 1], n_tokens: 500, context_length: 16}\n"
     )
     (place / "held.jsonl").write_text("\n".join((place / "texts.jsonl").read_text().splitlines()[:20]))
-    recipe = plugins.load("results", str(RECIPE))
+    recipe = plugins.load("scorers", str(RECIPE))
     recipe.train_all(study, place / "run", place / "default")
     first = (place / "run/subject/model/model.safetensors").read_bytes()
     recipe.train_all(study, place / "run", place / "default")

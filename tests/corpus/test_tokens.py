@@ -133,7 +133,7 @@ def test_text_that_looks_like_a_special_token_stays_text(tmp_path: Path) -> None
     "texts, start, changes, message",
     [
         (TEXTS, None, {}, "no BOS token; set windows.bos to `none`"),
-        (TEXTS, "<s>", {"bos": "<nope>"}, "'<nope>' is no token"),
+        (TEXTS, "<s>", {"bos": "<nope>"}, "'<nope>' is not a token"),
         (["", " "], "<s>", {"window_length": 16}, "held-out and 0 explain windows"),
         ([], "<s>", {}, "no document with any text"),
     ],

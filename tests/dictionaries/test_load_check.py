@@ -95,8 +95,8 @@ def test_a_wrong_scale_is_found(tmp_path: Path) -> None:
     [
         ("sparsify:sae", 1.01, 3, 1, "FVU is 1.01"),
         ("sparsify:sae", float("nan"), 3, 1, "FVU is nan"),
-        ("sparsify:sae", 0.2, 0.9, 1, "stands for 3"),
-        ("dictionary_learning:BatchTopKSAE", 0.2, 10, 1, "stands for 3"),
+        ("sparsify:sae", 0.2, 0.9, 1, "records 3"),
+        ("dictionary_learning:BatchTopKSAE", 0.2, 10, 1, "records 3"),
         ("saelens:standard", 0.2, 5, 1, "not sparse"),
         ("sparsify:sae", 0.2, 3, 0.0, "0.00% of its latents"),
     ],

@@ -82,7 +82,7 @@ def test_nan_is_refused_in_json(tmp_path: Path) -> None:
 
 def test_bad_directories_say_what_they_lack(tmp_path: Path) -> None:
     """Each refusal names the path and the way out."""
-    with pytest.raises(RunDirectoryError, match="is no run directory"):
+    with pytest.raises(RunDirectoryError, match="is not a run directory"):
         open_run(tmp_path)
     with pytest.raises(RunDirectoryError, match=r"has no latents\.parquet"):
         Run(tmp_path).read("latents")

@@ -127,7 +127,7 @@ def test_a_block_may_be_parallel_by_its_configuration() -> None:
     pre, attention, mlp, post = (sites.resolve(model, f"blocks.1.{name}") for name in names)
     seen = capture(model, [pre, attention, mlp, post])
     torch.testing.assert_close(seen[pre] + seen[attention] + seen[mlp], seen[post], atol=1e-5, rtol=1e-5)
-    with pytest.raises(SiteError, match="no such place"):
+    with pytest.raises(SiteError, match="no such site"):
         sites.resolve(model, "blocks.1.hook_resid_mid")
 
 
@@ -179,11 +179,11 @@ def test_a_bare_module_takes_the_side_its_role_asks_for() -> None:
         ("llama", "model.layers.1.mpl.output", "model.layers.1.mlp"),
         ("llama", "blocks.1.hook_nonsense", "does not exist"),
         ("llama", "model.layers.1.mlp.output:post_gain", "pre_gain"),
-        ("gpt_neox", "blocks.0.hook_resid_mid", "no such place"),
-        ("olmo2", "blocks.0.ln2.hook_normalized", "no such place"),
+        ("gpt_neox", "blocks.0.hook_resid_mid", "no such site"),
+        ("olmo2", "blocks.0.ln2.hook_normalized", "no such site"),
         ("gpt2", "hook_embed", "does not exist"),
-        ("phi", "blocks.0.hook_resid_mid", "no such place"),
-        ("phi3", "blocks.0.mlp.hook_pre", "no such place"),
+        ("phi", "blocks.0.hook_resid_mid", "no such site"),
+        ("phi3", "blocks.0.mlp.hook_pre", "no such site"),
         ("granite", "blocks.0.hook_mlp_out", "model type 'granite'"),
         ("llama", "", "does not exist"),
     ],
