@@ -1,6 +1,5 @@
 """docs/: the references are generated from the code and complete; every command parses, every Python block runs."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from autointerp.__main__ import parser, verb_names
-from tests.helpers import readme
+from tests.helpers import readme, script
 
 DOCS = readme.ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -18,12 +17,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
     """The hook that MkDocs runs."""
-    spec = importlib.util.spec_from_file_location("docs_reference", DOCS / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script.module(DOCS / "reference.py")
 
 
 def test_every_setting_has_a_meaning(reference: ModuleType) -> None:

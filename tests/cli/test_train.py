@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autointerp import dictionaries, plugins
+from autointerp import dictionaries
 from autointerp.__main__ import main
 from autointerp.run.tables import RECONSTRUCTION
-from tests.helpers import tiny
+from tests.helpers import script, tiny
 
 RECIPE = Path(__file__).parents[2] / "results/reference/embedded-training/train_subject.py"
 SMALL = ["--latents", "32", "--k", "4", "--tokens", "2k", "--set", "training.context_length=32",
@@ -54,7 +54,7 @@ def test_a_recipe_trains_the_subject_first_and_embeds_it(place: Path, capsys: py
         "training: {sites: [layers.1.mlp], latents: [32], k: [4], seeds: [0, 1], n_tokens: 500, context_length: 16}\n"
     )
     (place / "held.jsonl").write_text("\n".join((place / "texts.jsonl").read_text().splitlines()[:20]))
-    recipe = plugins.load("scorers", str(RECIPE))
+    recipe = script.module(RECIPE)
     recipe.train_all(study, place / "run", place / "default")
     first = (place / "run/subject/model/model.safetensors").read_bytes()
     recipe.train_all(study, place / "run", place / "default")
