@@ -1,8 +1,9 @@
 """Settings of the collection and of the sample of latents."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
 
 class CollectConfig(BaseModel):
@@ -27,13 +28,32 @@ class SamplingConfig(BaseModel):
     n_latents: PositiveInt | Literal["all"] = Field(
         default=100, description="latents drawn per dictionary, or `all` of them"
     )
+    latents: dict[str, tuple[NonNegativeInt, ...]] = Field(
+        default_factory=dict,
+        description="chosen latents by dictionary, such as {sae: [1, 5]}; estimates are then about these latents only",
+    )
     same_as: str | None = Field(
         default=None,
         description="a finished run whose sample is taken, dictionary by name: to compare checkpoints latent by latent",
     )
     proportional_share: float = Field(
-        default=0.5, ge=0, le=1, description="share of draws made proportionally to firing rate; the rest is uniform"
+        default=0.1, ge=0, le=1, description="share of draws made proportionally to firing rate; the rest is uniform"
     )
     survey_share: float = Field(
         default=0.1, gt=0, le=1, description="share of the corpus, from its start, that tells firing rates for the draw"
     )
+
+    @field_validator("latents", mode="before")
+    @classmethod
+    def _latents_by_dictionary(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            raise ValueError(f"give latents by dictionary, such as {{sae: [1, 5]}}, not {str(given)[:60]}")
+        return given
+
+    @field_validator("latents")
+    @classmethod
+    def _latents_differ(cls, given: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        for name, latents in given.items():
+            if not latents or len(set(latents)) < len(latents):
+                raise ValueError(f"latents of {name}: give at least one, none twice")
+        return given

@@ -27,7 +27,6 @@ from autointerp.corpus.base import ShardTokens, Tokens  # fmt: skip
 from autointerp.errors import StudyError
 from autointerp.examples.base import ExamplesConfig  # fmt: skip
 from autointerp.run.store import fingerprint
-from autointerp.seeds import generator
 from autointerp.subject.base import Subject
 
 # A survey sees few windows of a latent: bars are halved in it, so that hardly an eligible latent is left out.
@@ -107,38 +106,46 @@ class _Work:
 
     def drawn(self, bar: Bar) -> Sample:
         """Return each dictionary's sample, drawn from a survey's firing rates; taken up again once it is drawn."""
-        if self.sampling.n_latents == "all":
-            return {
-                p.dictionary.name: sample.Drawn(latents=None, chances=np.ones(p.dictionary.n_latents))
-                for p in self.placed
-            }
+        n_latents = {place.dictionary.name: place.dictionary.n_latents for place in self.placed}
+        chosen = sample.chosen(self.sampling.latents, n_latents, self.seed)
+        if len(chosen) == len(n_latents):
+            return chosen
+        if self.sampling.n_latents == "all" and self.sampling.same_as is None:
+            return {name: chosen.get(name, sample.everything(n)) for name, n in n_latents.items()}
         if self.sampling.same_as is not None:
-            n_latents = {place.dictionary.name: place.dictionary.n_latents for place in self.placed}
-            return sample.taken(Path(self.sampling.same_as), n_latents)
+            return sample.taken(Path(self.sampling.same_as), n_latents, self.seed)
         tokens = list(self._tokens(survey_shards(self.tokens, self.sampling, self.config)))
         path = self.folder / "sample.npz"
         key = fingerprint(
-            self.key, [_hash(part) for part in tokens], self.sampling.model_dump(), self.examples.model_dump(),
-            self.tokens.n_wanted, self.seed,
-        )  # fmt: skip
+            self.key,
+            [_hash(part) for part in tokens],
+            self.sampling.model_dump(),
+            self.examples.model_dump(),
+            self.tokens.n_wanted,
+            self.seed,
+        )
         if (found := sample.load(path, key, self.names)) is not None:
             return found
         survey = [self._shard(number, part, None, bar) for number, part in enumerate(tokens)]
         whole = self.tokens.shard(len(survey), self.config.shard_tokens) is None
-        drawn = {name: self._draw(name, survey, self.sampling.n_latents, whole=whole) for name in self.names}
+        drawn = {name: chosen.get(name) or self._draw(name, survey, whole=whole) for name in self.names}
         sample.save(path, key, drawn)
         return drawn
 
-    def _draw(self, name: str, survey: Sequence[shards.Shard], n: int, *, whole: bool) -> sample.Drawn:
+    def _draw(self, name: str, survey: Sequence[shards.Shard], *, whole: bool) -> sample.Drawn:
         counts = total(survey, name)
         scale = 1.0 if whole else max(1.0, self.tokens.n_wanted / counts.n_tokens)
         margin = 1.0 if whole else SURVEY_MARGIN
         frame = np.flatnonzero(table.statuses(counts, self.examples, scale=scale, margin=margin) == "eligible")
-        chances = np.zeros(len(counts.tokens))
-        rates = counts.tokens[frame] / counts.n_tokens
-        chances[frame] = sample.inclusion(rates, n, self.sampling.proportional_share)
-        drawn = sample.draw(chances[frame], generator(self.seed, "sample", name))
-        return sample.Drawn(latents=frame[drawn], chances=chances)
+        chances, numbers = np.zeros(len(counts.tokens)), sample.permanent(self.seed, name, len(counts.tokens))
+        n = len(frame) if self.sampling.n_latents == "all" else self.sampling.n_latents
+        weights = sample.weights(counts.tokens[frame] / counts.n_tokens, self.sampling.proportional_share)
+        chances[frame] = sample.inclusion(weights, n)
+        return sample.Drawn(
+            latents=frame[sample.joining(weights, numbers[frame])[:n]],
+            chances=chances,
+            reference=sample.reference(frame, numbers),
+        )
 
     # ------------------------------------------------------------------ shards
 
@@ -168,7 +175,7 @@ class _Work:
 
     def _place(self, number: int, tokens: ShardTokens, drawn: Sample | None) -> tuple[Path, str]:
         """Where a shard is kept, and the hash of all it depends on."""
-        kept = {name: None if part.latents is None else part.latents.tolist() for name, part in (drawn or {}).items()}
+        kept = {name: None if part.kept is None else part.kept.tolist() for name, part in (drawn or {}).items()}
         kind = "survey" if drawn is None else "shards"
         return self.folder / kind / f"{number:06d}.safetensors", fingerprint(self.key, _hash(tokens), kept)
 
@@ -179,7 +186,7 @@ class _Work:
             return None
         kept = {}
         for name, part in survey.kept.items():
-            latents = drawn[name].latents
+            latents = drawn[name].kept
             kept[name] = part if latents is None else part.only(latents)
         return shards.Shard(kept=kept, n=survey.n)
 
@@ -191,7 +198,7 @@ class _Work:
                 f"windows.context_length: a context of {longest} tokens with BOS is longer than the subject's {limit} "
                 f"positions; set it to {limit - 1} or less"
             )
-        keep = {name: None if drawn is None else drawn[name].latents for name in self.names}
+        keep = {name: None if drawn is None else drawn[name].kept for name in self.names}
         shard = self.device.compute(tokens, keep, bar)
         self.n_tokens += len(tokens.tokens)
         return shard
@@ -212,17 +219,26 @@ class _Work:
             "bytes_kept": sum(path.stat().st_size for path in self.folder.rglob("*.safetensors")),
             "peak_memory_bytes": peak_memory(),
         }  # fmt: skip
+        own = {name: latents[latents["dictionary"] == name] for name in drawn}
         return Collection(
-            windows=windows, latents=latents, fingerprint=mark, counts=counts, seconds=self.clock.seconds, shards=found
-        )
+            windows=windows, latents=latents, counts=counts, seconds=self.clock.seconds, shards=found,
+            references={name: self._reference(mine, own[name]) for name, mine in drawn.items()}, fingerprint=mark,
+        )  # fmt: skip
+
+    def _reference(self, drawn: sample.Drawn, latents: pd.DataFrame) -> NDArray[np.int64]:
+        """Return the latents among which a dictionary's neighbours are looked for; of all latents those that fire."""
+        if drawn.latents is not None:
+            return drawn.reference
+        name, eligible = latents["dictionary"].iloc[0], latents.loc[latents["eligible"], "latent"].to_numpy(np.int64)
+        return sample.reference(eligible, sample.permanent(self.seed, name, len(latents)))
 
     def _rows(self, place: Placed, found: Sequence[shards.Shard], drawn: Sample) -> pd.DataFrame:
         name, mine = place.dictionary.name, drawn[place.dictionary.name]
+        numbers = sample.permanent(self.seed, name, len(mine.chances))
         return table.rows(
             total(found, name), self.examples, dictionary=name, architecture=place.dictionary.architecture,
             site=str(place.site), chances=mine.chances,
-            drawn=np.arange(len(mine.chances)) if mine.latents is None else mine.latents,
-            rng=generator(self.seed, "look order", name),
+            drawn=np.argsort(numbers, kind="stable") if mine.latents is None else mine.latents,
         )  # fmt: skip
 
 

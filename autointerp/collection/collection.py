@@ -1,10 +1,11 @@
 """What a pass over the subject collected: every latent's row, and the activations of the sampled ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from autointerp.collection import shards
 from autointerp.corpus.base import Windows
@@ -19,6 +20,7 @@ class Collection:
     Attributes:
         windows: the corpus as judged windows.
         latents: `tables.LATENTS`; token_share and peak_token are filled by `select.describe`.
+        references: by dictionary the latents, ascending, among which hard negatives look for neighbours.
         fingerprint: hash of all it depends on.
         counts: of documents, tokens, windows; of latents drawn and eligible; of what this process did.
         seconds: of this process, per part.
@@ -26,6 +28,7 @@ class Collection:
 
     windows: Windows
     latents: pd.DataFrame
+    references: Mapping[str, NDArray[np.int64]]
     fingerprint: str
     counts: dict[str, int]
     seconds: dict[str, float]
@@ -52,6 +55,7 @@ class Collection:
         summed = ("latents", "eligible", "drawn", "sampled", "tokens_computed", "bytes_written", "bytes_kept")
         return Collection(
             windows=self.windows, latents=pd.concat([self.latents, other.latents], ignore_index=True),
+            references={**self.references, **other.references},
             fingerprint=fingerprint(self.fingerprint, other.fingerprint),
             counts=self.counts | {name: self.counts[name] + other.counts[name] for name in summed}
             | {"peak_memory_bytes": other.counts["peak_memory_bytes"]},

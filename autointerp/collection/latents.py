@@ -59,7 +59,6 @@ def rows(
     site: str,
     chances: NDArray[np.floating],
     drawn: NDArray[np.integer],
-    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Return one row per latent as `tables.LATENTS` (without token_share and peak_token, which need examples).
 
@@ -70,8 +69,8 @@ def rows(
         architecture: see `dictionary`.
         site: see `dictionary`.
         chances: [n_latents] inclusion probability, 0 where it could not be drawn.
-        drawn: the latents that were drawn. One that proves not to be eligible keeps the reason as its status.
-        rng: for the random order of looks.
+        drawn: the latents that were drawn, in the order in which they join the sample. One that proves not to be
+            eligible keeps its place in the order, and the reason as its status.
     """
     status = statuses(counts, config).astype(object)
     eligible = status == "eligible"
@@ -79,7 +78,7 @@ def rows(
     sampled[drawn] = True
     sampled &= eligible
     order = np.full(len(status), -1, dtype=np.int64)
-    order[sampled] = rng.permutation(int(sampled.sum()))
+    order[drawn] = np.arange(len(drawn))
     n_windows = counts.explain + counts.held_out
     return pd.DataFrame({
         "dictionary": dictionary,

@@ -5,7 +5,8 @@ token activates it at all (checked on its activations, not assumed), without rep
 lie on one fixed grid, so that negatives and positives have the same length and place.
 
 With hard strata the latent's silent pool is parted: strata 1.. are the `NEAR_SHARE` of it that lies nearest to the
-latent's own windows in one sense each (`near`), stratum 0 is all the rest. `random` negatives are drawn from the whole
+latent's own windows in one sense each (`near`), matched to its positives in length and in whether they begin a
+document, so that neither tells them apart; stratum 0 is all the rest. `random` negatives are drawn from the whole
 pool, whatever stratum they fall into, so that a score by them means the same with and without hard ones; their
 `stratum_share` is the share of these draws. `hard` negatives are drawn from one stratum each, besides; their
 `stratum_share` is the share of the silent population that the stratum is. From both a specificity can be weighted to
@@ -24,6 +25,8 @@ from autointerp.seeds import generator
 
 # Share of a latent's silent windows that counts as near, by each kind of nearness.
 NEAR_SHARE = 0.02
+# Characters by which a hard negative's length may differ from its positive's; what sets documents' first windows apart.
+CALIPER, APART = 5, 1e6
 
 
 def pool(
@@ -61,6 +64,8 @@ def negatives(
     seed: int,
     n_hard: int = 0,
     near: Sequence[NDArray[np.floating]] = (),
+    shapes: NDArray[np.floating] | None = None,
+    like: NDArray[np.floating] | None = None,
 ) -> tuple[Example, ...]:
     """Draw a latent's negatives: `n` random ones, and `n_hard` from each hard stratum.
 
@@ -75,6 +80,8 @@ def negatives(
         near: [n_pool] each, one per hard stratum, most wanted first: how near windows of the pool are to the latent's
             own; what is not above 0 is not near at all. A window that is among the nearest of several belongs to the
             first.
+        shapes: [n_pool] `shapes` of the pool's windows.
+        like: [n_positives] those of the latent's positives, which hard negatives are then matched to.
 
     Returns:
         As many as there are, none twice; a dense latent may have fewer than wanted, or none, which the caller counts.
@@ -83,7 +90,10 @@ def negatives(
     places = np.searchsorted(pool, quiet)
     stratum = np.zeros(len(quiet), dtype=np.int64)
     for number, nearness in reversed(list(enumerate(near, start=1))):
-        stratum[_nearest(nearness[places])] = number
+        if shapes is None or like is None or not len(like):
+            stratum[_nearest(nearness[places])] = number
+        else:
+            stratum[_matched(nearness[places], shapes[places], like)] = number
     split = bool(windows.held_out[pool[0]]) if len(pool) else False
     rng = generator(seed, "contrast", latent, split)
     order = rng.permutation(len(quiet))
@@ -104,6 +114,34 @@ def _nearest(nearness: NDArray[np.floating]) -> NDArray[np.intp]:
     """Return the places of the nearest `NEAR_SHARE`, at least one, of those that are near at all."""
     first = np.argsort(-nearness, kind="stable")[: max(1, round(NEAR_SHARE * len(nearness)))]
     return first[nearness[first] > 0]
+
+
+def shapes(windows: Windows, which: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return each window's length in characters, plus `APART` for the first window of a document: [n]."""
+    first = np.diff(windows.documents, prepend=-1)[which] != 0
+    return np.array([sum(map(len, windows.pieces(int(window)))) for window in which], dtype=np.float64) + APART * first
+
+
+def _matched(
+    nearness: NDArray[np.floating], shapes: NDArray[np.floating], like: NDArray[np.floating]
+) -> NDArray[np.intp]:
+    """Return the places of the nearest `NEAR_SHARE` whose shapes are distributed as the positives' are.
+
+    Each silent window belongs to the positive of the most similar shape, if it is within `CALIPER` characters. Each
+    positive has an equal part of the stratum, the nearest of those that belong to it: as many longer as shorter ones
+    (of equal ones every other counts as longer), at least one each.
+    """
+    values, counts = np.unique(like, return_counts=True)
+    cell = np.searchsorted((values[1:] + values[:-1]) / 2, shapes)
+    off = shapes - values[cell]
+    longer = np.where(off == 0, np.arange(len(off)) % 2 == 0, off > 0)
+    half = np.where(np.abs(off) > CALIPER, -1, 2 * cell + longer)
+    order = np.lexsort((-nearness, half))
+    order = order[(nearness[order] > 0) & (half[order] >= 0)]
+    sizes = np.bincount(half[order], minlength=2 * len(values))
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    part = NEAR_SHARE * len(nearness) / len(like) * counts / 2
+    return order[rank < np.maximum(1, np.round(part))[cell[order]]]
 
 
 def _example(windows: Windows, window: int, kind: Kind, stratum: int, share: float) -> Example:

@@ -3,18 +3,18 @@
 * `words`: by the words they share with the latent's explain windows (tf-idf over token ids): sparse, exact, and without
   a model.
 * `embedding`: the same by a sentence-embedding model.
-* `cofiring`: by how strongly the latent's nearest neighbours fire there: the sampled latents of the same dictionary
-  that fire in the same windows most often (cosine of co-firing, by a sparse product).
-* `decoder`: likewise, the neighbours being those whose decoder rows are most alike (cosine, block by block).
+* `cofiring`: by how strongly the latent's nearest neighbours fire there: the reference latents of the same dictionary
+  that fire in the same windows most often (cosine of co-firing).
+* `decoder`: likewise, the neighbours being those whose decoder rows are most alike (cosine).
 
 Each gives a number per window of the pool; more is nearer, nothing at or below 0 is near. `contrast.negatives` takes
-the same small share of the latent's silent windows by each. Neighbours are looked for among the sampled latents of
-the same dictionary, since only their activations are kept; a latents x latents matrix is never held.
+the same small share of the latent's silent windows by each. Reference latents (`collection.sample`) are the same
+however many latents are sampled, so a latent's hard negatives are too.
 
 Source: hard negatives answer arXiv 2506.05774 (random ones cannot punish an explanation that is too broad).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,6 @@ from autointerp.records import Example
 Embed = Callable[[Sequence[str]], NDArray[np.floating]]
 # How many neighbours tell nearness by co-firing or decoder rows.
 N_NEIGHBOURS = 3
-# Rows of decoder weights that are compared with all others at once.
-BLOCK = 1024
-# (window, latent) pairs that the search for neighbours by co-firing holds at once: 12 bytes each.
-PAIRS = 2**23
 
 
 class Words:
@@ -83,109 +79,66 @@ class Meanings:
         return np.asarray(self._vectors @ mean, dtype=np.float64)
 
 
-def decoder_neighbours(rows: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Return each row's nearest other rows by cosine, nearest first: [n, min(N_NEIGHBOURS, n - 1)].
+class Decoders:
+    """Decoder rows of one dictionary's reference latents as unit vectors, [n_reference, d]."""
 
-    Args:
-        rows: [n, d] decoder rows of one dictionary's sampled latents; a row of zeros is near to nothing in particular.
-    """
-    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    found = np.empty((len(rows), min(N_NEIGHBOURS, max(0, len(rows) - 1))), dtype=np.int64)
-    for start in range(0, len(rows), BLOCK):
-        likeness = unit[start : start + BLOCK] @ unit.T
-        own = np.arange(len(likeness))
-        likeness[own, start + own] = -np.inf
-        found[start : start + BLOCK] = np.argsort(-likeness, axis=1, kind="stable")[:, : found.shape[1]]
-    return found
+    def __init__(self, latents: NDArray[np.integer], rows: NDArray[np.floating]) -> None:
+        self._latents, self._unit = latents, _unit_rows(rows)
+
+    def near(self, latent: int, row: NDArray[np.floating]) -> NDArray[np.intp]:
+        """Return the places of the reference latents with the most similar decoder rows, itself left out.
+
+        A row of zeros is near to none.
+        """
+        return nearest(self._unit @ _unit_rows(row[None])[0], self._latents != latent)
+
+
+def _unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 class Cofiring:
-    """How strongly each sampled latent of one dictionary fires in each of the pool's windows, sparse.
+    """How strongly each reference latent of one dictionary fires in each of the pool's windows, sparse.
 
-    Strength is the window's greatest activation over the latent's greatest in the pool, in (0, 1]. Memory and time are
-    linear in the number of (latent, pool window) pairs in which a latent fires; the search for neighbours takes time
-    linear in the pairs of latents that share a window.
-
-    Attributes:
-        latents: [n] indices of the latents, ascending.
+    Strength is the window's greatest activation over the latent's greatest in the pool, in (0, 1]. Memory is linear in
+    the (reference latent, pool window) pairs in which one fires, time per query in the pairs of the query's windows.
     """
 
     def __init__(
         self, windows: Windows, pool: NDArray[np.int64], latents: Sequence[int], firing: Callable[[int], Firing]
     ) -> None:
-        self.latents = np.array(latents, dtype=np.int64)
-        fired, strengths, sizes = [np.array([], np.int32)], [np.array([], np.float64)], []
-        for latent in latents:
-            where, strength = _strength(windows, pool, firing(latent))
-            fired.append(where.astype(np.int32))
-            strengths.append(strength)
-            sizes.append(len(where))
-        offsets = np.append(0, np.cumsum(sizes, dtype=np.int64))
-        shape = (len(self.latents), len(pool))
-        self._strength = sparse.csr_array((np.concatenate(strengths), np.concatenate(fired), offsets), shape=shape)
-        self._neighbours: NDArray[np.int64] | None = None
+        self._windows, self._pool = windows, pool
+        self._latents = np.array(latents, dtype=np.int64)
+        found = [_strength(windows, pool, firing(latent)) for latent in self._latents.tolist()]
+        sizes = np.array([len(where) for where, _ in found], dtype=np.int64)
+        empty = (np.empty(0, np.int64), np.empty(0))
+        places, strengths = (np.concatenate(part) for part in zip(empty, *found, strict=True))
+        shape = (len(self._latents), len(pool))
+        self._strength = sparse.csr_array((strengths, places, np.append(0, np.cumsum(sizes))), shape=shape)
+        self._by_window = sparse.csr_array(self._strength.T)
+        self._norms = np.sqrt(np.maximum(1, sizes))
 
-    def near(self, latent: int) -> NDArray[np.float64]:
-        """Return `of` the latent's nearest neighbours by co-firing: [n_pool]."""
-        if self._neighbours is None:
-            self._neighbours = self.neighbours()
-        own = self._neighbours[np.searchsorted(self.latents, latent)]
-        return self.of(self.latents[own[own >= 0]])
+    def near(self, latent: int, firing: Firing) -> NDArray[np.float64]:
+        """Return `of` a latent's nearest reference latents by the cosine of co-firing, itself left out: [n_pool]."""
+        places, _ = _strength(self._windows, self._pool, firing)
+        together = np.bincount(self._by_window[places].indices, minlength=len(self._latents))
+        likeness = together / self._norms / np.sqrt(max(1, len(places)))
+        return self.of(nearest(likeness, self._latents != latent))
 
-    def of(self, latents: NDArray[np.integer] | Sequence[int]) -> NDArray[np.float64]:
-        """Return the sum of these latents' strengths in each window of the pool: [n_pool]."""
+    def of(self, places: NDArray[np.integer] | Sequence[int]) -> NDArray[np.float64]:
+        """Return the sum of some reference latents' strengths in each window of the pool: [n_pool]."""
         found = np.zeros(self._strength.shape[1])
-        for row in np.searchsorted(self.latents, latents):
+        for row in places:
             at = slice(self._strength.indptr[row], self._strength.indptr[row + 1])
             found[self._strength.indices[at]] += self._strength.data[at]
         return found
 
-    def neighbours(self) -> NDArray[np.int64]:
-        """Return for each latent its nearest others by the cosine of co-firing, nearest first, as places in `latents`.
 
-        Shape [n, N_NEIGHBOURS]; -1 where fewer others fire in any of its windows.
-        """
-        fires = sparse.csr_array(
-            (np.ones(self._strength.nnz, np.float32), self._strength.indices, self._strength.indptr),
-            shape=self._strength.shape,
-        )
-        by_window = fires.T.tocsr()
-        sizes = np.diff(fires.indptr)
-        norms = np.sqrt(np.maximum(1, sizes))
-        found = np.full((len(sizes), N_NEIGHBOURS), -1, dtype=np.int64)
-        for first, last in _blocks(_pairs(fires, by_window), PAIRS):
-            together = fires[first:last] @ by_window
-            for row, own in enumerate(range(first, last)):
-                at = slice(together.indptr[row], together.indptr[row + 1])
-                others, counts = together.indices[at], together.data[at].astype(np.float64)
-                nearest = _largest(counts / norms[others] / norms[own], others, own)
-                found[own, : len(nearest)] = nearest
-        return found
-
-
-def _pairs(fires: sparse.csr_array, by_window: sparse.csr_array) -> NDArray[np.int64]:
-    """Return how many (window, other latent) pairs the search for each latent's neighbours looks at: [n]."""
-    per_window = np.append(0, np.cumsum(np.diff(by_window.indptr)[fires.indices], dtype=np.int64))
-    return np.diff(per_window[fires.indptr])
-
-
-def _blocks(costs: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of rows whose costs add up to at most `most`, or of a single row."""
-    total, first = np.append(0, np.cumsum(costs)), 0
-    while first < len(costs):
-        last = max(first + 1, int(np.searchsorted(total, total[first] + most, side="right")) - 1)
-        yield first, last
-        first = last
-
-
-def _largest(likeness: NDArray[np.float64], others: NDArray[np.integer], own: int) -> NDArray[np.int64]:
-    """Return up to N_NEIGHBOURS of the others with the greatest likeness, the smaller index first of equals."""
-    if len(others) > 4 * N_NEIGHBOURS:
-        least = np.partition(likeness, -(N_NEIGHBOURS + 1))[-(N_NEIGHBOURS + 1)]
-        kept = likeness >= least
-        likeness, others = likeness[kept], others[kept]
-    order = np.lexsort((others, -likeness))
-    return others[order][others[order] != own][:N_NEIGHBOURS].astype(np.int64)
+def nearest(likeness: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the places of up to N_NEIGHBOURS allowed entries above 0, greatest first, the smaller place of equals."""
+    likeness = np.where(allowed, likeness, 0)
+    first = np.argsort(-likeness, kind="stable")[:N_NEIGHBOURS]
+    return first[likeness[first] > 0]
 
 
 def _strength(

@@ -9,14 +9,15 @@
 A control that comes out wrong makes a run's scores INVALID (`autointerp.statistics.controls`), not merely low.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autointerp.examples.triviality import peak_token
 from autointerp.records import Control, Example, Explanation, Judgement, LatentExamples, LatentId, Question, ShownItem
 from autointerp.scorers.base import ControlsConfig, Scorer
-from autointerp.seeds import generator
+from autointerp.seeds import digest, generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ def plan(
     config: ControlsConfig,
     seed: int,
     batches: Sequence[frozenset[LatentId]] = (),
+    order: Mapping[LatentId, int] | None = None,
 ) -> Plan:
     """Draw which latents are controls.
 
@@ -52,6 +54,8 @@ def plan(
         seed: the study's.
         batches: sets of latents that came one after the other: controls are drawn within each, so that a later one
             changes no question about an earlier one.
+        order: the order in which latents join the sample (`look_order`): latents that join later change no control of
+            earlier ones. Without it, the order is drawn by seed.
 
     Returns:
         Per dictionary up to `n_shuffled` latents that are judged by another latent's explanation (a derangement: no
@@ -59,11 +63,15 @@ def plan(
         judged by no words. Failed explanations are judged by nobody: their latents count as not explained.
     """
     own = {told.latent: told for told in explanations if told.text is not None}
+    ranks = order or {}
     shuffled: dict[LatentId, Explanation] = {}
     empty: dict[LatentId, Explanation] = {}
     for batch in batches or (frozenset(own),):
         n_shuffled, n_empty = (_left(n, drawn) for n, drawn in ((config.n_shuffled, shuffled), (config.n_empty, empty)))
-        drawn = _drawn({latent: own[latent] for latent in batch if latent in own}, n_shuffled, n_empty, seed)
+        some = {latent: own[latent] for latent in batch if latent in own}
+        drawn = _drawn(
+            some, n_shuffled, n_empty, lambda latent: (ranks.get(latent, 0), digest(seed, "controls", latent))
+        )
         shuffled, empty = shuffled | drawn[0], empty | drawn[1]
     return Plan(own=own, shuffled=shuffled, empty=empty, duplicate_share=config.duplicate_share)
 
@@ -75,19 +83,18 @@ def _left(n: int, drawn: Mapping[LatentId, Explanation]) -> int:
 
 
 def _drawn(
-    own: Mapping[LatentId, Explanation], n_shuffled: int, n_empty: int, seed: int
+    own: Mapping[LatentId, Explanation], n_shuffled: int, n_empty: int, rank: Callable[[LatentId], tuple[int, int]]
 ) -> tuple[dict[LatentId, Explanation], dict[LatentId, Explanation]]:
     """Draw up to so many latents of each dictionary for the shuffled and for the empty control."""
     shuffled: dict[LatentId, Explanation] = {}
     empty: dict[LatentId, Explanation] = {}
     for dictionary in sorted({latent.dictionary for latent in own if not latent.planted}):
-        latents = sorted(latent for latent in own if latent.dictionary == dictionary)
-        order = [latents[i] for i in generator(seed, "controls", dictionary).permutation(len(latents))]
-        pairs = zip(order, [*order[1:], *order[:1]], strict=True)
+        order = sorted((latent for latent in own if latent.dictionary == dictionary), key=rank)
+        # Neighbours in the order swap their explanations; the last of an odd number has no partner.
+        pairs = itertools.chain.from_iterable(((a, b), (b, a)) for a, b in zip(order[::2], order[1::2], strict=False))
         strangers = [(latent, own[other]) for latent, other in pairs if own[other].text != own[latent].text]
         shuffled |= dict(strangers[:n_shuffled])
-        # From the other end, so that small samples do not spend all controls on the same latents.
-        empty |= {latent: _wordless(own[latent]) for latent in order[len(order) - min(n_empty, len(order)) :]}
+        empty |= {latent: _wordless(own[latent]) for latent in order[:n_empty]}
     return shuffled, empty
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from autointerp.explainers.base import UnreadableError
 from autointerp.prompts import Prompts, context, one_line, plain
 from autointerp.records import Example, ExplainTask, LatentId, Reply, Request, Sampling, ShownExample
+from autointerp.text import joined, token_spans
 
 # Levels of a shown activation: 10 is the largest among all the latent's shown examples (as in arXiv 2410.13928).
 LEVELS = 10
@@ -80,13 +81,9 @@ def shown(examples: Sequence[Example], mark_share: float) -> tuple[ShownExample,
 def lines(example: ShownExample) -> dict[str, str]:
     """Return an example as the template's lines: `text` with marks, and `activations` of the marked tokens."""
     marked = [i for i, level in enumerate(example.levels) if level > 0]
-    ends = np.cumsum([len(piece) for piece in example.pieces])
-    spans: list[tuple[int, int]] = []
-    for i in marked:
-        begin, end = int(ends[i]) - len(example.pieces[i]), int(ends[i])
-        spans.append((spans.pop()[0], end) if spans and spans[-1][1] == begin else (begin, end))
-    told = " ".join(f"({one_line(example.pieces[i])}, {example.levels[i]})" for i in marked)
-    return {"text": context("".join(example.pieces), spans), "activations": told}
+    text, where = "".join(example.pieces), token_spans(example.pieces)
+    told = " ".join(f"({one_line(text[slice(*where[i])])}, {example.levels[i]})" for i in marked)
+    return {"text": context(text, joined(where[i] for i in marked)), "activations": told}
 
 
 def key(latent: LatentId) -> str:

@@ -94,6 +94,13 @@ def sampled_latents(run: Run) -> list[LatentId]:
     return [LatentId(*row) for row in wanted.itertuples(index=False)]
 
 
+def look_order(run: Run) -> dict[LatentId, int]:
+    """Return the order in which the sampled latents joined the sample."""
+    latents = run.read("latents", [*tables.KEY, "sampled", "look_order"])
+    rows = latents.loc[latents["sampled"], [*tables.KEY, "look_order"]].itertuples(index=False)
+    return {LatentId(name, site, index): rank for name, site, index, rank in rows}
+
+
 def count_latents(run: Run) -> int:
     """Count the latents that are explained."""
     return len(sampled_latents(run))

@@ -39,7 +39,9 @@ LATENTS = {
     "eligible": "bool",
     "inclusion_probability": "float64",  # 0 where it could not be drawn
     "sampled": "bool",
-    "look_order": "int64",  # random order of the sampled ones, for looks of a sequential gate; -1 otherwise
+    # Order in which drawn latents join the sample as it grows, for looks of a sequential gate; -1 where not drawn. A
+    # latent that was drawn and then cannot be judged keeps its place; `sampled` is False and `status` the reason.
+    "look_order": "int64",
     "token_share": "float64",  # share of its explain windows whose peak token is the modal one; NaN unless sampled
     "peak_token": "str",  # that modal token's text; "" unless sampled
     "status": "str",  # dead | rare | dense | eligible | sampled | explanation_failed | explained | scored

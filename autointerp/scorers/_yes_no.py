@@ -25,6 +25,7 @@ from autointerp.records import (
 )
 from autointerp.scorers import _answers
 from autointerp.seeds import digest
+from autointerp.text import joined, token_spans
 
 # Tokens of a reply: a JSON list's brackets and, per entry, number, comma and white space, with room to spare.
 FRAME_TOKENS, ANSWER_TOKENS = 16, 6
@@ -106,21 +107,13 @@ def entry(example: Example, *, truth: bool, marks: Sequence[int] = (), **changes
 
 
 def spans(pieces: Sequence[str], tokens: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Return the character spans of some tokens of a text, neighbours joined into one span.
+    """Return the character spans of some tokens of a text, whole characters, neighbours joined into one span.
 
     >>> spans(["a", " big", " cat", "."], [1, 2])
     ((1, 9),)
     """
-    ends = np.cumsum([len(piece) for piece in pieces])
-    joined: list[tuple[int, int]] = []
-    for token in sorted(tokens):
-        begin, end = int(ends[token]) - len(pieces[token]), int(ends[token])
-        if begin == end:
-            continue
-        if joined and joined[-1][1] == begin:
-            begin = joined.pop()[0]
-        joined.append((begin, end))
-    return tuple(joined)
+    where = token_spans(pieces)
+    return joined(where[token] for token in sorted(tokens))
 
 
 def deal(entries: Sequence[Entry], n_per_prompt: int, rng: np.random.Generator) -> list[list[Entry]]:

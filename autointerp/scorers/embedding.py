@@ -1,7 +1,9 @@
 """Embedding: is the explanation nearer to activating contexts than to silent ones, for a sentence-embedding model?
 
-Score: AUROC of the similarity over a latent's held-out contexts (each judgement's `probability`), in [0, 1]; chance .5.
-The yes/no answer is whether a context is among the more similar half, so that balanced accuracy has chance .5 as well.
+Score: balanced accuracy of ranking a latent's held-out activating contexts before RANDOM silent ones, in [0, 1];
+chance .5. With n activating contexts, a context is answered yes if it is more similar than the n + 1st of these two
+kinds, so a perfect ranking scores 1 whatever the numbers. Hard negatives meet the same threshold and move no other
+score. `auroc` is the AUROC of the similarity (each judgement's `probability`) over the same two kinds.
 Degenerate: a latent without positives or without negatives has no score. The cheapest scorer, and the bluntest: it
 knows subjects, not words or positions.
 
@@ -21,6 +23,7 @@ from autointerp.records import (
     Explanation,
     Judgement,
     JudgeTask,
+    Kind,
     LatentExamples,
     Message,
     Question,
@@ -92,11 +95,22 @@ class Embedding:
         told = similarities(reply.text, len(question.items))
         if told is None:
             return [_yes_no.judgement(question, place, None, None, reply) for place in range(len(question.items))]
-        middle = float(np.median(told))
+        least = threshold(told, [item.kind for item in question.items])
         return [
-            _yes_no.judgement(question, place, value > middle, (1 + value) / 2, reply)
+            _yes_no.judgement(question, place, value > least, (1 + value) / 2, reply)
             for place, value in enumerate(told)
         ]
+
+
+def threshold(values: Sequence[float], kinds: Sequence[Kind]) -> float:
+    """Return the similarity above which a context is answered yes: that of the first one behind n of n positives.
+
+    >>> threshold([0.9, 0.8, 0.3, 0.1, 0.95], ["positive", "positive", "random", "random", "hard"])
+    0.3
+    """
+    ranked = sorted((v for v, kind in zip(values, kinds, strict=True) if kind != "hard"), reverse=True)
+    n = sum(kind == "positive" for kind in kinds)
+    return ranked[n] if n < len(ranked) else -math.inf
 
 
 def similarities(text: str | None, n: int) -> list[float] | None:

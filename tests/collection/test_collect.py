@@ -93,9 +93,38 @@ def test_a_sample_keeps_what_all_would_have_kept_of_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine.positions, theirs.positions)
         np.testing.assert_array_equal(mine.values, theirs.values)
     for name in whole.latents["dictionary"].unique():
-        kept = sum(len(some.firing(name, latent).positions) > 0 for latent in range(64))
-        assert kept <= 9 < sum(len(whole.firing(name, latent).positions) > 0 for latent in range(64))
+        kept = {latent for latent in range(64) if len(some.firing(name, latent).positions) > 0}
+        mine = some.latents[some.latents["dictionary"] == name]
+        drawn = set(mine.loc[mine["look_order"] >= 0, "latent"])
+        assert len(drawn) <= 9
+        assert kept <= drawn | set(some.references[name].tolist())
     assert not list((tmp_path / "some" / "survey").glob("*.safetensors"))
+
+
+def test_more_latents_keep_the_ones_before_and_another_dictionary_changes_none(tmp_path: Path) -> None:
+    """Five, then nine latents, then nine with other dictionaries beside: the first five are the same, in order."""
+    documents = texts(40, 1)
+
+    def order(folder: str, n: int, placed: list[Placed]) -> list[int]:
+        found = run(tmp_path / folder, documents, placed, sampling=SamplingConfig(n_latents=n, survey_share=1e-6))
+        mine = found.latents[(found.latents["dictionary"] == "sae") & (found.latents["look_order"] >= 0)]
+        return mine.sort_values("look_order")["latent"].tolist()
+
+    few, many, beside = order("a", 5, arms()[:1]), order("b", 9, arms()[:1]), order("c", 9, arms()[:3])
+    assert (len(few), len(many)) == (5, 9)
+    assert many[:5] == few
+    assert beside == many
+    assert order("a", 9, arms()[:1]) == many
+
+
+def test_chosen_latents_are_sampled_and_no_others(tmp_path: Path) -> None:
+    """By dictionary; one that is not named is drawn as ever."""
+    config = SamplingConfig(n_latents=9, survey_share=1e-6, latents={"relu": (3, 60)})
+    found = run(tmp_path, texts(40, 1), [arms()[0], arms()[3]], sampling=config)
+    chosen = found.latents[found.latents["dictionary"] == "relu"]
+    assert chosen.loc[chosen["look_order"] >= 0, "latent"].tolist() == [3, 60]
+    assert chosen.loc[chosen["inclusion_probability"] > 0, "latent"].tolist() == [3, 60]
+    assert (found.latents["look_order"] >= 0).sum() == 11
 
 
 def test_a_sample_taken_from_another_run_is_that_run_s(tmp_path: Path) -> None:
@@ -107,8 +136,6 @@ def test_a_sample_taken_from_another_run_is_that_run_s(tmp_path: Path) -> None:
     later = run(tmp_path / "b", documents, [Placed(dictionary("sae", seed=8), site)], sampling=config)
     assert set(sampled(later)) <= set(sampled(first))
     assert later.counts["drawn"] == first.counts["sampled"] == 9
-    kept = [latent for latent in range(64) if len(later.firing("sae", latent).positions)]
-    assert set(kept) <= {latent for _, latent in sampled(first)}
     assert later.latents["inclusion_probability"].tolist() == first.latents["inclusion_probability"].tolist()
     with pytest.raises(StudyError, match=r"no dictionary 'other' of 64 latents; it has: sae \(64\)"):
         run(tmp_path / "c", documents, [Placed(dictionary("other"), site)], sampling=config)

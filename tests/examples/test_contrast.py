@@ -114,3 +114,38 @@ def test_windows_not_fit_to_judge_are_not_in_the_pool() -> None:
     fit = corpus().held_out & (np.arange(len(corpus())) % 3 == 0)
     pool = contrast.pool(corpus(), held_out=True, size=10**6, seed=0, fit=fit)
     assert pool.tolist() == np.flatnonzero(fit).tolist()
+
+
+def test_hard_negatives_are_as_long_and_as_often_first_as_positives() -> None:
+    """Although nearness goes with length: over latents, a judge that goes by length, or by whether a document begins,
+    scores .5 +- .02 (two one-sided tests) between positives and hard negatives; unmatched, by length, below .2."""
+    pool = contrast.pool(corpus(), held_out=True, size=2000, seed=0)
+    shapes = contrast.shapes(corpus(), pool)
+    long = shapes % contrast.APART
+    scores = {"length": [], "first": []}
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        like = shapes[rng.choice(len(pool), 20, replace=False)]
+        nearness = long / long.max() + 0.3 * rng.random(len(pool))
+        drawn = contrast.negatives(
+            corpus(),
+            firing(0.001, number),
+            pool,
+            latent=LatentId("a", "s", number),
+            n=10,
+            seed=0,
+            n_hard=10,
+            near=[nearness],
+            shapes=shapes,
+            like=like,
+        )
+        hard = contrast.shapes(corpus(), np.array([one.window for one in drawn if one.kind == "hard"]))
+        assert len(hard) == 10
+        above = (like % contrast.APART)[:, None] - (hard % contrast.APART)
+        scores["length"].append(((above > 0) + 0.5 * (above == 0)).mean())  # AUROC by length
+        scores["first"].append(0.5 + ((like >= contrast.APART).mean() - (hard >= contrast.APART).mean()) / 2)
+    nearest = np.argsort(-(long / long.max() + 0.3 * rng.random(len(pool))))[:40]
+    assert (long[:, None] > long[nearest]).mean() < 0.2
+    for name, found in scores.items():
+        error = np.std(found) / len(found) ** 0.5
+        assert abs(np.mean(found) - 0.5) + 1.645 * error < 0.02, (name, np.mean(found), error)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 
 from autointerp.examples import contrast, near, planted
 from autointerp.examples.bank import RULES
@@ -48,28 +47,26 @@ def test_near_in_words_is_the_dense_tf_idf_ranking() -> None:
     np.testing.assert_allclose(near.Words(corpus(), POOL).near(examples.explain), likeness, atol=1e-12)
 
 
-@pytest.mark.parametrize("pairs", [1, 500, 2**23])
-def test_cofiring_neighbours_are_those_of_the_dense_matrix(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In blocks of any size, by dense numpy: the three other latents with the greatest cosine of co-firing.
+def test_cofiring_neighbours_are_those_of_the_dense_matrix() -> None:
+    """By dense numpy: the three other reference latents with the greatest cosine of co-firing, the first of equals.
 
     A window is near by the sum of their peaks in it, each over the latent's own greatest.
     """
-    monkeypatch.setattr(near, "PAIRS", pairs)
-    numbers = [3 * i + 1 for i in range(30)]
-    firings = {
-        number: graded(planted.firing(rule, corpus(), POOL), number)
-        for number, rule in zip(numbers, RULES, strict=False)
-    }
-    firings[numbers[7]] = firings[numbers[8]]  # equals: the smaller index first
-    dense = np.array([np.isin(POOL, corpus().of(f.positions)) for f in firings.values()], dtype=float)
-    peaks = np.array([strength(firing) for firing in firings.values()])
+    firings = {3 * i + 1: graded(planted.firing(rule, corpus(), POOL), i) for i, rule in enumerate(RULES[:40])}
+    numbers = [*firings][:30]
+    firings[numbers[7]] = firings[numbers[8]]
+    dense = {number: np.isin(POOL, corpus().of(f.positions)).astype(float) for number, f in firings.items()}
     cofiring = near.Cofiring(corpus(), POOL, numbers, firings.__getitem__)
-    for i, latent in enumerate(numbers):
-        norms = np.linalg.norm(dense, axis=1).clip(1)
-        cosine = dense @ dense[i] / norms / norms[i]
-        same = [j for j in range(len(numbers)) if j != i and cosine[j] > 0]
-        nearest = sorted(same, key=lambda j: (-round(cosine[j], 12), j))[: near.N_NEIGHBOURS]
-        np.testing.assert_allclose(cofiring.near(latent), peaks[nearest].sum(axis=0), atol=1e-12)
+    for latent, firing in firings.items():  # those of the reference, and ten others
+        cosine = {
+            other: dense[other] @ dense[latent] / max(1, np.linalg.norm(dense[other]))
+            for other in numbers
+            if other != latent
+        }
+        same = [other for other in cosine if cosine[other] > 0]
+        nearest = sorted(same, key=lambda other: (-round(cosine[other], 9), other))[: near.N_NEIGHBOURS]
+        expected = sum((strength(firings[other]) for other in nearest), np.zeros(len(POOL)))
+        np.testing.assert_allclose(cofiring.near(latent, firing), expected, atol=1e-12)
 
 
 def test_near_in_meaning_is_the_plain_ranking_of_cosines() -> None:
@@ -88,31 +85,28 @@ def test_near_in_meaning_is_the_plain_ranking_of_cosines() -> None:
     assert len(near.Meanings(corpus(), POOL[:0], embed).near(explain)) == 0
 
 
-@pytest.mark.parametrize("block", [2, 1024])
-def test_decoder_neighbours_are_those_of_the_dense_matrix(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In blocks of any size: nearest first by cosine, whatever the rows' norms, never the row itself."""
-    monkeypatch.setattr(near, "BLOCK", block)
+def test_decoder_neighbours_are_those_of_the_dense_matrix() -> None:
+    """Nearest first by cosine, whatever the rows' norms, never the row itself; a row of zeros has none."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(9, 4)) * rng.uniform(0.1, 10, size=(9, 1))
-    found = near.decoder_neighbours(rows)
-    assert found.shape == (9, near.N_NEIGHBOURS)
+    latents = np.arange(9) * 2
+    decoders = near.Decoders(latents, rows)
     for i, row in enumerate(rows):
         cosine = {
             j: row @ other / np.linalg.norm(row) / np.linalg.norm(other) for j, other in enumerate(rows) if j != i
         }
-        assert found[i].tolist() == sorted(cosine, key=lambda j: -cosine[j])[: near.N_NEIGHBOURS]
-    assert near.decoder_neighbours(rows[:2]).tolist() == [[1], [0]]
-    assert near.decoder_neighbours(rows[:1]).shape == (1, 0)
-    assert near.decoder_neighbours(np.zeros((5, 4))).shape == (5, near.N_NEIGHBOURS)
+        expected = [j for j in sorted(cosine, key=lambda j: -cosine[j]) if cosine[j] > 0][: near.N_NEIGHBOURS]
+        assert decoders.near(2 * i, row).tolist() == expected
+    assert near.Decoders(latents[:1], rows[:1]).near(0, rows[0]).tolist() == []
+    assert decoders.near(1, np.zeros(4)).tolist() == []
 
 
 def test_windows_of_given_neighbours_are_those_in_which_any_fires() -> None:
     """What decoder neighbours are looked up by."""
-    firings = {i: planted.firing(rule, corpus(), POOL) for i, rule in enumerate(RULES[:4])}
-    cofiring = near.Cofiring(corpus(), POOL, [*firings], firings.__getitem__)
-    some = [*firings][1:3]
-    expected = {int(window) for one in some for window in corpus().of(np.asarray(firings[one].positions))}
-    assert set(POOL[cofiring.of(some) > 0].tolist()) == expected
+    firings = [planted.firing(rule, corpus(), POOL) for rule in RULES[:4]]
+    cofiring = near.Cofiring(corpus(), POOL, range(4), firings.__getitem__)
+    expected = {int(window) for one in firings[1:3] for window in corpus().of(np.asarray(one.positions))}
+    assert set(POOL[cofiring.of([1, 2]) > 0].tolist()) == expected
     assert not cofiring.of([]).any()
 
 
@@ -123,7 +117,7 @@ def test_a_latent_without_neighbours_has_none() -> None:
     firings = {0: planted.firing(RULES[0], corpus(), POOL), 1: silent}
     for some in ([0], [1], [0, 1]):
         cofiring = near.Cofiring(corpus(), POOL, some, firings.__getitem__)
-        assert not any(cofiring.near(latent).any() for latent in some)
+        assert not any(cofiring.near(latent, firings[latent]).any() for latent in some)
     assert not near.Words(corpus(), POOL).near(()).any()
 
 
@@ -134,7 +128,7 @@ def test_a_neighbour_that_fires_nearly_everywhere_leaves_a_small_stratum() -> No
     dense = Firing(positions=everywhere, values=rng.gamma(2, size=len(everywhere)))
     own = planted.firing(RULES[0], corpus(), POOL)
     latent = LatentId("a", "s", 0)
-    nearness = near.Cofiring(corpus(), POOL, [0, 1], [own, dense].__getitem__).near(0)
+    nearness = near.Cofiring(corpus(), POOL, [0, 1], [own, dense].__getitem__).near(0, own)
     assert (nearness > 0).all()
     drawn = contrast.negatives(corpus(), own, POOL, latent=latent, n=0, seed=0, n_hard=400, near=[nearness])
     assert 0 < len(drawn) <= round(contrast.NEAR_SHARE * len(POOL))

@@ -147,3 +147,15 @@ def test_a_single_token_latent_is_known_by_its_token() -> None:
     """For a planted word the baseline is nearly perfect; that is what makes such a latent trivial."""
     word = next(own(one) for one in latents() if planted.rule(one.latent).name == "word: with")
     assert peak_token(word.explain).share >= 0.8
+
+
+def test_latents_that_join_later_change_no_control_of_earlier_ones() -> None:
+    """Forty latents, then twenty more behind them in the order: the first forty keep their partners."""
+    everyone = [told("a", i) for i in range(60)]
+    order = {one.latent: (7 * i) % 60 for i, one in enumerate(everyone)}
+    first = [one for one in everyone if order[one.latent] < 40]
+    config = ControlsConfig(n_shuffled=60, n_empty=10)
+    few, many = (controls.plan(some, config, seed=0, order=order) for some in (first, everyone))
+    assert len(few.shuffled) == 40
+    assert {latent: many.shuffled[latent] for latent in few.shuffled} == dict(few.shuffled)
+    assert many.empty == few.empty

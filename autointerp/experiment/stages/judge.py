@@ -25,7 +25,7 @@ def run(experiment: Experiment) -> Counts:
     known = itertools.chain(
         record_rows.read_explanations(run), map(planted.explanation, record_rows.planted_latents(run))
     )
-    plan = controls.plan(known, study.controls, study.seed, experiment.batches)
+    plan = controls.plan(known, study.controls, study.seed, experiment.batches, record_rows.look_order(run))
     asked = run.read("questions")
     baseline: list[Judgement] = []
     not_asked: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autointerp.console import note, track
 from autointerp.errors import CorpusError
 from autointerp.examples import contrast, near, planted, repeats, select
-from autointerp.examples.base import Firing, HardKind
+from autointerp.examples.base import HardKind
 from autointerp.experiment.context import Experiment
 from autointerp.llm import embedding
 from autointerp.records import Example, LatentExamples, LatentId
@@ -32,6 +32,7 @@ class Drawing:
 
     fit: NDArray[np.bool_]
     pools: Mapping[bool, NDArray[np.int64]]
+    shapes: NDArray[np.float64]
     hard: tuple[Near, ...]
 
 
@@ -42,7 +43,7 @@ def run(experiment: Experiment) -> Counts:
     latents = experiment.collected.latents.copy()
     rows = np.flatnonzero(latents["sampled"])
     sampled = [LatentId(*key) for key in latents.iloc[rows][tables.KEY].itertuples(index=False)]
-    drawing = _drawing(experiment, sampled)
+    drawing = _drawing(experiment)
     n_repeated = int((windows.held_out & ~drawing.fit).sum())
     reasons, shares, peak_tokens = [""] * len(rows), np.full(len(rows), np.nan), [""] * len(rows)
     n_planted = 0
@@ -73,25 +74,28 @@ def run(experiment: Experiment) -> Counts:
     if n_repeated:
         note(f"select: {n_repeated:,} held-out windows repeat text of the explain documents and are not judged on")
     return {
-        "latents": n_left, "too_few_windows": len(sampled) - n_left, "repeated_windows": n_repeated,
-        "planted": n_planted, "planted_wanted": study.controls.n_planted,
-    }  # fmt: skip
+        "latents": n_left,
+        "too_few_windows": len(sampled) - n_left,
+        "repeated_windows": n_repeated,
+        "planted": n_planted,
+        "planted_wanted": study.controls.n_planted,
+    }
 
 
 def _described(
     latents: pd.DataFrame, rows: NDArray[np.int64], reasons: list[str], shares: NDArray[np.float64], tokens: list[str]
 ) -> pd.DataFrame:
-    """Return the latents table with the sampled rows' peak tokens, and without those that cannot be judged."""
+    """Return the latents table with the sampled rows' peak tokens, and the reasons of those that cannot be judged.
+
+    These stay drawn: they keep their place in `look_order` and their inclusion probability, and stand for undrawn ones.
+    """
     dropped = np.array([bool(reason) for reason in reasons], dtype=bool)
     kept, lost = rows[~dropped], rows[dropped]
     columns = {name: latents[name].to_numpy(object).copy() for name in ("peak_token", "status")}
-    columns |= {
-        name: latents[name].to_numpy(copy=True) for name in ("token_share", "sampled", "eligible", "look_order")
-    }
+    columns |= {name: latents[name].to_numpy(copy=True) for name in ("token_share", "sampled", "eligible")}
     columns["token_share"][kept] = shares[~dropped]
     columns["peak_token"][kept] = [token for token, reason in zip(tokens, reasons, strict=True) if not reason]
     columns["sampled"][lost] = columns["eligible"][lost] = False
-    columns["look_order"][lost] = -1
     columns["status"][lost] = [reason for reason in reasons if reason]
     return latents.assign(**columns)
 
@@ -104,18 +108,18 @@ def _lacking(examples: LatentExamples, n_positives: int, n_negatives: int) -> st
     return "dense" if n_random < n_negatives else ""
 
 
-def _drawing(experiment: Experiment, sampled: list[LatentId]) -> Drawing:
+def _drawing(experiment: Experiment) -> Drawing:
     windows, wanted, seed = experiment.collected.windows, experiment.study.examples, experiment.study.seed
     fit = repeats.fit_to_judge(windows)
     pools = {
         True: contrast.pool(windows, held_out=True, size=wanted.pool_windows, seed=seed, fit=fit),
         False: contrast.pool(windows, held_out=False, size=wanted.pool_windows, seed=seed),
     }
-    hard = _hard(experiment, sampled, pools[True]) if wanted.n_hard else ()
-    return Drawing(fit=fit, pools=pools, hard=hard)
+    hard = _hard(experiment, pools[True]) if wanted.n_hard else ()
+    return Drawing(fit=fit, pools=pools, shapes=contrast.shapes(windows, pools[True]), hard=hard)
 
 
-def _hard(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int64]) -> tuple[Near, ...]:
+def _hard(experiment: Experiment, pool: NDArray[np.int64]) -> tuple[Near, ...]:
     """Prepare the search for hard negatives of each kind."""
     collected, wanted = experiment.collected, experiment.study.examples
     found: dict[HardKind, Near] = {}
@@ -126,31 +130,17 @@ def _hard(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int6
         meanings = near.Meanings(collected.windows, pool, _embedder(wanted.embedding_model))
         found["embedding"] = lambda latent, explain: meanings.near(explain)
     if {"cofiring", "decoder"} & set(wanted.hard):
-        cofiring = _cofiring(experiment, sampled, pool)
-        found["cofiring"] = lambda latent, explain: cofiring[latent.dictionary].near(latent.index)
+        cofiring = {
+            name: near.Cofiring(collected.windows, pool, latents.tolist(), partial(collected.firing, name))
+            for name, latents in collected.references.items()
+        }
+        found["cofiring"] = lambda latent, explain: cofiring[latent.dictionary].near(
+            latent.index, collected.firing(latent.dictionary, latent.index)
+        )
         if "decoder" in wanted.hard:
-            alike = _decoder_neighbours(experiment, cofiring)
-            found["decoder"] = lambda latent, explain: cofiring[latent.dictionary].of(
-                alike[latent.dictionary].get(latent.index, [])
-            )
+            alike = _decoder_neighbours(experiment)
+            found["decoder"] = lambda latent, explain: cofiring[latent.dictionary].of(alike(latent))
     return tuple(found[kind] for kind in wanted.hard)
-
-
-def _cofiring(experiment: Experiment, sampled: list[LatentId], pool: NDArray[np.int64]) -> dict[str, near.Cofiring]:
-    """Return by dictionary where in the pool its sampled latents fire."""
-    collected = experiment.collected
-    of: dict[str, list[int]] = {}
-    for latent in sampled:
-        of.setdefault(latent.dictionary, []).append(latent.index)
-
-    def firing(dictionary: str, number: int) -> Firing:
-        if number % RELEASE_EVERY == 0:
-            collected.release()
-        return collected.firing(dictionary, number)
-
-    return {
-        name: near.Cofiring(collected.windows, pool, indices, partial(firing, name)) for name, indices in of.items()
-    }
 
 
 def _embedder(model: str | None) -> near.Embed:
@@ -158,20 +148,26 @@ def _embedder(model: str | None) -> near.Embed:
     return embedding.open(embedding.Config(model=model)).embed
 
 
-def _decoder_neighbours(
-    experiment: Experiment, cofiring: Mapping[str, near.Cofiring]
-) -> dict[str, dict[int, list[int]]]:
-    """Return each sampled latent's nearest sampled latents of its dictionary by the cosine of decoder rows."""
-    found: dict[str, dict[int, list[int]]] = {name: {} for name in cofiring}
-    for dictionary in experiment.opened:
-        # A control has no decoder rows of its own, hence no neighbours.
-        if dictionary.name not in cofiring or dictionary.name in experiment.study.control_names:
-            continue
-        mine = cofiring[dictionary.name].latents
-        rows = dictionary.W_dec[mine.tolist()].float().cpu().numpy()
-        nearest = near.decoder_neighbours(rows)
-        found[dictionary.name] = dict(zip(mine.tolist(), mine[nearest].tolist(), strict=True))
-    return found
+def _decoder_neighbours(experiment: Experiment) -> Callable[[LatentId], NDArray[np.intp]]:
+    """Return what gives a latent's nearest reference latents of its dictionary by the cosine of decoder rows."""
+    controls = {one.name for one in experiment.study.dictionaries if one.control is not None}
+    # A control arm has no decoder rows of its own, hence no neighbours.
+    weights = {one.name: one.W_dec for one in experiment.opened if one.name not in controls}
+
+    def rows(name: str, latents: list[int]) -> NDArray[np.floating]:
+        return weights[name][latents].float().cpu().numpy()
+
+    decoders = {
+        name: near.Decoders(latents, rows(name, latents.tolist()))
+        for name, latents in experiment.collected.references.items() if name in weights
+    }  # fmt: skip
+
+    def of(latent: LatentId) -> NDArray[np.intp]:
+        if latent.dictionary not in decoders:
+            return np.empty(0, np.intp)
+        return decoders[latent.dictionary].near(latent.index, rows(latent.dictionary, [latent.index])[0])
+
+    return of
 
 
 def _examples(experiment: Experiment, latent: LatentId, drawing: Drawing) -> tuple[LatentExamples, select.Positives]:
@@ -182,11 +178,14 @@ def _examples(experiment: Experiment, latent: LatentId, drawing: Drawing) -> tup
         fit=drawing.fit,
     )  # fmt: skip
 
+    like = contrast.shapes(collected.windows, np.array([one.window for one in found.held_out], dtype=np.int64))
+
     def silent(split: bool, n: int) -> tuple[Example, ...]:
         return contrast.negatives(
             collected.windows, firing, drawing.pools[split], latent=latent, n=n, seed=seed,
             n_hard=wanted.n_hard if split else 0,
             near=[search(latent, found.explain) for search in drawing.hard] if split else (),
+            shapes=drawing.shapes if split else None, like=like,
         )  # fmt: skip
 
     examples = LatentExamples(
