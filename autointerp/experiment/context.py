@@ -194,6 +194,9 @@ class Experiment:
     @cached_property
     def collected(self) -> Collection:
         """The corpus as windows and the sampled latents' activations on it: collected now, or taken up again."""
+        names = [one.name for one in self.study.dictionaries]
+        if unknown := sorted(set(self.study.sampling.latents) - set(names)):
+            raise StudyError(f"sampling.latents: unknown dictionary {unknown[0]!r}; the study has: {', '.join(names)}")
         redrawn = {one.name for one in self.study.dictionaries if one.control == "random_subject"}
         placed = [Placed(dictionary=arm.dictionary, site=arm.site_in) for arm in self.arms]
         others = [place for place in placed if place.dictionary.name in redrawn]
