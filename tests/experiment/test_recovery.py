@@ -13,6 +13,7 @@ from autointerp.experiment import pipeline
 from autointerp.experiment.study import Study, load_study
 from autointerp.run.files import read_json
 from autointerp.run.store import Run
+from autointerp.run.tables import EXPLANATIONS
 from tests.experiment.conftest import write_study
 
 MEASURED = ["latency_s", "from_cache", "n_calls"]
@@ -87,3 +88,20 @@ def test_new_judgements_make_new_estimates(whole: tuple[Study, Run], tmp_path: P
     again = pipeline.score(study, path)
     own = again.read("estimates").query("population == 'eligible' and statistic == 'score' and scorer == 'detection'")
     assert own["value"].to_list() == pytest.approx([0.5] * len(own))
+
+
+def test_a_refused_explanation_is_a_counted_row(whole: tuple[Study, Run], tmp_path: Path) -> None:
+    """Its null text, which pandas 3 reads as NaN, reaches every later stage and reader."""
+    study, expected = whole
+    path = Path(shutil.copytree(expected.path, tmp_path / "run"))
+    run, stages = Run(path), expected.stages()
+    told = run.read("explanations").astype({"text": object, "raw": object})
+    told.loc[0, ["text", "status", "raw"]] = [None, "refused", None]
+    run.write("explanations", told, EXPLANATIONS)
+    run.finish("explain", stages["explain"]["fingerprint"], seconds=1, counts={}, inputs=stages["explain"]["inputs"])
+    run.update_manifest()
+    again = pipeline.score(study, path)
+    latents = again.read("latents").query("sampled")
+    assert latents["status"].value_counts().to_dict() == {"scored": len(latents) - 1, "explanation_failed": 1}
+    failed = latents[latents["status"] == "explanation_failed"].iloc[0]
+    assert open_run(path).latent(failed["dictionary"], int(failed["latent"])).explanations["text"].isna().all()

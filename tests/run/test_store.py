@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from autointerp.errors import RunDirectoryError, TableError
@@ -106,3 +107,17 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match="cannot be written"), claimed(tmp_path / "file" / "run"):
         pass
+
+
+def test_null_text_stays_null(tmp_path: Path) -> None:
+    """pandas 3 reads a null text as NaN; rows that were read are written again as they were."""
+    run = Run(tmp_path)
+    row = dict.fromkeys(tables.EXPLANATIONS, "x") | {"latent": 1, "n_retries": 0}
+    with run.writing("explanations", tables.EXPLANATIONS) as writer:
+        writer.add({**row, "text": None})
+        writer.add(row)
+    rows = run.read("explanations").to_dict("records")
+    with run.writing("explanations", tables.EXPLANATIONS) as writer:
+        for one in rows:
+            writer.add({str(name): value for name, value in one.items()})
+    assert pq.read_table(tmp_path / "explanations.parquet")["text"].to_pylist() == [None, "x"]
