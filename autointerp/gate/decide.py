@@ -33,7 +33,7 @@ from autointerp.statistics.sequential import SpentBound, hsd, passing_drift
 
 # An interim look of fewer latents says too little of the variance that the plan rests on.
 LEAST_LATENTS = 20
-# An interim look stops when the chance that the latents left decide, either way, is below this.
+# An interim look stops when the chance that the latents left decide, either way, is below this share over all endpoints.
 FUTILE = 0.02
 # A bound this near to the margin lies at it, but for rounding.
 ROUNDING = 1e-9
@@ -126,7 +126,9 @@ def looks(
             fresh = _tested(path, name, cells, config, alphas, drift)
             rows += fresh
             passed = all(row.decision == "PASS" for row in fresh)
-            path.closed |= passed or path.spent[-1] >= 1 or scored.ended or _futile(path, fresh, config)
+            path.closed |= (
+                passed or path.spent[-1] >= 1 or scored.ended or _futile(path, fresh, config, FUTILE / n_cells)
+            )
             if not path.closed:
                 wanted[name] = _next(path, config)
         if decision_of(rows) == "FAIL" or all(path.closed for path in paths.values()):
@@ -256,7 +258,7 @@ def _more(found: Difference, margin: float, n: int, drift: float) -> int:
     return max(LEAST_LATENTS, int(np.ceil(min(total, 1e9))) - n)
 
 
-def _futile(path: Path, rows: list[Row], config: GateConfig) -> bool:
+def _futile(path: Path, rows: list[Row], config: GateConfig, chance: float) -> bool:
     """Tell whether some endpoint can hardly pass by the last look, nor any endpoint fail.
 
     Passing is given the benefit of no true difference, failing that of the difference seen.
@@ -271,4 +273,4 @@ def _futile(path: Path, rows: list[Row], config: GateConfig) -> bool:
         spread = last * np.sqrt(left)
         passing = min(passing, special.ndtr((seen * row.diff + config.margin - row.z_upper * last) / spread))
         failing = max(failing, special.ndtr((-row.diff - (row.upper - row.diff) / row.se * last) / spread))
-    return passing < FUTILE and failing < FUTILE
+    return passing < chance and failing < chance
