@@ -33,7 +33,7 @@ from autointerp.statistics.sequential import SpentBound, hsd, passing_drift
 
 # An interim look of fewer latents says too little of the variance that the plan rests on.
 LEAST_LATENTS = 20
-# An interim look stops when the chance that the latents left decide, either way, is below this share over all endpoints.
+# An interim look stops when the chance that the latents left decide, either way, is below this, shared by all tests.
 FUTILE = 0.02
 # A bound this near to the margin lies at it, but for rounding.
 ROUNDING = 1e-9
