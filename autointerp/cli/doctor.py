@@ -7,13 +7,10 @@ One line per check. Exit code 2 if a required package is missing or the named se
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
 import shutil
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 REQUIRED = ("torch", "transformers", "datasets", "safetensors", "numpy", "pandas", "pyarrow", "scipy", "pydantic")
@@ -43,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, of autointerp and of the packages it uses."""
+    import importlib.metadata
+
     from autointerp._version import __version__
 
     found = {"autointerp": __version__, "python": platform.python_version()}
@@ -75,6 +74,9 @@ def machine() -> dict[str, str]:
 
 def answers(url: str) -> str:
     """Return whether an address answers, and otherwise why not."""
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:
             return f"answers ({reply.status})"
