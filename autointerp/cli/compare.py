@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="layer,k", help="what compared dictionaries have in common: layer,k,seed (layer,k)"
     )
+    parser.add_argument("--reference", help="compare every dictionary with this one only (all pairs)")
     parser.add_argument("--margin", type=float, default=0.02, help="equivalence margin in score points (.02)")
     parser.add_argument("--alpha", type=float, default=0.05, help="error rate of each test (.05)")
     parser.add_argument("--out", type=Path, help="folder for parquet, CSV, LaTeX and JSON (<first RUN>/compare)")
@@ -49,12 +50,14 @@ def run(args: argparse.Namespace) -> int:
     from autointerp.statistics import StatisticsConfig, claims, frontier, summarise
 
     by = tuple(name for name in args.by.split(",") if name)
-    config = validated(StatisticsConfig, {"margin": args.margin, "alpha": args.alpha, "by": by}, source="compare")
+    settings = {"margin": args.margin, "alpha": args.alpha, "by": by, "reference": args.reference}
+    config = validated(StatisticsConfig, settings, source="compare")
     tables = read_runs(args.runs, allow=args.allow)
     found = summarise(tables, config)
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
     stored = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
-              "reconstruction_comparisons": found.reconstruction_comparisons}  # fmt: skip
+              "reconstruction_comparisons": found.reconstruction_comparisons, "reliability": found.reliability,
+              "prevalence": found.prevalence, "prevalence_comparisons": found.prevalence_comparisons}  # fmt: skip
     if tables.reconstruction is not None:
         front = frontier(found.estimates, tables.reconstruction, tables.dictionaries, config, controls=found.controls)
         answers = claims(found.comparisons, found.reconstruction_comparisons, front, findings.judges(tables.manifests))

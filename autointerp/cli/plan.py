@@ -6,6 +6,10 @@ spread .13, recall and specificity .8. A pilot of about 100 latents is worth its
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Tokens per call of the established prompts (2410.13928: 20 calls of 5 contexts): fuzzing 980, detection 850 in, of
 # which 710 and 595 are a shared prefix; an explanation from 40 examples of 32 tokens is an estimate.
@@ -29,7 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--negatives", type=int, default=20, help="other contexts per latent and scorer (20)")
     parser.add_argument("--rho", type=float, help="paired design: correlation of true scores at two checkpoints")
     parser.add_argument("--looks", type=int, default=1, help="looks of a sequential gate (1)")
-    parser.add_argument("--arms", type=int, default=2, help="dictionaries to be judged (2)")
+    parser.add_argument("--arms", type=int, default=2, help="dictionaries to be judged, all pairs compared (2)")
+    parser.add_argument(
+        "--proportional-share", type=float, default=0.5, help="share of latents drawn in proportion to firing rate (.5)"
+    )
+    parser.add_argument("--rate-sd", type=float, default=2.0, help="spread of log firing rates (2)")
     parser.add_argument("--scorers", type=int, default=2, help="scorers per latent (2)")
     parser.add_argument("--per-question", type=int, default=5, help="contexts per prompt (5)")
     parser.add_argument("--seed-sd", type=float, help="also: training seeds needed at this spread between seeds")
@@ -46,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     from autointerp.cli import _tables
     from autointerp.errors import StudyError
-    from autointerp.statistics.planning import allocate, plan, power_of, seeds_needed
+    from autointerp.statistics.planning import allocate, plan, seeds_needed
+    from autointerp.statistics.verdict_power import Study
 
     parts = _components(args)
     shared = {name: parts[name] for name in ("tau", "recall", "specificity")}
@@ -54,21 +63,23 @@ def run(args: argparse.Namespace) -> int:
         found = plan(
             margin=args.margin, kind=args.kind, **shared, n_positive=args.positives, n_negative=args.negatives,
             rho=args.rho, alpha=args.alpha, power=args.power, looks=args.looks, arms=args.arms, scorers=args.scorers,
-            n_per_question=args.per_question,
+            n_per_question=args.per_question, proportional_share=args.proportional_share, rate_sd=args.rate_sd,
+            n_eff_share=parts["n_eff_share"] or None,
         )  # fmt: skip
         per_item = parts["question_tokens"] / args.per_question
         best = allocate(**shared, cost_explain=parts["explain_tokens"], cost_item=per_item * args.scorers, rho=args.rho)
         spread = 2 * found.variance if args.rho is None else 2 * (found.variance - args.rho * shared["tau"] ** 2)
         seeds = None
         if args.seed_sd is not None:
-            se = (found.variance / found.n_latents) ** 0.5
+            se = (found.variance / found.n_latents / found.n_eff_share) ** 0.5
             seeds = seeds_needed(margin=args.margin, seed_sd=args.seed_sd, se_mean=se, kind=args.kind,
                                  alpha=args.alpha, power=args.power)  # fmt: skip
     except ValueError as error:
         raise StudyError(str(error)) from error
     cost = _cost(args, found.n_latents * args.arms, found.n_questions)
-    table = {n: power_of(n, variance=spread, margin=args.margin, kind=args.kind, alpha=args.alpha)
-             for n in (50, 100, 200, 400, 800, 1600)}  # fmt: skip
+    study = Study(kind=args.kind, margin=args.margin, alpha=args.alpha, spread=spread, share=found.n_eff_share,
+                  arms=max(2, args.arms), scorers=args.scorers)  # fmt: skip
+    table = {n: study.power(n) for n in (50, 100, 200, 400, 800, 1600)}
     value = {
         "components": parts,
         "plan": asdict(found),
@@ -94,12 +105,14 @@ def _components(args: argparse.Namespace) -> dict[str, float]:
 
     found = {
         "tau": DEFAULT_TAU, "recall": DEFAULT_RECALL, "specificity": DEFAULT_SPECIFICITY,
+        "n_eff_share": 0.0,  # 0: from the sampling design
         "question_tokens": float(TOKENS_PER_QUESTION["in"]), "explain_tokens": float(TOKENS_PER_EXPLANATION["in"]),
     }  # fmt: skip
     if args.pilot:
         pilot = read_tables(args.pilot)
         refuse_empty(pilot, args.pilot)
-        table = varcomp(latent_scores(pilot.judgements, pilot.latents))
+        scores = latent_scores(pilot.judgements, pilot.latents)
+        table = varcomp(scores)
         rows = table[table["scorer"] == args.scorer] if len(table) else table
         if rows.empty:
             there = ", ".join(table["scorer"].unique()) if len(table) else "none with answers"
@@ -110,9 +123,18 @@ def _components(args: argparse.Namespace) -> dict[str, float]:
                 "dictionary (100 are a fair pilot), or give --tau"
             )
         found["tau"] = float((rows["tau"] ** 2).mean() ** 0.5)
+        found["n_eff_share"] = _effective_share(scores[scores["scorer"] == args.scorer])
         found["recall"], found["specificity"] = float(rows["recall"].mean()), float(rows["specificity"].mean())
     given = {name: getattr(args, name) for name in ("tau", "recall", "specificity") if getattr(args, name) is not None}
     return {**found, **given}
+
+
+def _effective_share(scores: "pd.DataFrame") -> float:
+    """Return n_eff / n of a pilot's sampling, the least over its dictionaries."""
+    import numpy as np
+
+    weights = [1 / part["inclusion_probability"].to_numpy(float) for _, part in scores.groupby("dictionary")]
+    return min(float(np.sum(w) ** 2 / np.sum(w**2) / len(w)) for w in weights)
 
 
 def _cost(args: argparse.Namespace, n_explanations: int, n_questions: int) -> dict[str, float]:
@@ -140,6 +162,12 @@ def _shown(value: dict, args: argparse.Namespace) -> list:
     unit = "pairs" if found["paired"] else "latents per arm"
     rows = [
         ["to show", f"{args.kind} at margin {args.margin:g}, power {args.power:g}, alpha {args.alpha:g}"],
+        [
+            "comparisons that share alpha",
+            f"{found['n_comparisons']} ({args.arms} dictionaries, {args.scorers} scorers)",
+        ],
+        ["effective / drawn latents", f"{found['n_eff_share']:.2f}"],
+        ["power by all scorers at once", f"{found['power_all']:.2f}"],
         [unit, str(found["n_latents"])],
         ["at most / expected (sequential)", f"{found['n_max']} / {found['n_expected']:.0f}"],
         ["items per latent and scorer", f"{found['n_positive']} + {found['n_negative']}"],
@@ -151,7 +179,7 @@ def _shown(value: dict, args: argparse.Namespace) -> list:
     ]
     if value["seeds"] is not None:
         rows.append(["training seeds per arm", str(value["seeds"])])
-    power = [[str(n), f"{chance:.2f}"] for n, chance in value["power"].items()]
+    power = [[str(n), f"{each:.2f}", f"{every:.2f}"] for n, (each, every) in value["power"].items()]
     curve = [[str(n), f"{ratio:.2f}"] for n, ratio in best["curve"]]
-    return [grid("Plan", ["", ""], rows), grid("Power", [unit, "power"], power),
+    return [grid("Plan", ["", ""], rows), grid("Power of the verdict", [unit, "by one scorer", "by all"], power),
             grid("Items per latent: variance at equal cost, over the best", ["items", "ratio"], curve)]  # fmt: skip

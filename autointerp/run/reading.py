@@ -25,7 +25,8 @@ COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
 class RunTables:
     """The tables of one or several runs. `allowed` names the differences that a person chose to overlook.
 
-    `references` maps the planted latents of a run to those of the first run that the same judge answered.
+    `origins` maps dictionaries of several runs to their run and their name there; `references` maps the planted latents
+    of a run to those of the first run that the same judge answered.
     """
 
     judgements: pd.DataFrame
@@ -36,7 +37,23 @@ class RunTables:
     documents: pd.DataFrame | None = None
     manifests: tuple[dict[str, Any], ...] = ()
     allowed: tuple[str, ...] = field(default=())
+    origins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    explanations: pd.DataFrame | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> Mapping[str, int]:
+        """Latents that the runs' studies ask for, by control; empty where no manifest tells."""
+        settings = [(one.get("protocol") or {}).get("controls") or {} for one in self.manifests]
+        names = ("shuffled", "empty", "planted")
+        return {name: max((int(one.get(f"n_{name}") or 0) for one in settings), default=0) for name in names}
+
+    @property
+    def calls_per_latent(self) -> float:
+        """LLM calls that one explained and judged latent cost, from the manifests; 0 where they do not tell."""
+        usage = [manifest.get("usage") or {} for manifest in self.manifests]
+        calls = sum(int((one.get(stage) or {}).get("calls") or 0) for one in usage for stage in ("explain", "score"))
+        return calls / max(1, int(self.latents["sampled"].sum()))
 
 
 def read_tables(path: Path | str, *, questions: bool = False, judged: bool = True) -> RunTables:
@@ -66,6 +83,7 @@ def read_tables(path: Path | str, *, questions: bool = False, judged: bool = Tru
         if run.has("reconstruction_documents")
         else None,
         manifests=(run.manifest,),
+        explanations=run.read("explanations", ["dictionary", "text"]) if run.has("explanations") else None,
     )
 
 
@@ -209,6 +227,7 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
     renamed = [_renamed(run, clash, label) for run, label in zip(runs, labels, strict=True)]
     measured = [run.reconstruction for run in renamed if run.reconstruction is not None]
     documents = [run.documents for run in renamed if run.documents is not None]
+    texts = [run.explanations for run in renamed if run.explanations is not None]
     return RunTables(
         names=tuple(labels),
         judgements=_together([run.judgements for run in renamed]),
@@ -218,8 +237,19 @@ def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
         documents=pd.concat(documents, ignore_index=True) if documents else None,
         manifests=tuple(run.manifests[0] for run in runs),
         allowed=tuple(apart),
+        origins=_origins(runs, clash, labels),
+        explanations=pd.concat(texts, ignore_index=True) if texts else None,
         references=_references([run.manifests[0] for run in runs], labels),
     )
+
+
+def _origins(runs: Sequence[RunTables], clash: set[str], labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Map each dictionary's new name to its run and its name there."""
+    return {
+        f"{label}:{name}" if name in clash else name: (label, name)
+        for run, label in zip(runs, labels, strict=True)
+        for name in map(str, run.dictionaries["dictionary"])
+    }
 
 
 def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -251,4 +281,5 @@ def _renamed(run: RunTables, clash: set[str], label: str) -> RunTables:
         reconstruction=None if run.reconstruction is None else rename(run.reconstruction),
         documents=None if run.documents is None else rename(run.documents),
         manifests=run.manifests,
+        explanations=None if run.explanations is None else rename(run.explanations),
     )

@@ -149,6 +149,7 @@ TESTS = dict.fromkeys(("diff", "se", "df", *INTERVALS, *P_VALUES), "float64")
 # One row per contrast (b minus a) and reconstruction metric; less is better in all of them.
 RECONSTRUCTION_COMPARISONS = {
     "contrast": "str",
+    "architectures": "str",
     "site": "str",
     "layer": "int64",  # -1 over layers
     "k": "int64",
@@ -191,6 +192,9 @@ ESTIMATES = {
     "method": "str",
     "seed": "int64",  # of the bootstrap
     "note": "str",
+    "n_documents": "int64",  # documents judged on; 0 where they do not enter
+    "n_eff_documents": "float64",  # equally weighted ones that would know as much
+    "largest_document": "float64",  # share of the judged contexts that are of the largest
     "chance": "float64",
     "n_total": "int64",
     "n_alive": "int64",
@@ -206,7 +210,8 @@ ESTIMATES = {
 
 # One row per contrast (b minus a), scorer and population.
 COMPARISONS = {
-    "contrast": "str",  # "transcoder - sae"
+    "contrast": "str",  # by the user's names: "new - base"; architectures where several dictionaries are pooled
+    "architectures": "str",  # "transcoder - sae"; "new:sae - base:sae" across runs
     "site": "str",
     "layer": "int64",  # -1 over layers
     "k": "int64",
@@ -220,6 +225,7 @@ COMPARISONS = {
     "design": "str",  # unpaired | paired | seeds | fixed
     **TESTS,
     "p_ni": "float64",
+    "p_ni_adj": "float64",
     "mde80": "float64",
     "verdict": "str",
     "n_a": "int64",
@@ -247,32 +253,19 @@ COMPARISONS = {
     "missing_diff_hi": "float64",
     "comp_part": "float64",  # of diff, from more or fewer trivial latents
     "within_part": "float64",
-    "family": "str",  # primary | layers | exploratory
+    "n_documents": "int64",  # documents judged on, of both; 0 where seeds are the data
+    "n_eff_documents": "float64",  # equally weighted ones that would know as much
+    "largest_document": "float64",  # share of the judged contexts that are of the largest
+    "family": "str",  # primary | layers | dictionaries | exploratory (no verdict)
+    "n_needed": "float64",  # latents per dictionary that would decide it with power .8; 0 where it is decided
+    "reason": "str",  # why it is invalid, or what to beware of
     "band_lo": "float64",  # simultaneous over layers
     "band_hi": "float64",
     "BA_shuffled_a": "float64",  # null where that control was not run
     "BA_shuffled_b": "float64",
-    "J_star_diff": "float64",  # null where no latents were planted
-}
-
-# One row per contrast of architectures (b minus a), layer and scorer: scores at equal cross-entropy increase.
-FRONTIER = {
-    "contrast": "str",
-    "site": "str",
-    "layer": "int64",
-    "scorer": "str",
-    "scope": "str",  # architecture | these_dictionaries
-    "design": "str",  # seeds | errors (of the dictionaries' own scores and costs)
-    "cost": "str",  # ce_increase
-    "cost_low": "float64",  # range of costs that all curves have in common, nats
-    "cost_high": "float64",
-    "n_a": "int64",  # curves, one per seed
-    "n_b": "int64",
-    "mean_a": "float64",  # height of the curves: mean score over that range
-    "mean_b": "float64",
-    **TESTS,
-    "verdict": "str",
-    "reason": "str",  # why it cannot be measured; "" where it was
+    "J_star_diff": "float64",  # null where no latents were planted, or the judge is not clear of guessing on them
+    "J_star_lo": "float64",
+    "J_star_hi": "float64",
 }
 
 # One row per claim of the paper and what it was compared at.

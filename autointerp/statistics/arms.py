@@ -1,24 +1,39 @@
 """Which dictionaries are compared with which."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import pandas as pd
 
+from autointerp.errors import TableError
 from autointerp.statistics.random_arms import trained
 
 # Contrasts of the field's claims, second minus first: the first claims superiority, the last equivalence.
 CLAIMS = (("sae", "transcoder"), ("sae", "skip-transcoder"), ("transcoder", "skip-transcoder"))
+RANK = {"sae": 0, "transcoder": 1, "skip-transcoder": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two dictionaries to compare, b minus a, with what they have in common."""
+    """Two dictionaries to compare, b minus a; `architectures` is the contrast that is pooled over layers and seeds."""
 
     a: str
     b: str
-    contrast: str
-    group: tuple[object, ...]
+    architectures: str
+
+    @property
+    def contrast(self) -> str:
+        """The contrast by the user's names."""
+        return f"{self.b} - {self.a}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A dictionary that is in no comparison, and why."""
+
+    dictionary: str
+    reason: str
 
 
 def groups(dictionaries: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], pd.DataFrame]:
@@ -31,50 +46,87 @@ def groups(dictionaries: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, 
     return {key: dictionaries[tuples == key] for key in dict.fromkeys(tuples)}
 
 
-def pairs(dictionaries: pd.DataFrame, by: Sequence[str] = ("layer", "k")) -> list[Pair]:
-    """List the comparisons of a set of dictionaries.
+def pairs(
+    dictionaries: pd.DataFrame,
+    by: Sequence[str] = ("layer", "k"),
+    *,
+    reference: str | None = None,
+    origins: Mapping[str, tuple[str, str]] | None = None,
+) -> tuple[list[Pair], list[LeftOut]]:
+    """List the comparisons of a set of dictionaries, and the dictionaries that are in none.
 
-    Within a group that agrees in `by`: transcoder - sae, skip-transcoder - sae, skip-transcoder - transcoder, at equal
-    training seed where both have it; if the group has other architectures or the same one twice, every other dictionary
-    against the first. If no group has two dictionaries, everything is compared with the very first. Control arms are
-    compared with none.
+    Comparable are dictionaries that reconstruct the same site and agree in `by` (if no two do: that reconstruct the
+    same site). All pairs of them are compared, or every one with the `reference`; where two architectures or more are
+    replicated over training seeds, only pairs of one seed. A transcoder comes after an SAE, a skip transcoder after
+    both, else the order is that given. Control arms are compared with none.
+
+    Args:
+        dictionaries: `tables.DICTIONARIES`.
+        by: columns in which compared dictionaries agree.
+        reference: the only dictionary that others are compared with.
+        origins: dictionary -> (run, its name there), where several runs are compared: dictionaries of one name are
+            compared across runs, the first run's being the reference of the others.
+
+    Raises:
+        TableError: there is no dictionary of the reference's name.
     """
     arms = trained(dictionaries[dictionaries["dictionary"] != "planted"])
-    found = [pair for key, group in groups(arms, by).items() for pair in _within(key, group)]
-    if not found and len(arms) > 1:
-        found = _against_first((), arms)
-    return found
+    if reference is not None and reference not in set(arms["dictionary"]):
+        known = ", ".join(map(str, arms["dictionary"]))
+        raise TableError(f"statistics.reference {reference!r} is not a dictionary of this run; use one of: {known}")
+    listed = _across_runs(arms, origins or {})
+    for columns in (by, [name for name in by if name == "layer"]):
+        if not listed:
+            candidates = [pair for group in groups(arms, [*columns, "site_out"]).values() for pair in _within(group)]
+            listed = [_oriented(a, b, reference) for a, b in candidates if reference in (None, a.name, b.name)]
+    named = {name for pair in listed for name in (pair.a, pair.b)}
+    lone = [str(name) for name in arms["dictionary"] if name not in named] if len(arms) > 1 else []
+    return listed, [LeftOut(dictionary=name, reason=_why(arms, name, by, reference)) for name in lone]
 
 
-def _within(key: tuple[object, ...], group: pd.DataFrame) -> list[Pair]:
-    by_architecture = {str(name): part for name, part in group.groupby("architecture", sort=False)}
+def _rows(group: pd.DataFrame) -> list[pd.Series]:
+    return [row.rename(str(row["dictionary"])) for _, row in group.iterrows()]
+
+
+def _within(group: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.Series]]:
+    """Pair the dictionaries of one group."""
+    seeds = group.groupby("architecture", sort=False)["seed"].nunique()
+    replicated = int((seeds > 1).sum()) > 1
+    for a, b in combinations(_rows(group), 2):
+        if not replicated or a["seed"] == b["seed"]:
+            yield a, b
+
+
+def _oriented(a: pd.Series, b: pd.Series, reference: str | None) -> Pair:
+    """Order two dictionaries: the reference, the earlier architecture or the one given first comes first."""
+    ranks = [RANK.get(str(side["architecture"]), -1) for side in (a, b)]
+    if b.name == reference or (a.name != reference and min(ranks) >= 0 and ranks[0] > ranks[1]):
+        a, b = b, a
+    return Pair(a=str(a.name), b=str(b.name), architectures=f"{b['architecture']} - {a['architecture']}")
+
+
+def _across_runs(arms: pd.DataFrame, origins: Mapping[str, tuple[str, str]]) -> list[Pair]:
+    """Pair dictionaries of one name and site across runs."""
+    by_name: dict[tuple[str, str], list[pd.Series]] = {}
+    for row in _rows(arms):
+        _, name = origins.get(str(row.name), ("", str(row.name)))
+        by_name.setdefault((name, str(row["site_out"])), []).append(row)
     listed = []
-    for first, second in CLAIMS:
-        if first in by_architecture and second in by_architecture:
-            contrast = f"{second} - {first}"
-            left, right = _matched(by_architecture[first], by_architecture[second])
-            listed += [Pair(a=a, b=b, contrast=contrast, group=key) for a, b in zip(left, right, strict=True)]
-    known = {name for claim in CLAIMS for name in claim}
-    return listed if listed and set(by_architecture) <= known else listed + _others(key, group, listed)
+    for rows in by_name.values():
+        for other in rows[1:]:
+            first, second = (origins.get(str(row.name), ("", ""))[0] for row in (rows[0], other))
+            architectures = f"{second}:{other['architecture']} - {first}:{rows[0]['architecture']}"
+            listed.append(Pair(a=str(rows[0].name), b=str(other.name), architectures=architectures))
+    return listed
 
 
-def _matched(left: pd.DataFrame, right: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Match dictionaries of two architectures by training seed, else in the order given."""
-    common = [seed for seed in left["seed"] if (right["seed"] == seed).sum() == 1 and (left["seed"] == seed).sum() == 1]
-    if common:
-        picked = [dict(zip(side["seed"], side["dictionary"], strict=True)) for side in (left, right)]
-        return [picked[0][seed] for seed in common], [picked[1][seed] for seed in common]
-    n = min(len(left), len(right))
-    return left["dictionary"].tolist()[:n], right["dictionary"].tolist()[:n]
-
-
-def _others(key: tuple[object, ...], group: pd.DataFrame, listed: list[Pair]) -> list[Pair]:
-    done = {(pair.a, pair.b) for pair in listed}
-    return [
-        pair for pair in _against_first(key, group) if (pair.a, pair.b) not in done and (pair.b, pair.a) not in done
-    ]
-
-
-def _against_first(key: tuple[object, ...], group: pd.DataFrame) -> list[Pair]:
-    names = group["dictionary"].tolist()
-    return [Pair(a=names[0], b=name, contrast=f"{name} - {names[0]}", group=key) for name in names[1:]]
+def _why(arms: pd.DataFrame, name: str, by: Sequence[str], reference: str | None) -> str:
+    """Say why a dictionary is in no comparison."""
+    own = arms[arms["dictionary"] == name].iloc[0]
+    same = arms[(arms["site_out"] == own["site_out"]) & (arms["dictionary"] != name)]
+    if same.empty:
+        return f"no other dictionary reconstructs {own['site_out']}"
+    if reference is not None and reference not in set(same["dictionary"]):
+        return f"the reference {reference} reconstructs another site"
+    values = ", ".join(f"{column} {own[column]}" for column in by)
+    return f"no other dictionary that reconstructs {own['site_out']} has the same {values}; change statistics.by"

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 Population = Literal["eligible", "standardised", "iti", "freq"]
 POPULATIONS: tuple[Population, ...] = ("eligible", "standardised", "iti", "freq")
 Verdict = Literal[
-    "better", "worse", "equivalent", "better_but_negligible", "worse_but_negligible", "inconclusive", "invalid"
+    "better",
+    "worse",
+    "equivalent",
+    "better_but_negligible",
+    "worse_but_negligible",
+    "inconclusive",
+    "invalid",
+    "exploratory",
 ]
 # What a judge that knows nothing scores in balanced accuracy, and what a latent that cannot be judged counts as; a
 # scorer that picks one of n contexts has 1 / n (the `chance` column of the scores).
@@ -40,6 +47,15 @@ class Limits(BaseModel):
     )
     planted_moved: float = Field(
         default=0.05, ge=0, le=1, description="largest change of that from a reference run of the same judge"
+    )
+    failed_explanations: float = Field(
+        default=0.1, ge=0, le=1, description="largest share of a dictionary's latents without a readable explanation"
+    )
+    failed_explanations_gap: float = Field(
+        default=0.05, ge=0, le=1, description="largest difference of that share between two compared dictionaries"
+    )
+    distinct_explanations: float = Field(
+        default=0.5, ge=0, le=1, description="least share of a dictionary's explanations that differ from each other"
     )
     dead_share: float = Field(default=0.02, ge=0, le=1, description="gate: largest rise of the share of dead latents")
     ce_increase: float = Field(
@@ -77,6 +93,9 @@ class StatisticsConfig(BaseModel):
     )
     by: tuple[Literal["layer", "k", "seed"], ...] = Field(
         default=("layer", "k"), description="what two dictionaries must have in common to be compared"
+    )
+    reference: str | None = Field(
+        default=None, description="compare every dictionary with this one only; all pairs if not set"
     )
     n_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap draws of BCa intervals")
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the bootstrap")

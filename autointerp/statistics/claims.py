@@ -5,8 +5,9 @@
     c   skip transcoders raise the cross-entropy less               contrast skip-transcoder - transcoder, ce_increase
     d   at equal cross-entropy increase, transcoders score higher   contrasts with sae, heights of curves
 
-Source: arXiv 2501.18823. Nothing is computed here: a claim takes over interval and verdict of its comparison, about
-architectures where seeds were compared, else about the dictionaries at hand.
+Claim b holds only if every scorer shows it. Source: arXiv 2501.18823. Nothing is computed here: a claim takes over
+interval and verdict of its comparison, about architectures where seeds were compared, else about the dictionaries at
+hand.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -52,7 +53,7 @@ def claims(
     Args:
         comparisons: `tables.COMPARISONS`.
         reconstruction: `tables.RECONSTRUCTION_COMPARISONS`.
-        frontier: `tables.FRONTIER`.
+        frontier: `secondary_tables.FRONTIER`.
         judges: who judged, such as `pattern`: whose scores these are.
 
     Returns:
@@ -69,6 +70,7 @@ def claims(
         for claim in CLAIMS
         for row in _widest(sources[claim.quantity], claim.contrasts).to_dict("records")
     ]
+    rows = _by_both_scorers(rows)
     return tables.check(pd.DataFrame(rows, columns=pd.Index(list(tables.CLAIMS))), tables.CLAIMS, "claims")
 
 
@@ -77,11 +79,22 @@ def _measured(reconstruction: pd.DataFrame) -> pd.DataFrame:
     return own.assign(scorer="")
 
 
+def _by_both_scorers(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Let claim b hold only where every scorer shows it (intersection-union), at the same contrast, layer and k."""
+    place = ("contrast", "over", "layer", "k", "scope")
+    own = [row for row in rows if row["claim"] == "b"]
+    for row in own:
+        beside = [one["holds"] for one in own if all(one[name] == row[name] for name in place)]
+        if row["holds"] == "yes" and set(beside) != {"yes"}:
+            row["holds"] = "undecided"
+    return rows
+
+
 def _widest(table: pd.DataFrame, contrasts: tuple[str, ...]) -> pd.DataFrame:
     """Rows about architectures where there are some, else those about dictionaries."""
     if table.empty:
         return table
-    own = table[table["contrast"].isin(contrasts)]
+    own = table[table["architectures" if "architectures" in table else "contrast"].isin(contrasts)]
     wide = own[own["scope"] == "architecture"]
     return wide if len(wide) else own
 
@@ -90,7 +103,8 @@ def _row(claim: Claim, row: Mapping[Hashable, object], judge: str) -> dict[str, 
     verdict = str(row["verdict"])
     decided = "yes" if verdict in claim.bears else "no" if verdict in claim.against else "undecided"
     return {
-        "claim": claim.name, "words": claim.words, "contrast": row["contrast"], "quantity": claim.quantity,
+        "claim": claim.name, "words": claim.words, "contrast": row.get("architectures", row["contrast"]),
+        "quantity": claim.quantity,
         "over": row["over"], "layer": row["layer"], "k": row["k"], "scorer": row["scorer"], "scope": row["scope"],
         "n_a": row["n_a"], "n_b": row["n_b"], "diff": row["diff"], "ci95_lo": row["ci95_lo"],
         "ci95_hi": row["ci95_hi"], "margin": row["margin"], "verdict": verdict, "holds": decided, "judge": judge,

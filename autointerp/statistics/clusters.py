@@ -1,122 +1,217 @@
-"""Contexts that are judged for many latents make their scores err together: the variance that this adds."""
+"""Contexts that are judged for many latents make their scores err together: what documents add to a variance."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from autointerp.statistics._answers import KINDS, UNIT, Answers, combine, read
-from autointerp.statistics.intervals import Floats
+from autointerp.statistics._answers import KINDS, Answers, combine
+from autointerp.statistics.intervals import Difference, Floats, Mean, quadratic_form
 from autointerp.statistics.scores import POSITIVE, primary_kinds
+
+# Fewer documents than these, counted as equally weighted ones, show the spread between documents poorly.
+FEW_DOCUMENTS = 30
+HARD = KINDS.index("hard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Influence:
-    """How much each document moved each unit's score: one entry per (unit, document) pair that met."""
+class DocumentTerm:
+    """What documents shared between latents add to a variance, with its degrees of freedom.
 
-    unit: np.ndarray
+    `n` documents were judged on; `n_eff` equally weighted ones would know as much; `largest` is the share of the
+    weight that lies on the largest one.
+    """
+
+    variance: float = 0.0
+    df: float = float("inf")
+    n: int = 0
+    n_eff: float = 0.0
+    largest: float = 0.0
+
+    def add_to(self, se: float, df: float) -> tuple[float, float]:
+        """Return standard error and degrees of freedom (Satterthwaite) of a mean with this variance added."""
+        total = se**2 + self.variance
+        if self.variance <= 0:
+            return se, df
+        return float(np.sqrt(total)), float(total**2 / (se**4 / df + self.variance**2 / self.df))
+
+
+NO_DOCUMENTS = DocumentTerm()
+
+
+def widened(inner: Mean | Difference, term: DocumentTerm) -> tuple[float, float]:
+    """Return standard error and degrees of freedom of a mean or difference with its documents' variance."""
+    return term.add_to(inner.se, inner.df)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One mean of latents' scores: whose (rows of the scores, same dictionary and scorer) and their weights."""
+
+    scores: pd.DataFrame
+    weights: Floats
+    sign: float = 1.0
+
+
+class Documents:
+    """How the items of each document enter every latent's score.
+
+    One entry per (unit, kind, document): `right` is the summed weight of items answered rightly, `mass` of all
+    answered ones; weights of one unit and kind sum to 1.
+    """
+
+    def __init__(self, answers: Answers) -> None:
+        """Sum the answers by unit, kind and document."""
+        self._arms = _units_by_arm(answers.units)
+        self._negative = _negative_kinds(answers)
+        weight = _item_weights(answers)[answers.cell]
+        rows = np.flatnonzero(answers.answered)
+        key = combine([answers.unit[rows], answers.kind[rows], answers.document[rows]])
+        codes, first = _coded(key)
+        at = rows[first]
+        self._unit, self._kind, self._document = answers.unit[at], answers.kind[at], answers.document[at]
+        self._mass = np.bincount(codes, weight[rows], minlength=len(at))
+        self._right = np.bincount(codes, weight[rows] * answers.correct[rows], minlength=len(at))
+        order = np.argsort(self._unit, kind="stable")
+        for name in ("_unit", "_kind", "_document", "_mass", "_right"):
+            setattr(self, name, getattr(self, name)[order])
+        self._starts = np.searchsorted(self._unit, np.arange(len(answers.units) + 1))
+
+    def term(self, sides: Sequence[Side], column: str = "score", *, paired: bool = False) -> DocumentTerm:
+        """Return what documents add to the variance of a sum of means, each with its sign.
+
+        The two-way variance is that of latents plus that of documents less that of their intersection; this is the
+        sum of the last two. Documents that two means share cancel as far as they move both alike.
+
+        Args:
+            sides: the means; one, or two of which one has sign -1.
+            column: `score`, `recall`, `specificity` or `score_hard`.
+            paired: latents of equal index in the two sides are one latent.
+
+        Source:
+            Cameron, Gelbach and Miller, Robust inference with multiway clustering (2011); degrees of freedom and the
+            correction for estimated means as in Imbens and Kolesar, Robust standard errors in small samples (2016).
+        """
+        parts = [self._entries(side, column, place * (not paired)) for place, side in enumerate(sides)]
+        parts = [part for part in parts if len(part.document)]
+        if not parts:
+            return NO_DOCUMENTS
+        document = np.concatenate([part.document for part in parts])
+        latent = np.concatenate([part.latent for part in parts])
+        moved = np.concatenate([part.moved for part in parts])
+        codes, first = _coded(document)
+        of_documents = np.bincount(codes, moved)
+        of_both = np.bincount(_coded(combine([latent, document]))[0], moved)
+        expected, traced, squared = np.sum([part.form for part in parts], axis=0)
+        mass = np.bincount(codes, np.concatenate([part.mass for part in parts]))
+        mass = mass / mass.sum()
+        variance = max(0.0, float((of_documents**2).sum() - (of_both**2).sum()))
+        return DocumentTerm(
+            variance=variance * float(expected / traced) if traced > 0 else 0.0,
+            df=max(1.0, float(traced**2 / squared)) if squared > 0 else 1.0,
+            n=len(first),
+            n_eff=float(1 / (mass @ mass)),
+            largest=float(mass.max()),
+        )
+
+    def _entries(self, side: Side, column: str, shift: int) -> "_Entries":
+        """Measure each entry of a side from its kind's mean, weighted as the side weighs its latents."""
+        unit, latents = self._units(side.scores)
+        known = unit >= 0  # a latent whose explanation failed was asked nothing
+        unit, latents, weights = unit[known], latents[known], np.asarray(side.weights, np.float64)[known]
+        counts = self._starts[unit + 1] - self._starts[unit]
+        at = np.repeat(self._starts[unit] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        factor = self._factors(self._unit[at], self._kind[at], column)
+        kept = factor > 0
+        at, factor = at[kept], factor[kept]
+        weight = np.repeat(weights, counts)[kept] * factor
+        mass, right, kind = weight * self._mass[at], weight * self._right[at], self._kind[at]
+        of_kind = np.bincount(kind, mass, minlength=len(KINDS))
+        centre = np.divide(
+            np.bincount(kind, right, minlength=len(KINDS)), of_kind, out=np.zeros(len(KINDS)), where=of_kind > 0
+        )
+        forms = [
+            quadratic_form(np.bincount(_coded(self._document[at][kind == k])[0], mass[kind == k]) / of_kind[k])
+            * np.array([of_kind[k] ** 2, of_kind[k] ** 2, of_kind[k] ** 4])
+            for k in np.flatnonzero(of_kind > 0)
+        ]
+        return _Entries(
+            document=self._document[at],
+            latent=np.repeat(latents, counts)[kept] * 2 + shift,
+            moved=side.sign * (right - centre[kind] * mass),
+            mass=mass,
+            form=np.sum(forms, axis=0) if forms else np.zeros(3),
+        )
+
+    def _units(self, scores: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Find the units of one dictionary's scores; -1 where a latent has none. Also returns the latents."""
+        latents = scores["latent"].to_numpy(np.int64)
+        if not len(scores):
+            return latents, latents
+        first = scores.iloc[0]
+        arm = self._arms.get((str(first["dictionary"]), str(first["scorer"]), str(first["control"])))
+        if arm is None:
+            return np.full(len(latents), -1), latents
+        known, unit = arm
+        at = np.minimum(np.searchsorted(known, latents), len(known) - 1)
+        return np.where(known[at] == latents, unit[at], -1), latents
+
+    def _factors(self, unit: np.ndarray, kind: np.ndarray, column: str) -> Floats:
+        """Return the share of each entry's kind in a column of the scores."""
+        negative = self._negative[unit]
+        positive = kind == POSITIVE
+        if column == "recall":
+            return positive.astype(float)
+        if column == "specificity":
+            return (kind == negative).astype(float)
+        other = HARD if column == "score_hard" else negative
+        return np.where(negative < 0, 1.0 * positive, 0.5 * (positive | (kind == other)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entries:
+    """One side's entries: `form` is the expected variance, trace and squared trace of its documents (per kind)."""
+
     document: np.ndarray
-    value: Floats
-    n_documents: int
+    latent: np.ndarray
+    moved: Floats
+    mass: Floats
+    form: Floats
 
 
-def influence(answers: Answers) -> Influence:
-    """Spread every unit's score over the documents of its items, measured from the class's mean in its dictionary."""
-    used = primary_kinds(answers)
-    negative = (
-        answers.units["scorer"]
-        .map(used)
-        .map({kind: place for place, kind in enumerate(KINDS)})
-        .fillna(-1)
-        .to_numpy(int)
-    )
-    cell_used = (answers.cell_kind == POSITIVE) | (answers.cell_kind == negative[answers.cell_unit])
-    seen = cell_used & (answers.cell_answered > 0)
-    classes = combine([answers.cell_unit, answers.cell_kind])
-    _, class_of = np.unique(classes, return_inverse=True)
+def _units_by_arm(units: pd.DataFrame) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
+    """Map (dictionary, scorer, control) -> its latents, ascending, and their rows in the units."""
+    found = {}
+    for (name, scorer, control), part in units.groupby(["dictionary", "scorer", "control"], observed=True):
+        order = np.argsort(part["latent"].to_numpy(np.int64), kind="stable")
+        rows = part.index.to_numpy()[order]
+        found[str(name), str(scorer), str(control)] = part["latent"].to_numpy(np.int64)[order], rows
+    return found
+
+
+def _coded(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Code values as 0..n-1, with the row at which each first appears."""
+    codes, values = pd.factorize(key)
+    first = np.empty(len(values), dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return codes, first
+
+
+def _negative_kinds(answers: Answers) -> np.ndarray:
+    """Return the kind of negative that each unit's score rests on; -1 where it has none."""
+    places: Mapping[str, int] = {kind: place for place, kind in enumerate(KINDS)}
+    return answers.units["scorer"].map(primary_kinds(answers)).map(places).fillna(-1).to_numpy(int)
+
+
+def _item_weights(answers: Answers) -> Floats:
+    """Return the weight of one answered item of each cell: weights of a unit's items of one kind sum to 1."""
+    seen = answers.cell_answered > 0
+    _, class_of = np.unique(combine([answers.cell_unit, answers.cell_kind]), return_inverse=True)
     share = np.bincount(class_of, answers.cell_share * seen)[class_of]
-    per_item = np.divide(
+    return np.divide(
         answers.cell_share,
         share * np.maximum(answers.cell_answered, 1),
         out=np.zeros(len(share)),
         where=seen & (share > 0),
     )
-    per_item *= np.where(negative[answers.cell_unit] >= 0, 0.5, 1.0)
-    centre = _class_means(answers, per_item)
-    rows = answers.answered & cell_used[answers.cell]
-    value = per_item[answers.cell[rows]] * (answers.correct[rows] - centre[answers.cell[rows]])
-    keys, sums = _sums(arm_codes(answers.units)[answers.unit[rows]], answers.unit[rows] * answers.n_documents
-                       + answers.document[rows], value)  # fmt: skip
-    return Influence(
-        unit=keys // answers.n_documents, document=keys % answers.n_documents, value=sums,
-        n_documents=answers.n_documents,
-    )  # fmt: skip
-
-
-def _sums(part: np.ndarray, key: np.ndarray, value: Floats) -> tuple[np.ndarray, Floats]:
-    """Add up values of equal key, part by part: keys of two parts differ, and one part's hash table stays in the cache.
-
-    Args:
-        part: [rows] a small number for each row.
-        key: [rows] any number, of one part only.
-        value: [rows] what is added up.
-    """
-    if not len(part):
-        return np.array([], dtype=np.int64), np.array([])
-    if (part[1:] < part[:-1]).any():
-        order = np.argsort(part, kind="stable")
-        part, key, value = part[order], key[order], value[order]
-    ends = np.flatnonzero(np.r_[part[1:] != part[:-1], True]) + 1
-    found = []
-    for low, high in zip(np.r_[0, ends[:-1]], ends, strict=True):
-        codes, keys = pd.factorize(key[low:high], use_na_sentinel=False)
-        found.append((keys, np.bincount(codes, value[low:high], minlength=len(keys)).astype(np.float64)))
-    return np.concatenate([keys for keys, _ in found]), np.concatenate([sums for _, sums in found])
-
-
-def _class_means(answers: Answers, per_item: Floats) -> Floats:
-    """Return for each cell the mean rate of its kind over its dictionary's latents (same scorer and control)."""
-    arm = arm_codes(answers.units)
-    key = arm[answers.cell_unit] * len(KINDS) + answers.cell_kind
-    correct = np.bincount(key, per_item * answers.cell_correct)
-    total = np.bincount(key, per_item * answers.cell_answered)
-    return np.divide(correct, total, out=np.zeros(len(total)), where=total > 0)[key]
-
-
-def arm_codes(units: pd.DataFrame) -> np.ndarray:
-    """Code (dictionary, scorer, control) of each unit."""
-    return units.groupby(["dictionary", "scorer", "control"], sort=False, observed=True).ngroup().to_numpy()
-
-
-def added_variance(found: Influence, weights: Floats, arm: np.ndarray) -> Floats:
-    """Variance of each arm's weighted mean that comes from documents shared between latents, never below 0.
-
-    The two-way variance is that of latents plus that of documents less that of their intersection; this is the sum
-    of the last two, by arm.
-
-    Args:
-        found: `influence` of all units.
-        weights: [units] weight of each latent in its arm's mean; 0 for those left out.
-        arm: [units] code of the arm of each unit.
-
-    Source:
-        Cameron, Gelbach and Miller, Robust inference with multiway clustering (2011).
-    """
-    n_arms = int(arm.max(initial=0)) + 1
-    moved = weights[found.unit] * found.value
-    by_arm = arm[found.unit]
-    sums = np.bincount(by_arm * found.n_documents + found.document, moved, minlength=n_arms * found.n_documents)
-    of_documents = (sums.reshape(n_arms, found.n_documents) ** 2).sum(1)
-    return np.maximum(0.0, of_documents - np.bincount(by_arm, moved**2, minlength=n_arms))
-
-
-def document_variance(judgements: pd.DataFrame, scores: pd.DataFrame, weights: Floats) -> float:
-    """Return `added_variance` for the scores of one dictionary, scorer and control, from its judgements."""
-    first = scores.iloc[0]
-    same = np.logical_and.reduce(
-        [judgements[c].astype(str) == str(first[c]) for c in ("dictionary", "scorer", "control")]
-    )
-    answers = read(judgements[same])
-    by_latent = pd.Series(np.asarray(weights), index=pd.MultiIndex.from_frame(scores[UNIT]))
-    aligned = np.asarray(by_latent.reindex(pd.MultiIndex.from_frame(answers.units[UNIT])).fillna(0.0), dtype=np.float64)
-    return float(added_variance(influence(answers), aligned, np.zeros(len(answers.units), dtype=np.int64))[0])

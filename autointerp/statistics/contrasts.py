@@ -1,7 +1,7 @@
 """Two dictionaries compared: difference, intervals, tests, effect sizes, and the one word that follows from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,10 +11,12 @@ import pandas as pd
 from autointerp.errors import TableError
 from autointerp.statistics._rows import flat
 from autointerp.statistics.base import POPULATIONS, Population
+from autointerp.statistics.clusters import NO_DOCUMENTS, Documents, DocumentTerm, Side
 from autointerp.statistics.composition import kitagawa
 from autointerp.statistics.effects import between_latents, cliff, hedges_g
-from autointerp.statistics.intervals import Difference, Mean, mean, unpaired
-from autointerp.statistics.outcomes import Compared, Explained, Sizes, Spread, shares, sizes_of, tested
+from autointerp.statistics.intervals import Difference, Floats, Mean, mean, unpaired
+from autointerp.statistics.multiplicity import VERDICT_POPULATIONS, families
+from autointerp.statistics.outcomes import Compared, Contexts, Explained, Sizes, Spread, shares, sizes_of, tested
 from autointerp.statistics.pairing import join_pairs
 from autointerp.statistics.populations import (
     Arm,
@@ -40,11 +42,13 @@ def compare(
     level: float = 0.95,
     latents: Sequence[pd.DataFrame] = (),
     bins: Bins | None = None,
+    documents: Documents | None = None,
 ) -> pd.DataFrame:
     """Compare two dictionaries' scores, B minus A, for every scorer that both have and every population.
 
     The unit is the latent. Unpaired differences are Welch's; a paired design takes the latents that both have scored
-    under the same index (checkpoints of one training run); it applies to the `eligible` population only.
+    under the same index (checkpoints of one training run); it applies to eligible latents, and to all latents through
+    them.
 
     Args:
         a: `latent_scores` of one dictionary (control none).
@@ -56,25 +60,51 @@ def compare(
         level: confidence level of the wide interval; the narrow one (`ci90`) is 1 - 2 alpha.
         latents: the latents tables that firing-rate bins are pooled over, if `bins` is not given.
         bins: firing-rate bins of the standardised population; made from the scored latents if neither is given.
+        documents: which documents the scores were judged on (`Documents(read(judgements))`): adds what shared documents
+            contribute to the errors; without them latents are taken as independent.
 
     Returns:
-        One row per scorer and population; its p values are unadjusted (`families` adjusts).
+        One row per scorer and population. The rows over eligible and over all latents are one family (Holm over
+        scorers and these two populations), and only they carry a verdict.
 
     Raises:
         TableError: an arm is empty, or the two share no scorer.
     """
     chosen: tuple[Population, ...] = (population,) if isinstance(population, str) else tuple(population)  # type: ignore[assignment]
+    needed = [name for name in POPULATIONS if name in chosen or name in VERDICT_POPULATIONS]
+    rows = compare_rows(
+        a, b, design=design, populations=needed, margin=margin, alpha=alpha, level=level, latents=latents, bins=bins,
+        documents=documents,
+    )  # fmt: skip
+    table = families(rows, alpha=alpha)
+    return table[table["population"].isin(chosen)].reset_index(drop=True)
+
+
+def compare_rows(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    populations: Sequence[Population] = POPULATIONS,
+    design: Design = "auto",
+    margin: float = 0.02,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    latents: Sequence[pd.DataFrame] = (),
+    bins: Bins | None = None,
+    documents: Documents | None = None,
+) -> pd.DataFrame:
+    """Make the rows of `compare` before p values are adjusted."""
     scorers = _common_scorers(a, b)
-    if bins is None and "standardised" in chosen:
+    if bins is None and "standardised" in populations:
         bins = frequency_bins(latents or [arm.drop_duplicates("latent").assign(eligible=True) for arm in (a, b)])
     rows = []
     for scorer in scorers:
         pair = usable(a[a["scorer"] == scorer]), usable(b[b["scorer"] == scorer])
         if pair[0].empty or pair[1].empty:
             raise TableError(f"compare: every {scorer} judgement of an arm is unanswered; nothing can be compared")
-        joined = _pairs(*pair, design) if "eligible" in chosen else None
-        sides = Sides(a=pair[0], b=pair[1], margin=margin, alpha=alpha, level=level, bins=bins)
-        rows += [sides.row(name, joined if name == "eligible" else None) for name in chosen]
+        joined = _pairs(*pair, design)
+        sides = Sides(a=pair[0], b=pair[1], margin=margin, alpha=alpha, level=level, bins=bins, documents=documents)
+        rows += [sides.row(name, joined if name in VERDICT_POPULATIONS else None) for name in populations]
     return pd.DataFrame(rows)
 
 
@@ -101,6 +131,7 @@ class Sides:
     alpha: float
     level: float
     bins: Bins | None
+    documents: Documents | None = None
 
     @cached_property
     def arms(self) -> tuple[Arm, Arm]:
@@ -120,9 +151,15 @@ class Sides:
             difference = unpaired(means[0], means[1])
             matched, weights = arms, [population_weights(arm, population, self.bins) for arm in arms]
         else:
-            difference = _paired_difference(pairs, self.level)
             matched = _matched(self.a, pairs), _matched(self.b, pairs)
             weights = [population_weights(matched[0], "eligible")] * 2
+            difference = _paired_difference(pairs, self.level)
+            if population == "iti":
+                weights = [arm.share * weights[0] for arm in matched]
+                difference = _over_all(difference, matched, weights)
+        term = self._documents(population, pairs)
+        se, df = term.add_to(difference.se, difference.df)
+        difference = replace(difference, se=se, df=df)
         parts = kitagawa(matched[0], matched[1], weights[0], weights[1])
         first = self.a.iloc[0]
         compared = Compared(
@@ -143,7 +180,24 @@ class Sides:
         )
         outcome = tested(difference, margin=self.margin, alpha=self.alpha, level=self.level)
         sizes = _sizes(means[0], means[1], difference.value, self.spread)
-        return flat(compared, outcome, self.spread, sizes, shares([self.a], [self.b]), explained)
+        context = Contexts(n_documents=term.n, n_eff_documents=term.n_eff, largest_document=term.largest)
+        return flat(compared, outcome, self.spread, sizes, shares([self.a], [self.b]), explained, context)
+
+    def _documents(self, population: Population, pairs: pd.DataFrame | None) -> DocumentTerm:
+        """Return what documents add to the variance of the difference."""
+        if self.documents is None:
+            return NO_DOCUMENTS
+        sides = [self.a, self.b]
+        if pairs is not None:
+            sides = [arm.set_index("latent").loc[pairs["latent"]].reset_index() for arm in sides]
+        weights = [population_weights(arm, population, self.bins) for arm in sides]
+        if pairs is not None:
+            shares = [arm_of(arm).share if population == "iti" else 1.0 for arm in sides]
+            weights = [share / shares[0] * weights[0] for share in shares]
+        return self.documents.term(
+            [Side(scores=sides[0], weights=weights[0], sign=-1.0), Side(scores=sides[1], weights=weights[1])],
+            paired=pairs is not None,
+        )
 
 
 def _spread(a: Arm, b: Arm, level: float) -> Spread:
@@ -179,8 +233,21 @@ def _paired_difference(pairs: pd.DataFrame, level: float) -> Difference:
         (pairs["score_b"] - pairs["score_a"]).to_numpy(float),
         1 / pairs["inclusion_probability_a"].to_numpy(float),
         level=level,
+        least=-1.0,
     )
     return Difference(value=inner.value, se=inner.se, df=inner.df)
+
+
+def _over_all(difference: Difference, arms: tuple[Arm, Arm], weights: Sequence[Floats]) -> Difference:
+    """Turn a paired difference over eligible latents into one over all latents, of which others score chance."""
+    a, b = arms
+    values = [
+        float(part @ arm["score"]) + (1 - arm.share) * arm.chance for arm, part in zip(arms, weights, strict=True)
+    ]
+    middle = sum(float(part @ arm["score"]) / arm.share for arm, part in zip(arms, weights, strict=True)) / 2
+    of_shares = (middle - a.chance) * np.sqrt(a.share_variance + b.share_variance)
+    se = float(np.hypot((a.share + b.share) / 2 * difference.se, of_shares))
+    return replace(difference, value=values[1] - values[0], se=se)
 
 
 def _correlation(pairs: pd.DataFrame) -> float:

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.statistics._answers import UNIT, Answers
 from autointerp.statistics.arms import groups
-from autointerp.statistics.base import POPULATIONS, Population, StatisticsConfig
-from autointerp.statistics.clusters import added_variance, arm_codes, influence
-from autointerp.statistics.estimates import estimate_rows
-from autointerp.statistics.populations import Bins, arm_of, frequency_bins, population_weights, usable
+from autointerp.statistics.base import StatisticsConfig
+from autointerp.statistics.clusters import Documents
+from autointerp.statistics.estimate_rows import Estimates, Settings
+from autointerp.statistics.populations import Bins, frequency_bins
+
+# Controls whose scores estimates use: the latents' own explanations, and their modal tokens.
+USED = ("none", "lexical")
 
 
 def bins_of(latents: pd.DataFrame, dictionaries: pd.DataFrame, config: StatisticsConfig) -> dict[str, Bins]:
@@ -27,56 +28,35 @@ def bins_of(latents: pd.DataFrame, dictionaries: pd.DataFrame, config: Statistic
     return made
 
 
-def document_variances(
-    answers: Answers, own: pd.DataFrame, bins: Mapping[str, Bins]
-) -> dict[tuple[str, str, Population], float]:
-    """Find what shared documents add to the variance of each (dictionary, scorer, population)."""
-    arm, found = arm_codes(answers.units), influence(answers)
-    weights = {population: np.zeros(len(answers.units)) for population in POPULATIONS}
-    arms: dict[tuple[str, str], int] = {}
-    scored: pd.DataFrame = usable(own).reset_index(drop=True)
-    # A latent whose explanation failed is scored, but was asked nothing.
-    place = pd.MultiIndex.from_frame(answers.units[UNIT]).get_indexer(pd.MultiIndex.from_frame(scored[UNIT]))
-    explained = scored["explained"].to_numpy(bool)
-    for (dictionary, scorer), rows in scored.groupby(["dictionary", "scorer"], sort=False, observed=True):
-        kept = explained[rows.index]
-        if str(dictionary) not in bins or not kept.any():
-            continue
-        at, part = place[rows.index][kept], arm_of(rows)
-        arms[str(dictionary), str(scorer)] = int(arm[at[0]])
-        for population in POPULATIONS:
-            weights[population][at] = population_weights(part, population, bins[str(dictionary)])[kept]
-    added = {population: added_variance(found, weights[population], arm) for population in POPULATIONS}
-    return {
-        (*names, population): float(added[population][code])
-        for names, code in arms.items()
-        for population in POPULATIONS
-    }
-
-
 def estimate_table(
-    own: pd.DataFrame, dictionaries: pd.DataFrame, bins: Mapping[str, Bins],
-    extras: Mapping[tuple[str, str, Population], float], config: StatisticsConfig,
-) -> tuple[pd.DataFrame, list[dict[str, str]]]:  # fmt: skip
+    scores: pd.DataFrame,
+    dictionaries: pd.DataFrame,
+    bins: Mapping[str, Bins],
+    documents: Documents,
+    config: StatisticsConfig,
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Estimate every dictionary and scorer; what cannot be estimated is listed with its reason."""
+    settings = Settings(
+        level=config.level,
+        n_resamples=config.n_resamples,
+        seed=config.seed,
+        trivial_share=config.trivial_share,
+        threshold=config.yield_threshold,
+    )
     rows: list[dict[str, object]] = []
     skipped: list[dict[str, str]] = []
     details = dictionaries.set_index("dictionary")[["layer", "k", "seed"]].rename(columns={"seed": "training_seed"})
     for name in dictionaries["dictionary"]:
-        mine = own[own["dictionary"] == name]
-        if name not in bins or (mine.empty and name != "planted"):
+        parts = {control: scores[(scores["dictionary"] == name) & (scores["control"] == control)] for control in USED}
+        if name not in bins or (parts["none"].empty and name != "planted"):
             why = "no latent was scored" if name in bins else "no latent was eligible"
             skipped.append({"what": f"estimates of {name}", "reason": why})
             continue
-        for scorer, arm in mine.groupby("scorer", sort=False, observed=True):
-            wanted: dict[Population, float] = {
-                population: extras.get((name, str(scorer), population), 0.0) for population in POPULATIONS
-            }
+        for scorer, arm in parts["none"].groupby("scorer", sort=False, observed=True):
+            lexical = parts["lexical"][parts["lexical"]["scorer"] == scorer]
             try:
-                rows += estimate_rows(
-                    arm, bins=bins[name], extras=wanted, level=config.level, n_resamples=config.n_resamples,
-                    seed=config.seed, trivial_share=config.trivial_share, threshold=config.yield_threshold,
-                )  # fmt: skip
+                known = Estimates(arm, bins[name], settings, documents, lexical if len(lexical) else None)
+                rows += known.rows()
             except TableError as error:
                 skipped.append({"what": f"estimates of {name} by {scorer}", "reason": str(error)})
     table = pd.DataFrame(rows)

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from autointerp.run import tables
+from autointerp.run.secondary_tables import FRONTIER
 from autointerp.seeds import generator
 from autointerp.statistics import validity
 from autointerp.statistics.arms import CLAIMS, groups
@@ -85,7 +86,7 @@ def frontier(
         controls: the runs' controls, if any; verdicts of a scorer whose control failed are `invalid`.
 
     Returns:
-        `tables.FRONTIER`. A contrast that cannot be measured (one k only, a cost of 0 or less, no cost in common) is
+        `FRONTIER`. A contrast that cannot be measured (one k only, a cost of 0 or less, no cost in common) is
         `inconclusive` and says why in `reason`. Empty where no two architectures were both scored and measured.
     """
     config = StatisticsConfig() if config is None else config
@@ -94,7 +95,7 @@ def frontier(
     if controls is not None:
         status = validity.by_scorer(controls, [str(row["scorer"]) for row in rows])
         rows = [{**row, "verdict": "invalid"} if status[str(row["scorer"])] == "INVALID" else row for row in rows]
-    return tables.check(pd.DataFrame(rows, columns=pd.Index(list(tables.FRONTIER))), tables.FRONTIER, "frontier")
+    return tables.check(pd.DataFrame(rows, columns=pd.Index(list(FRONTIER))), FRONTIER, "frontier")
 
 
 def _adjusted(rows: list[dict[str, object]], alpha: float) -> list[dict[str, object]]:

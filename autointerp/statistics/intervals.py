@@ -42,18 +42,36 @@ class Mean:
         return max(low, self.value - half), min(high, self.value + half)
 
 
-def mean(values: Floats, weights: Floats | None = None, *, bounded: bool = True, level: float = 0.95) -> Mean:
+def quadratic_form(weights: Floats) -> Floats:
+    """Describe v = sum w_i^2 (x_i - sum w_j x_j)^2 for independent x of variance 1 and weights that sum to 1.
+
+    Returns:
+        [3]: the variance of the weighted mean, sum w^2; the expectation of v, tr A; and tr A^2. So v sum w^2 / tr A is
+        unbiased for the variance of the mean, with (tr A)^2 / tr A^2 degrees of freedom (Satterthwaite); n - 1 where
+        all weights are equal.
+    """
+    s2, s3, s4, s5 = ((weights**power).sum() for power in (2, 3, 4, 5))
+    squared = s4 + 2 * (s2 * s4 - 2 * s5) + (s2**2 - s3) ** 2 - 2 * s2 * (s2 * s3 - s4) + s3**2
+    traced = (weights**2 * ((1 - weights) ** 2 + s2 - weights**2)).sum()  # s2 - 2 s3 + s2^2 without cancellation
+    return np.array([s2, traced, max(squared, traced**2 / max(1, len(weights) - 1))])
+
+
+def mean(
+    values: Floats, weights: Floats | None = None, *, bounded: bool = True, level: float = 0.95, least: float = 0.0
+) -> Mean:
     """Average values of latents under design weights (Hájek), with the linearised standard error.
 
-    With equal weights this is the mean with sd / sqrt(n) and n - 1 degrees of freedom. Where the values do not vary, or
-    there is one only, they still do not prove certainty: for `bounded` values (scores in [0, 1]) the standard error is
-    then what gives the exact interval of the share of latents that may be elsewhere and were not drawn.
+    With equal weights this is the mean with sd / sqrt(n) and n - 1 degrees of freedom; unequal ones have the degrees of
+    freedom of `quadratic_form`. Where the values do not vary, or there is only one, they still do not prove certainty:
+    for `bounded` values (scores in [0, 1]) the standard error is then what gives the exact interval of the share of
+    latents that may be elsewhere and were not drawn.
 
     Args:
         values: [n] scores, without NaN, n >= 1.
         weights: [n] positive weights, such as 1 / inclusion probability; equal if None.
-        bounded: values are scores in [0, 1], or differences of such in [-1, 1].
+        bounded: values lie between `least` and 1.
         level: confidence level at which the interval of constant values is exact.
+        least: smallest possible value: 0 for scores, -1 for their differences.
 
     Raises:
         ValueError: there are no values, or some are not finite.
@@ -68,18 +86,18 @@ def mean(values: Floats, weights: Floats | None = None, *, bounded: bool = True,
     sd = float(np.sqrt(max(0.0, w @ deviations**2) * n_eff / (n_eff - 1))) if n > 1 else 0.0
     if n == 1:
         return Mean(value=value, se=WORST_SD, df=1.0, n=1, n_eff=1.0, sd=0.0)
-    se = float(np.sqrt(n / (n - 1) * (w**2 @ deviations**2)))
-    df = max(1.0, n_eff - 1)
+    expected, traced, squared = quadratic_form(w)
+    se = float(np.sqrt(expected / traced * (w**2 @ deviations**2))) if traced > 0 else WORST_SD
+    df = max(1.0, float(traced**2 / squared)) if squared > 0 else 1.0
     if se < 1e-12 and bounded:
-        se = _constant_se(value, n_eff, df, level)
+        se = _constant_se(max(value - least, 1 - value), n_eff, df, level)
     return Mean(value=value, se=se, df=df, n=n, n_eff=n_eff, sd=sd if sd > 1e-12 else 0.0)
 
 
-def _constant_se(value: float, n_eff: float, df: float, level: float) -> float:
-    """Give constant scores the standard error whose t interval is the exact bound: a share q of latents unseen."""
+def _constant_se(farthest: float, n_eff: float, df: float, level: float) -> float:
+    """Give constant values the standard error whose t interval is the exact bound: a share q of latents unseen."""
     q = 1 - ((1 - level) / 2) ** (1 / n_eff)
-    reach = q * max(abs(value), 1 - abs(value))
-    return float(reach / t_quantile((1 + level) / 2, df))
+    return float(q * farthest / t_quantile((1 + level) / 2, df))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

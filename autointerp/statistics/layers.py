@@ -12,7 +12,7 @@ from autointerp.statistics._rows import flat
 from autointerp.statistics.intervals import Difference, Floats
 from autointerp.statistics.outcomes import tested
 
-GROUP = ["contrast", "k", "training_seed", "scorer", "population", "scope"]
+GROUP = ["architectures", "k", "training_seed", "scorer", "population", "scope"]
 # Columns of a pooled row that are sums over layers; other numbers are means.
 SUMMED = ["n_a", "n_b", "n_pairs", "n_eff_a", "n_eff_b"]
 # Columns of a row about differences that may leave [-1, 1], such as nats.
@@ -95,7 +95,8 @@ def _pooled(part: pd.DataFrame, scope: str, alpha: float, level: float) -> dict[
         pi_hi=found["pi_hi"],
     )
     outcome = tested(difference, margin=float(part["margin"].iloc[0]), alpha=alpha, level=level)
-    return {**part.iloc[0].to_dict(), **means, **sums, **flat(outcome, pooled)}
+    row = {**part.iloc[0].to_dict(), **means, **sums, **flat(outcome, pooled)}
+    return row if part["contrast"].nunique() == 1 else {**row, "contrast": row["architectures"]}
 
 
 def random_effects(effects: Floats, variances: Floats, level: float = 0.95) -> dict[str, float]:

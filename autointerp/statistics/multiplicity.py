@@ -1,4 +1,4 @@
-"""Many tests at once: adjusted p values and simultaneous bands."""
+"""Many tests at once: adjusted p values, the family of each row, the verdict that follows, simultaneous bands."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,13 +7,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from autointerp.statistics.base import Population
 from autointerp.statistics.intervals import Floats
+from autointerp.statistics.outcomes import n_to_decide, verdict
 
-# The claims whose p values share one error rate, and the test that each rests on.
-PRIMARY = {"transcoder - sae": "p_diff", "skip-transcoder - transcoder": "p_tost"}
-
-# Rows that differ in nothing but the layer.
-FAMILY = ["contrast", "k", "training_seed", "scorer", "population", "scope"]
+# A verdict about two dictionaries is about their eligible latents and about all of their latents.
+VERDICT_POPULATIONS: tuple[Population, ...] = ("eligible", "iti")
+P_VALUES = ("p_diff", "p_tost", "p_ni")
+# One-sided tests that must pass in both populations, so that the larger p value counts.
+BOTH = ("p_tost", "p_ni")
+# Columns in which rows of one comparison agree that differ in nothing but the layer; and in nothing but the population.
+LAYERED = ["architectures", "k", "training_seed", "scorer", "population", "scope"]
+SAME = ["contrast", "architectures", "a", "b", "over", "layer", "k", "training_seed", "scorer", "scope"]
 
 
 def adjust(pvalues: Sequence[float], method: Literal["holm", "bh"] = "holm") -> Floats:
@@ -32,9 +37,18 @@ def adjust(pvalues: Sequence[float], method: Literal["holm", "bh"] = "holm") -> 
         raise ValueError("adjust: p values must lie in [0, 1]")
     if p.size == 0:
         return p
-    from statsmodels.stats.multitest import multipletests
+    # statsmodels' multipletests gives the same and collects garbage at every call, which costs more than all else here.
+    return stats.false_discovery_control(p) if method == "bh" else holm(p[None])[0]
 
-    return np.asarray(multipletests(p, method={"holm": "holm", "bh": "fdr_bh"}[method])[1], np.float64)
+
+def holm(p: Floats) -> Floats:
+    """Adjust p values by Holm's procedure, row by row: [studies, tests]."""
+    order = np.argsort(p, axis=1)
+    m = p.shape[1]
+    stepped = np.minimum(1.0, np.maximum.accumulate(np.take_along_axis(p, order, 1) * np.arange(m, 0, -1), axis=1))
+    out = np.empty_like(p)
+    np.put_along_axis(out, order, stepped, axis=1)
+    return out
 
 
 def max_t_quantile(df: Floats, level: float = 0.95) -> float:
@@ -54,44 +68,81 @@ def max_t_quantile(df: Floats, level: float = 0.95) -> float:
     return high
 
 
-def families(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Adjust the p values of a comparisons table by the families laid down in advance, and name each row's family.
+def families(comparisons: pd.DataFrame, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Name each row's family, adjust its p values within it, and give the verdict that the adjusted ones allow.
 
-    * `primary` (Holm): superiority of transcoders over SAEs and equivalence of skip transcoders to transcoders, each by
-      every scorer, in the eligible population; over all layers together where several were compared.
-    * `layers` (Holm): the layers of one contrast, scorer and population; with simultaneous bands `band_lo`, `band_hi`.
-    * anything else is exploratory: its p values stay as they are.
+    Rows over eligible latents and over all latents (`iti`) carry verdicts:
+
+    * `primary` (the headlines): every contrast and scorer, over all layers together where a contrast has several, and
+      about architectures where training seeds are replicated. One family: the chance of any false `better` or `worse`
+      in it is at most alpha, and so is that of any false `equivalent`.
+    * `layers`: the single layers of one contrast and scorer; with simultaneous bands `band_lo`, `band_hi`.
+    * `dictionaries`: pairs of single dictionaries where the headline is about their architectures.
+
+    Differences are adjusted (Holm) over both populations. Equivalence and non-inferiority must hold in both, so that
+    the larger p value of the two counts (intersection-union), adjusted over contrasts and scorers. Other rows are
+    `exploratory`: their p values stay as they are, and they have no verdict.
     """
     out = comparisons.reset_index(drop=True)
-    family = np.full(len(out), "exploratory", dtype=object)
-    adjusted = {name: out[name].to_numpy(float).copy() for name in ("p_diff", "p_tost")}
-    half = stats.t.ppf(0.975, out["df"].to_numpy(float)) * out["se"].to_numpy(float)
-    own = out[out["over"] == "dictionaries"]
-    for rows in own.groupby(FAMILY, sort=False, observed=True).indices.values():
-        at = own.index.to_numpy()[rows]
-        if len(np.unique(out["layer"].to_numpy()[at])) > 1:
-            family[at] = "layers"
-            for p in adjusted.values():
-                p[at] = adjust(p[at].tolist())
-            half[at] = max_t_quantile(out["df"].to_numpy(float)[at]) * out["se"].to_numpy(float)[at]
-    for at, name in _primary(out):
-        adjusted[name][at[0]] = at[1]
-        family[at[0]] = "primary"
-    difference = out["diff"].to_numpy(float)
-    return out.assign(
-        family=family.astype(str), p_diff_adj=adjusted["p_diff"], p_tost_adj=adjusted["p_tost"],
-        band_lo=np.maximum(-1.0, difference - half), band_hi=np.minimum(1.0, difference + half),
-    )  # fmt: skip
+    out["family"] = _named(out)
+    both = out[BOTH[0]].to_frame()
+    same = [name for name in SAME if name in out.columns]
+    tested = out["population"].isin(VERDICT_POPULATIONS)
+    comparison = out[same].astype(str).agg("|".join, axis=1) if len(out) else pd.Series([], dtype=str)
+    for name in BOTH:
+        worst = out[name].where(tested).groupby(comparison).transform("max")
+        both[name] = worst.where(tested, out[name])
+    adjusted = {"p_diff": out["p_diff"].to_numpy(float).copy(), **{n: both[n].to_numpy(float).copy() for n in BOTH}}
+    needed = np.zeros(len(out))
+    for at in _groups(out):
+        adjusted["p_diff"][at] = adjust(out["p_diff"].to_numpy(float)[at].tolist())
+        one = out.iloc[at].assign(key=comparison.iloc[at]).drop_duplicates("key")
+        for name in BOTH:
+            of = dict(zip(one["key"], adjust(both[name].iloc[one.index].tolist()), strict=True))
+            adjusted[name][at] = comparison.iloc[at].map(of).to_numpy(float)
+        needed[at] = n_to_decide(out.iloc[at], alpha / len(at), alpha / len(one))
+    for name in P_VALUES:
+        out[f"{name}_adj"] = adjusted[name]
+    out["verdict"] = [
+        "exploratory" if family == "exploratory" else verdict(float(diff), float(p), float(tost), alpha=alpha)
+        for family, diff, p, tost in zip(out["family"], out["diff"], out["p_diff_adj"], out["p_tost_adj"], strict=True)
+    ]
+    out["n_needed"] = np.where(out["verdict"] == "inconclusive", needed, 0.0)
+    return _with_bands(out)
 
 
-def _primary(out: pd.DataFrame) -> list[tuple[tuple[int, float], str]]:
-    """Adjust the primary claims together, apart for claims about dictionaries and about architectures."""
-    top = "layers" if (out["over"] == "layers").any() else "dictionaries"
-    rows = out[(out["over"] == top) & out["contrast"].isin(list(PRIMARY)) & (out["population"] == "eligible")]
-    found: list[tuple[tuple[int, float], str]] = []
-    for _, part in rows.groupby("scope", sort=False):
-        names = [PRIMARY[str(contrast)] for contrast in part["contrast"]]
-        values = [float(part[name].iloc[i]) for i, name in enumerate(names)]
-        places = [int(i) for i in part.index.to_numpy()]
-        found += [((at, float(p)), name) for at, p, name in zip(places, adjust(values), names, strict=True)]
-    return found
+def _named(out: pd.DataFrame) -> np.ndarray:
+    """Name the family of each row."""
+    tested = out["population"].isin(VERDICT_POPULATIONS).to_numpy(bool)
+    if "over" not in out.columns:
+        return np.where(tested, "primary", "exploratory")
+    key = pd.MultiIndex.from_frame(out[LAYERED])
+    layered = key.isin(key[out["over"] == "layers"]) & (out["over"] != "layers").to_numpy(bool)
+    architectures = set(out.loc[out["scope"] == "architecture", "architectures"])
+    superseded = out["architectures"].isin(architectures) & (out["scope"] != "architecture")
+    names = np.where(superseded, "dictionaries", np.where(layered, "layers", "primary"))
+    return np.where(tested, names, "exploratory")
+
+
+def _groups(out: pd.DataFrame) -> list[np.ndarray]:
+    """List the rows that are adjusted together."""
+    keys = out["family"].astype(str)
+    if "over" in out.columns:
+        layers = out["family"] == "layers"
+        contrast = out[["architectures", "k", "training_seed", "scorer", "scope"]].astype(str).agg("|".join, axis=1)
+        keys = keys.where(~layers, "layers|" + contrast)
+    known = (out["family"] != "exploratory").to_numpy(bool)
+    return [np.asarray(at) for key, at in keys.groupby(keys, sort=False).indices.items() if known[at[0]]]
+
+
+def _with_bands(out: pd.DataFrame) -> pd.DataFrame:
+    """Add bands that hold for all layers of a contrast at once; the interval itself elsewhere."""
+    df, se, difference = (out[name].to_numpy(float) for name in ("df", "se", "diff"))
+    half = stats.t.ppf(0.975, df) * se
+    if "over" in out.columns:
+        single = np.flatnonzero((out["over"] == "dictionaries").to_numpy(bool))
+        for rows in out.iloc[single].groupby(LAYERED, sort=False, observed=True).indices.values():
+            at = single[rows]
+            if out["layer"].iloc[at].nunique() > 1:
+                half[at] = max_t_quantile(df[at]) * se[at]
+    return out.assign(band_lo=np.maximum(-1.0, difference - half), band_hi=np.minimum(1.0, difference + half))

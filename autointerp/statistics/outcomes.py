@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from autointerp.statistics.base import Verdict
-from autointerp.statistics.intervals import Difference, Mean
+from autointerp.statistics.intervals import Difference, Floats, Mean
 
 # Power at which the smallest detectable difference is stated.
 MDE_POWER = 0.8
@@ -20,6 +20,7 @@ WORDS: dict[str, str] = {
     "better_but_negligible": "scores higher, by less than the margin",
     "worse_but_negligible": "scores lower, by less than the margin",
     "inconclusive": "undecided: the data cannot tell",
+    "exploratory": "exploratory: not tested",
     "invalid": "INVALID: a control failed",
 }
 
@@ -41,6 +42,7 @@ class Outcome:
     p_tost: float
     p_tost_adj: float
     p_ni: float
+    p_ni_adj: float
     mde80: float
     verdict: str
 
@@ -106,6 +108,15 @@ class Explained:
     missing_diff_hi: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contexts:
+    """How many documents a comparison rests on, as if all counted alike, and the share of the largest."""
+
+    n_documents: int = 0
+    n_eff_documents: float = 0.0
+    largest_document: float = 0.0
+
+
 def verdict(difference: float, p_diff: float, p_tost: float, *, alpha: float = 0.05) -> Verdict:
     """Name what the two tests allow to be said; only a passed equivalence test says that there is no effect.
 
@@ -140,6 +151,7 @@ def tested(difference: Difference, *, margin: float, alpha: float, level: float)
         p_tost=p_tost,
         p_tost_adj=p_tost,
         p_ni=difference.p_not_inferior(margin),
+        p_ni_adj=difference.p_not_inferior(margin),
         mde80=z * difference.se,
         verdict=verdict(difference.value, p_diff, p_tost, alpha=alpha),
     )
@@ -179,3 +191,25 @@ def _arm_shares(arm: pd.DataFrame) -> tuple[float, float, float]:
     total = float(first["n_total"])
     missing = float(arm["n_unanswered"].sum()) / items if items else 0.0
     return float(first["n_alive"]) / total, float(first["n_eligible"]) / total, missing
+
+
+def n_to_decide(rows: pd.DataFrame, alpha_difference: float, alpha_same: float) -> Floats:
+    """Return the latents per dictionary that would decide each comparison with power .8, if its difference is true.
+
+    Either a difference is shown (two-sided at `alpha_difference`) or equivalence (one-sided at `alpha_same`), whichever
+    takes fewer; errors shrink with the root of the number of latents.
+
+    Args:
+        rows: comparisons with `diff`, `se`, `margin`, `n_a`, `n_b`.
+        alpha_difference: level of the test of a difference.
+        alpha_same: level of each one-sided test of equivalence.
+    """
+    difference, se, margin = (np.abs(rows[name].to_numpy(float)) for name in ("diff", "se", "margin"))
+    reach, both = stats.norm.ppf(MDE_POWER), stats.norm.ppf((1 + MDE_POWER) / 2)
+    inside = np.maximum(margin - difference, 1e-9)
+    # Near a difference of 0 both one-sided tests may fail; away from it only the nearer one.
+    power = np.where(difference < 0.25 * margin, both, reach)
+    same = ((stats.norm.isf(alpha_same) + power) * se / inside) ** 2
+    differs = ((stats.norm.isf(alpha_difference / 2) + reach) * se / np.maximum(difference, 1e-9)) ** 2
+    n = np.maximum(rows["n_a"].to_numpy(float), rows["n_b"].to_numpy(float))
+    return np.ceil(np.maximum(n + 1, n * np.minimum(same, differs)))

@@ -107,7 +107,7 @@ def _paired(pairs: pd.DataFrame) -> Contrast:
         same = Difference(value=0.0, se=REPLAY_SE, df=float(len(pairs) - 1))
         return Contrast(difference=same, n=len(pairs), rho=1.0, design="paired", replay=True)
     d = (pairs["score_b"] - pairs["score_a"]).to_numpy(float)
-    inner = mean(d, 1 / pairs["inclusion_probability_a"].to_numpy(float))
+    inner = mean(d, 1 / pairs["inclusion_probability_a"].to_numpy(float), least=-1.0)
     varies = pairs["score_a"].nunique() > 1 and pairs["score_b"].nunique() > 1
     rho = float(np.corrcoef(pairs["score_a"], pairs["score_b"])[0, 1]) if varies and len(pairs) > 2 else 0.0
     return Contrast(

@@ -1,33 +1,41 @@
 """What an experiment needs before it is paid for: latents, items per latent, calls, and the power they buy."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from autointerp.statistics.sequential import gs_design
+from autointerp.statistics.verdict_power import Aim, Study, effective_share
 
-Aim = Literal["ni", "tost", "superiority"]
 # Variance components of detection on 237 GPT-2 latents (public judgements of 2024): stated defaults, not laws; measure
 # yours with `varcomp` on a pilot of about 100 latents.
 DEFAULT_TAU = 0.13
 DEFAULT_RECALL = 0.8
 DEFAULT_SPECIFICITY = 0.8
+# Spread of log firing rates; about 2 in the dictionaries measured here. The share of draws in proportion to the rate is
+# the default of the study's `sampling.proportional_share`.
+DEFAULT_RATE_SD = 2.0
+DEFAULT_PROPORTIONAL_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A sample size and what it buys.
 
-    `n_latents` is per arm (or pairs); `n_max` the most a sequential gate may ask for, `n_expected` what it asks for on
-    average when nothing changed. `n_calls` counts explanations and questions of all arms that must be judged.
+    `power` is that of one comparison's verdict by one scorer, `power_all` by all scorers at once; `n_comparisons` share
+    the error rate, and `n_eff_share` is n_eff / n of the sampling. `n_latents` is per arm (or pairs); `n_max` the most
+    a sequential gate may ask for, `n_expected` what it asks for on average when nothing changed. `n_calls` counts
+    explanations and questions of all arms that must be judged.
     """
 
     kind: Aim
     margin: float
     alpha: float
     power: float
+    power_all: float
+    n_comparisons: int
+    n_eff_share: float
     paired: bool
     variance: float
     n_latents: int
@@ -70,11 +78,17 @@ def plan(
     arms: int = 2,
     scorers: int = 2,
     n_per_question: int = 5,
+    proportional_share: float = DEFAULT_PROPORTIONAL_SHARE,
+    rate_sd: float = DEFAULT_RATE_SD,
+    n_eff_share: float | None = None,
+    adjusted: bool = True,
 ) -> Plan:
-    """Size an experiment in latents per arm.
+    """Size an experiment in latents per arm so that the verdict that will be printed has the power.
 
-    n = 2 Var(S) (z_alpha + z_beta)^2 / margin^2 per arm; paired n = Var(d) (...)^2 / margin^2 pairs with
-    Var(d) = 2 tau^2 (1 - rho) + 2 noise.
+    One test of a simple random sample takes n = 2 Var(S) (z_alpha + z_beta)^2 / margin^2 per arm; paired
+    n = Var(d) (...)^2 / margin^2 pairs with Var(d) = 2 tau^2 (1 - rho) + 2 noise. A verdict takes more: latents that
+    fire often are drawn more often (n_eff < n), and p values are adjusted (Holm) over all comparisons of the study;
+    its power is simulated (`verdict_power.Study`).
 
     Args:
         margin: smallest difference that matters; for `superiority` the difference to be detected.
@@ -91,6 +105,10 @@ def plan(
         arms: dictionaries that must be judged; 1 where a baseline's judgements are at hand.
         scorers: scorers per latent.
         n_per_question: contexts per prompt.
+        proportional_share: share of latents drawn in proportion to their firing rate.
+        rate_sd: standard deviation of log firing rates.
+        n_eff_share: n_eff / n of the sampling if known, as from a pilot; else from the two above.
+        adjusted: False for the power of one unadjusted test in place of that of the verdict.
 
     Raises:
         ValueError: a setting outside its range.
@@ -98,20 +116,33 @@ def plan(
     _check(margin, tau, alpha, power, n_positive, n_negative, rho)
     variance = score_variance(tau, recall, specificity, n_positive, n_negative)
     spread = 2 * variance if rho is None else 2 * (variance - rho * tau**2)
-    n = int(np.ceil(spread * z_sum(kind, alpha, power) ** 2 / margin**2))
-    n_max, expected = n, float(n)
-    if looks > 1:
-        from autointerp.statistics.sequential import expected_share
-
-        design = gs_design(looks, alpha=alpha, power=power)
-        n_max = int(np.ceil(n * design.inflation))
-        expected = n_max * expected_share(design, design.drift)
+    share = effective_share(proportional_share, rate_sd) if n_eff_share is None else n_eff_share
+    n, reached = int(np.ceil(spread * z_sum(kind, alpha, power) ** 2 / margin**2 / share)), power
+    n_arms = max(2, arms)
+    study = Study(kind=kind, margin=margin, alpha=alpha, spread=spread, share=share, arms=n_arms, scorers=scorers)
+    if adjusted:
+        n = study.n_for(power, n)
+        reached = study.power(n)[1]
+    n_max, expected = _sequential(n, looks, alpha, power)
     per_latent = scorers * int(np.ceil((n_positive + n_negative) / n_per_question))
     return Plan(
-        kind=kind, margin=margin, alpha=alpha, power=power, paired=rho is not None, variance=variance, n_latents=n,
+        kind=kind, margin=margin, alpha=alpha, power=power, power_all=reached,
+        n_comparisons=study.n_comparisons if adjusted else 1, n_eff_share=share,
+        paired=rho is not None, variance=variance, n_latents=n,
         n_max=n_max, n_expected=expected, n_positive=n_positive, n_negative=n_negative,
         n_questions=arms * n * per_latent, n_calls=arms * n * (per_latent + 1),
     )  # fmt: skip
+
+
+def _sequential(n: int, looks: int, alpha: float, power: float) -> tuple[int, float]:
+    """Return the most latents that a sequential gate asks for, and those it asks for on average."""
+    if looks < 2:
+        return n, float(n)
+    from autointerp.statistics.sequential import expected_share
+
+    design = gs_design(looks, alpha=alpha, power=power)
+    n_max = int(np.ceil(n * design.inflation))
+    return n_max, n_max * expected_share(design, design.drift)
 
 
 def _check(
@@ -125,23 +156,6 @@ def _check(
         raise ValueError("plan: tau must be at least 0, and items per latent at least 1 of each class")
     if rho is not None and not -1 <= rho <= 1:
         raise ValueError(f"plan: rho {rho:g} is a correlation, between -1 and 1")
-
-
-def power_of(
-    n: int, *, variance: float, margin: float, kind: Aim = "ni", alpha: float = 0.05, difference: float = 0.0
-) -> float:
-    """Return the power of n latents per arm (variance 2 Var(S), or Var(d) of pairs) at a true difference."""
-    se = np.sqrt(variance / n)
-    z = stats.norm.ppf(1 - alpha)
-    if kind == "superiority":
-        z = stats.norm.ppf(1 - alpha / 2)
-        return float(stats.norm.sf(z - margin / se) + stats.norm.cdf(-z - margin / se))
-    lower = stats.norm.sf(z - (difference + margin) / se)
-    if kind == "ni":
-        return float(lower)
-    return float(
-        max(0.0, stats.norm.cdf((margin - difference) / se - z) - stats.norm.cdf(z - (margin + difference) / se))
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from autointerp.errors import TableError
 from autointerp.statistics.base import Population, chance_of
-from autointerp.statistics.intervals import Floats, Mean, mean
+from autointerp.statistics.intervals import Floats, Mean, mean, quadratic_form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ def frequency_bins(latents: Sequence[pd.DataFrame], n_bins: int = 8) -> Bins:
 # Columns of the scores that are read as numbers, where they are there.
 NUMBERS = (
     "score", "score_low", "score_high", "recall", "specificity", "score_hard", "auroc", "skill", "noise_variance",
+    "n_positive", "n_negative",
     "inclusion_probability", "firing_rate_token", "token_share", "n_items", "n_unanswered",
 )  # fmt: skip
 
@@ -55,12 +56,14 @@ NUMBERS = (
 class Arm:
     """One dictionary's scores by one scorer as arrays over latents, read from their table once.
 
-    `chance` is what guessing scores, `share` the part of the dictionary's latents that is eligible.
+    `chance` is what guessing scores, `share` the share of the dictionary's latents that can be judged, estimated with
+    variance `share_variance` (0 where it is a count).
     """
 
     columns: Mapping[str, Floats]
     chance: float
     share: float
+    share_variance: float = 0.0
 
     def __getitem__(self, column: str) -> Floats:
         """Return a column, [latents]."""
@@ -85,10 +88,12 @@ def arm_of(scores: pd.DataFrame) -> Arm:
     names = [name for name in NUMBERS if name in scores.columns]
     table = np.ascontiguousarray(scores[names].to_numpy(np.float64, na_value=np.nan).T)
     columns = dict(zip(names, table, strict=True))
-    share = 0.0
-    if len(scores):
-        share = min(1.0, float(scores["n_eligible"].iloc[0]) / float(scores["n_total"].iloc[0]))
-    return Arm(columns=columns, chance=chance_of(scores), share=share)
+    share, variance = 0.0, 0.0
+    if len(scores) and "judgeable" in scores.columns:
+        share, variance = float(scores["judgeable"].iloc[0]), float(scores["judgeable_variance"].iloc[0])
+    elif len(scores):
+        share = float(scores["n_eligible"].iloc[0]) / float(scores["n_total"].iloc[0])
+    return Arm(columns=columns, chance=chance_of(scores), share=min(1.0, share), share_variance=variance)
 
 
 def usable(scores: pd.DataFrame, column: str = "score") -> pd.DataFrame:
@@ -124,7 +129,7 @@ def population_mean(
     if population == "freq":
         return mean(values, design * np.maximum(arm["firing_rate_token"], 1e-12), level=level)
     if population == "iti":
-        return _scaled(mean(values, design, level=level), arm.share, arm.chance)
+        return _scaled(mean(values, design, level=level), arm)
     if bins is None:
         raise ValueError(
             "population 'standardised' needs bins; make them with frequency_bins over all compared dictionaries"
@@ -144,10 +149,11 @@ def population_weights(scores: pd.DataFrame | Arm, population: Population, bins:
     return share * design / design.sum()
 
 
-def _scaled(inner: Mean, share: float, chance: float) -> Mean:
-    """Mix the judged latents with a known share of latents that count as chance."""
-    value = share * inner.value + (1 - share) * chance
-    return Mean(value=value, se=share * inner.se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd)
+def _scaled(inner: Mean, arm: Arm) -> Mean:
+    """Mix the judged latents with the share of latents that count as chance, which may itself be estimated."""
+    value = arm.share * inner.value + (1 - arm.share) * arm.chance
+    se = float(np.hypot(arm.share * inner.se, (inner.value - arm.chance) * np.sqrt(arm.share_variance)))
+    return Mean(value=value, se=se, df=inner.df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd)
 
 
 def bin_weights(design: Floats, place: np.ndarray, bins: Bins) -> Floats:
@@ -155,6 +161,16 @@ def bin_weights(design: Floats, place: np.ndarray, bins: Bins) -> Floats:
     inside = np.bincount(place, design, minlength=len(bins.shares))
     weights = np.divide(bins.shares, inside, out=np.zeros(len(inside)), where=inside > 0)[place] * design
     return weights / weights.sum()
+
+
+def _corrections(weights: Floats, place: np.ndarray, n_in: np.ndarray) -> Floats:
+    """Return, for each bin, what makes its spread unbiased: n / (n - 1) where its weights are equal."""
+    out = np.ones(len(n_in))
+    for one in np.flatnonzero(n_in > 1):
+        part = weights[place == one]
+        expected, traced, _ = quadratic_form(part / part.sum())
+        out[one] = expected / traced
+    return out
 
 
 def _standardised(values: Floats, design: Floats, place: np.ndarray, bins: Bins, level: float) -> Mean:
@@ -174,7 +190,7 @@ def _standardised(values: Floats, design: Floats, place: np.ndarray, bins: Bins,
     # A bin with one latent shows no spread of its own: it gets the pooled one.
     pooled = float((inside**2).sum() / residual_df)
     lone = n_in[place] == 1
-    grown = np.where(lone, pooled, inside**2 * n_in[place] / np.maximum(n_in[place] - 1, 1))
+    grown = np.where(lone, pooled, inside**2 * _corrections(weights, place, n_in)[place])
     se = float(np.sqrt((weights**2 * grown).sum()))
     df = max(1.0, min(float(residual_df), plain.n_eff - 1))
     return Mean(value=plain.value, se=se, df=df, n=plain.n, n_eff=plain.n_eff, sd=plain.sd)

@@ -1,13 +1,22 @@
 """What a score means where a latent really fires, which is rarely: precision, F1, likelihood ratio, false alarms."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
+from autointerp.run import secondary_tables
+from autointerp.run.reading import RunTables
 from autointerp.statistics._answers import CHOOSING, KINDS, Answers, read
-from autointerp.statistics.intervals import Floats, bca_limits, resamples
+from autointerp.statistics._rows import flat
+from autointerp.statistics.base import StatisticsConfig
+from autointerp.statistics.intervals import WORST_SD, Floats, Mean, bca_limits, quadratic_form, resamples, unpaired
+from autointerp.statistics.multiplicity import adjust
+from autointerp.statistics.outcomes import tested, verdict
 
 NEEDED = ("firing_rate_window", "recall", "false_rate", "inclusion_probability")
 MEASURES = ("precision", "f1", "lr_plus", "false_per_true")
+COMPARED = ("precision", "f1")
 # Odds and ratios have no upper end; a judge without one false alarm is given half of one in this many.
 SMALLEST = 1e-9
 
@@ -106,11 +115,7 @@ def real_distribution_of(
     answers: Answers, latents: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Do what `real_distribution` does from coded judgements; only control none counts, and scorers with negatives."""
-    rates = silent_error_of(answers)
-    rates = rates[(rates["control"] == "none") & ~rates["scorer"].isin(CHOOSING)].merge(
-        latents[["dictionary", "site", "latent", "firing_rate_window", "inclusion_probability"]],
-        on=["dictionary", "site", "latent"],
-    )
+    rates = _own_rates(answers, latents)
     rows = []
     for (name, scorer), part in rates.groupby(["dictionary", "scorer"], sort=False):
         terms = _terms(part)
@@ -132,3 +137,107 @@ def _limits(terms: Floats, level: float, n_resamples: int, seed: int) -> dict[st
     draws = _ratios(np.concatenate([counts @ terms for counts in resamples(n, n_resamples, seed)]))
     left = _ratios(terms.sum(0) - terms)
     return {name: bca_limits(float(whole[name]), draws[name], left[name], level) for name in MEASURES}
+
+
+def _own_rates(answers: Answers, latents: pd.DataFrame) -> pd.DataFrame:
+    """Return recall and false rate of each latent under control none, by scorers with negatives, with its rates."""
+    rates = silent_error_of(answers)
+    return rates[(rates["control"] == "none") & ~rates["scorer"].isin(CHOOSING)].merge(
+        latents[["dictionary", "site", "latent", "firing_rate_window", "inclusion_probability"]],
+        on=["dictionary", "site", "latent"],
+    )
+
+
+def linearised(part: pd.DataFrame, measure: str) -> Mean:
+    """Return a ratio of sums over latents with its linearised standard error.
+
+    Degrees of freedom are those of the weights that latents have in the sums: a few that fire often may decide.
+
+    Args:
+        part: rates of one dictionary and scorer.
+        measure: `precision` or `f1`.
+    """
+    terms = _terms(part)
+    hit, alarm, active = terms[:, 0], terms[:, 1], terms[:, 2]
+    top, bottom = (hit, hit + alarm) if measure == "precision" else (2 * hit, active + hit + alarm)
+    total = max(float(bottom.sum()), SMALLEST)
+    value = float(top.sum()) / total
+    moved = (top - value * bottom) / total
+    n = len(part)
+    weights = active / active.sum() if active.sum() > 0 else np.full(n, 1 / n)
+    expected, traced, squared = quadratic_form(weights)
+    if n < 2 or traced <= 0:
+        return Mean(value=value, se=WORST_SD, df=1.0, n=n, n_eff=1.0, sd=0.0)
+    se = max(float(np.sqrt(n / (n - 1) * (moved**2).sum())), SMALLEST)
+    return Mean(value=value, se=se, df=max(1.0, float(traced**2 / squared)), n=n, n_eff=float(1 / expected), sd=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prevalent:
+    """One comparison at real firing rates, besides its tests."""
+
+    contrast: str
+    architectures: str
+    a: str
+    b: str
+    layer: int
+    k: int
+    scorer: str
+    measure: str
+    value_a: float
+    value_b: float
+    n_a: int
+    n_b: int
+    family: str = "secondary"
+
+
+def compare_prevalence(
+    answers: Answers, run: RunTables, comparisons: pd.DataFrame, config: StatisticsConfig
+) -> pd.DataFrame:
+    """Compare F1 and precision at real firing rates for every pair that is compared: the secondary family (Holm).
+
+    Balanced accuracy hardly punishes an explanation that is too broad; these do.
+
+    Args:
+        answers: coded judgements.
+        run: whose latents give the firing rates.
+        comparisons: `tables.COMPARISONS`, whose pairs, scorers and invalid verdicts are taken over.
+        config: margin, error rate, level.
+    """
+    if comparisons.empty:
+        return pd.DataFrame()
+    rates = _own_rates(answers, run.latents)
+    parts = {(str(name), str(by)): part for (name, by), part in rates.groupby(["dictionary", "scorer"], sort=False)}
+    own = comparisons[(comparisons["population"] == "eligible") & (comparisons["a"] != "")]
+    rows = []
+    for row in own.to_dict("records"):
+        sides = [part for side in ("a", "b") if (part := parts.get((str(row[side]), str(row["scorer"])))) is not None]
+        if len(sides) < 2:
+            continue
+        for measure in COMPARED:
+            a, b = (linearised(side, measure) for side in sides)
+            prevalent = Prevalent(
+                **{name: str(row[name]) for name in ("contrast", "architectures", "a", "b", "scorer")},
+                layer=int(row["layer"]),
+                k=int(row["k"]),
+                measure=measure,
+                value_a=a.value,
+                value_b=b.value,
+                n_a=a.n,
+                n_b=b.n,
+            )
+            outcome = tested(unpaired(a, b), margin=config.margin, alpha=config.alpha, level=config.level)
+            invalid = row["verdict"] == "invalid"
+            rows.append({**flat(outcome, prevalent), "invalid": invalid, "reason": row["reason"] if invalid else ""})
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    for name in ("p_diff", "p_tost"):
+        table[f"{name}_adj"] = adjust(table[name].tolist())
+    table["verdict"] = [
+        "invalid" if bad else verdict(float(diff), float(p), float(tost), alpha=config.alpha)
+        for bad, diff, p, tost in zip(
+            table["invalid"], table["diff"], table["p_diff_adj"], table["p_tost_adj"], strict=True
+        )
+    ]
+    return table[list(secondary_tables.PREVALENCE_COMPARISONS)]

@@ -27,7 +27,7 @@ WORDS: dict[str, str] = {
     "worse_but_negligible": "loses more, by less than the margin",
     "inconclusive": "undecided: the data cannot tell",
 }
-GROUP = ["contrast", "k", "training_seed", "metric", "scope"]
+GROUP = ["architectures", "k", "training_seed", "metric", "scope"]
 LEAST_SEEDS = 2
 # Standard error of a difference that no document moves, in place of 0.
 NO_ERROR = 1e-12
@@ -48,6 +48,7 @@ def compare_reconstruction(
     dictionaries: pd.DataFrame,
     documents: pd.DataFrame | None = None,
     config: StatisticsConfig | None = None,
+    origins: Mapping[str, tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
     """Compare what dictionaries preserve, b minus a, for every contrast of `arms.pairs` and every metric they have.
 
@@ -63,6 +64,7 @@ def compare_reconstruction(
         dictionaries: `tables.DICTIONARIES`.
         documents: `tables.RECONSTRUCTION_DOCUMENTS`, where the run kept them.
         config: margins, error rate, and what compared dictionaries have in common.
+        origins: dictionary -> (run, its name there), where several runs are compared.
 
     Returns:
         `tables.RECONSTRUCTION_COMPARISONS`; p values are adjusted (Holm) over the contrasts and layers of one metric
@@ -73,7 +75,7 @@ def compare_reconstruction(
     """
     config = StatisticsConfig() if config is None else config
     kept = _kept(tables.check(reconstruction, tables.RECONSTRUCTION, "reconstruction"), documents)
-    rows = [*_pair_rows(kept, dictionaries, config), *_seed_rows(kept, dictionaries, config)]
+    rows = [*_pair_rows(kept, dictionaries, config, origins or {}), *_seed_rows(kept, dictionaries, config)]
     if not rows:
         return pd.DataFrame(columns=list(tables.RECONSTRUCTION_COMPARISONS))
     table = pd.DataFrame(rows)
@@ -130,12 +132,15 @@ def _shared(arms: Sequence[Kept]) -> bool:
 
 
 def _pair_rows(
-    kept: Mapping[tuple[str, str], Kept], dictionaries: pd.DataFrame, config: StatisticsConfig
+    kept: Mapping[tuple[str, str], Kept],
+    dictionaries: pd.DataFrame,
+    config: StatisticsConfig,
+    origins: Mapping[str, tuple[str, str]],
 ) -> list[dict[str, object]]:
     """Compare single dictionaries."""
     details = dictionaries.drop_duplicates("dictionary").set_index("dictionary")
     rows = []
-    for pair in pairs(dictionaries, config.by):
+    for pair in pairs(dictionaries, config.by, reference=config.reference, origins=origins)[0]:
         for metric in METRICS:
             if (pair.a, metric) not in kept or (pair.b, metric) not in kept:
                 continue
@@ -143,7 +148,8 @@ def _pair_rows(
             first = details.loc[pair.b]
             design, se, df, n = _pair_error(a, b)
             front = {
-                "contrast": pair.contrast, "site": first["site_out"], "layer": first["layer"], "k": first["k"],
+                "contrast": pair.contrast, "architectures": pair.architectures,
+                "site": first["site_out"], "layer": first["layer"], "k": first["k"],
                 "training_seed": first["seed"], "over": "dictionaries", "a": pair.a, "b": pair.b, "metric": metric,
                 "scope": "these_dictionaries", "design": design, "n_a": 1, "n_b": 1, "n_documents": n,
                 "mean_a": a.value, "mean_b": b.value,
@@ -178,7 +184,8 @@ def _seed_rows(
                     continue
                 one = sides[1].iloc[0]
                 front = {
-                    "contrast": f"{second} - {first}", "site": one["site_out"], "layer": one["layer"], "k": one["k"],
+                    "contrast": f"{second} - {first}", "architectures": f"{second} - {first}",
+                    "site": one["site_out"], "layer": one["layer"], "k": one["k"],
                     "training_seed": -1, "over": "dictionaries", "a": "", "b": "", "metric": metric,
                     "scope": "architecture", "design": "seeds", "n_a": len(arms[0]), "n_b": len(arms[1]),
                 }  # fmt: skip

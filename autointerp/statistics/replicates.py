@@ -15,7 +15,7 @@ from autointerp.statistics.composition import kitagawa
 from autointerp.statistics.contrasts import bound
 from autointerp.statistics.effects import cliff, hedges_g
 from autointerp.statistics.intervals import Mean, mean, unpaired
-from autointerp.statistics.outcomes import Explained, Sizes, Spread, shares, sizes_of, tested
+from autointerp.statistics.outcomes import Contexts, Explained, Sizes, Spread, shares, sizes_of, tested
 from autointerp.statistics.populations import Arm, Bins, arm_of, population_mean, population_weights, usable
 
 # Fewer dictionaries per arm show no spread between seeds.
@@ -27,6 +27,7 @@ class Architectures:
     """Which architectures a row compares, with seeds as replicates."""
 
     contrast: str
+    architectures: str
     site: str
     layer: int
     k: int
@@ -91,6 +92,7 @@ def _contrast(
                 continue
             architectures = Architectures(
                 contrast=contrast,
+                architectures=contrast,
                 site=details["site_out"],
                 layer=details["layer"],
                 k=details["k"],
@@ -100,7 +102,7 @@ def _contrast(
             difference = unpaired(a, b)
             outcome = tested(difference, margin=config.margin, alpha=config.alpha, level=config.level)
             described = _described(sides, (a, b), difference.value, population, shared, config.level)
-            rows.append(flat(architectures, outcome, *described, shares(tables[0], tables[1])))
+            rows.append(flat(architectures, outcome, *described, shares(tables[0], tables[1]), Contexts()))
     return rows
 
 

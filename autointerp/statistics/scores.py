@@ -233,12 +233,7 @@ def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.
 
 def _with_latents(frame: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
     """Join the latents' own columns and their dictionary's totals."""
-    totals = latents.groupby("dictionary", sort=False, observed=True).agg(
-        n_total=("latent", "size"),
-        n_alive=("alive", "sum"),
-        n_eligible=("eligible", "sum"),
-        n_sampled=("sampled", "sum"),
-    )
+    totals = _totals(latents)
     kept = latents[[*LATENT, *(column for column in CARRIED if column in latents.columns)]]
     if kept.duplicated(LATENT).any():
         raise TableError(f"latents: {int(kept.duplicated(LATENT).sum())} latents appear twice; were two runs appended?")
@@ -260,6 +255,35 @@ def _with_latents(frame: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
     joined["_rank"] = joined["dictionary"].map(rank)
     ordered = joined.sort_values(["_rank", "site", "scorer", "control", "latent"], kind="stable")
     return ordered.drop(columns="_rank").reset_index(drop=True)
+
+
+def _totals(latents: pd.DataFrame) -> pd.DataFrame:
+    """Count each dictionary's latents, and estimate how many of those that could be drawn cannot be judged.
+
+    A latent that was drawn and then left out (too few windows that may be judged on) stands for others like it that
+    were not drawn: `judgeable` is the design-weighted share of drawn latents that were not left out, times the share
+    that could be drawn; `judgeable_variance` is the variance of that estimate, 0 where none was left out.
+    """
+    totals = latents.groupby("dictionary", sort=False, observed=True).agg(
+        n_total=("latent", "size"),
+        n_alive=("alive", "sum"),
+        n_eligible=("eligible", "sum"),
+        n_sampled=("sampled", "sum"),
+    )
+    chance = latents["inclusion_probability"].to_numpy(np.float64, na_value=0.0)
+    eligible, sampled = latents["eligible"].to_numpy(bool), latents["sampled"].to_numpy(bool)
+    left_out = (chance > 0) & ~eligible & ~sampled
+    drawn = (sampled | left_out) & (chance > 0)
+    by = latents["dictionary"].to_numpy()
+    drawable = pd.Series(eligible | (chance > 0)).groupby(by, sort=False).mean()
+    weight = np.divide(1.0, chance, out=np.zeros(len(chance)), where=drawn)
+    sums = pd.DataFrame({"w": weight, "out": weight * left_out}).groupby(by, sort=False).sum()
+    share = (sums["out"] / sums["w"].where(sums["w"] > 0)).fillna(0.0)
+    moved = weight * (left_out - share.reindex(by).to_numpy()) / np.maximum(sums["w"].reindex(by).to_numpy(), 1e-300)
+    variance = pd.Series(moved**2).groupby(by, sort=False).sum()
+    totals["judgeable"] = drawable * (1 - share)
+    totals["judgeable_variance"] = drawable**2 * variance
+    return totals
 
 
 def _check_eligible(joined: pd.DataFrame) -> None:

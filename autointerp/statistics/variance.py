@@ -38,7 +38,7 @@ def varcomp(scores: pd.DataFrame, judgements: pd.DataFrame | None = None) -> pd.
             "n_positive": float(part["n_positive"].mean()), "n_negative": float(part["n_negative"].mean()),
         })  # fmt: skip
     table = pd.DataFrame(rows)
-    return table if judgements is None else table.merge(_shared(judgements), on=ARM, how="left")
+    return table if judgements is None or table.empty else table.merge(_shared(judgements), on=ARM, how="left")
 
 
 def _shared(judgements: pd.DataFrame) -> pd.DataFrame:

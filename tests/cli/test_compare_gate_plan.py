@@ -33,7 +33,13 @@ def test_compare_writes_parquet_csv_latex_and_json(base: Path, capsys: pytest.Ca
     written = {path.name for path in (base / "compare").iterdir()}
     assert {"estimates.parquet", "comparisons.csv", "comparisons.tex", "summary.json"} <= written
     assert "toprule" in (base / "compare" / "comparisons.tex").read_text()
-    assert not pd.read_csv(base / "compare" / "comparisons.csv").select_dtypes("number").isna().to_numpy().any()
+    assert (
+        not pd.read_csv(base / "compare" / "comparisons.csv", keep_default_na=False)
+        .select_dtypes("number")
+        .isna()
+        .to_numpy()
+        .any()
+    )
 
 
 def test_compare_refuses_another_protocol_by_naming_the_setting_and_allow_says_so(

@@ -8,7 +8,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from autointerp.__main__ import main
-from autointerp.run import tables
+from autointerp.run import secondary_tables, tables
 from autointerp.statistics import claims
 from tests.helpers.simulate import Arm, Run, simulate, write_run
 
@@ -55,7 +55,7 @@ def test_compare_answers_the_claims_about_architectures(tmp_path: Path, capsys: 
     assert "transcoder - sae, 3 v 3 seeds, scores judged by pattern" in answers
     assert max(len(line.rstrip()) for line in answers.splitlines()) <= 80
     front = pd.read_parquet(tmp_path / "frontier.parquet")
-    assert list(front.columns) == list(tables.FRONTIER)
+    assert list(front.columns) == list(secondary_tables.FRONTIER)
     tested = front[front["contrast"].str.endswith(" - sae")]
     assert tested["p_diff_adj"].to_numpy() == pytest.approx(multipletests(tested["p_diff"], method="holm")[1])
     assert set(front["contrast"]) == {"transcoder - sae", "skip-transcoder - sae", "skip-transcoder - transcoder"}
@@ -86,7 +86,7 @@ def test_only_a_verdict_decides(verdict: str, a: str, b: str) -> None:
         [{**common, "contrast": "transcoder - sae"}, {**common, "contrast": "skip-transcoder - transcoder"}]
     )
     measured = pd.DataFrame(columns=list(tables.RECONSTRUCTION_COMPARISONS))
-    found = claims(rows, measured, pd.DataFrame(columns=list(tables.FRONTIER)), ["pattern"])
+    found = claims(rows, measured, pd.DataFrame(columns=list(secondary_tables.FRONTIER)), ["pattern"])
     assert found.set_index("claim")["holds"].to_dict() == {"a": a, "b": b}
 
 

@@ -92,6 +92,6 @@ def test_sample_sizes_are_those_of_the_table(kind: str, variance: float, sizes: 
     """n = 2 Var (z_alpha + z_beta)^2 / margin^2 at margins .01, .015, .02, .03; printed variances have three digits."""
     for margin, n in zip((0.01, 0.015, 0.02, 0.03), sizes, strict=True):
         tau = float(np.sqrt(variance - 0.16 / 40))  # noise of 20 + 20 items at .8: (.16 / 20 + .16 / 20) / 4
-        found = plan(kind=kind, margin=margin, tau=tau, n_positive=20, n_negative=20)  # type: ignore[arg-type]
+        found = plan(kind=kind, margin=margin, tau=tau, proportional_share=0.0, adjusted=False)  # type: ignore[arg-type]
         assert found.variance == pytest.approx(variance)
         assert found.n_latents == pytest.approx(n, rel=0.005, abs=1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from autointerp.statistics.intervals import mean, unpaired, weighted_mean_bca
-from autointerp.statistics.planning import plan, power_of, score_variance
+from autointerp.statistics.planning import plan, score_variance
 from autointerp.statistics.sequential import (
     Spending,
     crossing,
@@ -19,6 +19,7 @@ from autointerp.statistics.sequential import (
     expected_share,
     gs_design,
 )
+from autointerp.statistics.verdict_power import Study
 
 Floats = NDArray[np.float64]
 R_VALUES = [2000, pytest.param(10_000, marks=pytest.mark.slow)]
@@ -109,7 +110,7 @@ def test_t5_equivalence_errs_at_most_alpha_at_the_margin_and_has_the_planned_pow
     margin, tau = 0.02, 0.1
     variance = score_variance(tau, 0.8, 0.8, 20, 20)
     for kind in ("ni", "tost"):
-        n = plan(margin=margin, kind=kind, tau=tau, n_positive=20, n_negative=20).n_latents  # type: ignore[arg-type]
+        n = plan(margin=margin, kind=kind, tau=tau, proportional_share=0.0, adjusted=False).n_latents  # type: ignore[arg-type]
         rng = np.random.default_rng(6)
         sd = np.sqrt(variance)
         at_margin, at_zero = [], []
@@ -223,5 +224,6 @@ def test_t9_simulated_looks_err_at_most_alpha_with_and_without_futility(r: int) 
 
 
 def test_power_formula_agrees_with_the_plan() -> None:
-    found = plan(margin=0.02, kind="ni", tau=0.1, n_positive=30, n_negative=30)
-    assert power_of(found.n_latents, variance=2 * found.variance, margin=0.02) == pytest.approx(0.8, abs=0.002)
+    found = plan(margin=0.02, kind="ni", tau=0.1, n_positive=30, n_negative=30, proportional_share=0.0, adjusted=False)
+    study = Study(kind="ni", margin=0.02, alpha=0.05, spread=2 * found.variance, scorers=1)
+    assert study.power(found.n_latents)[0] == pytest.approx(0.8, abs=0.012)

@@ -38,7 +38,7 @@ def test_the_planned_power_is_reached(kind: Aim, rho: float | None, power: float
     tau, margin, items = 0.09, 0.03, (20, 12)
     n = plan(
         margin=margin, kind=kind, tau=tau, recall=RECALL, specificity=SPECIFICITY, n_positive=items[0],
-        n_negative=items[1], rho=rho, power=power,
+        n_negative=items[1], rho=rho, power=power, proportional_share=0.0, adjusted=False,
     ).n_latents  # fmt: skip
     rng = np.random.default_rng(41)
     common, own = np.sqrt(rho or 0), np.sqrt(1 - (rho or 0))

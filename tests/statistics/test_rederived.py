@@ -97,10 +97,20 @@ def plain(n_items: int) -> pd.DataFrame:
     return pd.DataFrame({"recall": recall, "specificity": specificity, "score": score, "noise_variance": noise / 4})
 
 
+def form(weights: np.ndarray) -> np.ndarray:
+    """Matrix A of x'Ax = sum w^2 (x - sum w x)^2."""
+    residual = np.eye(len(weights)) - np.outer(np.ones(len(weights)), weights)
+    return residual.T @ np.diag(weights**2) @ residual
+
+
 def hajek(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
-    """Weighted mean with statsmodels' sandwich error, n / (n - 1), and Kish's effective number of latents."""
-    fit = sm.WLS(values, np.ones(len(values)), weights=weights).fit(cov_type="HC1")  # type: ignore[arg-type]
-    return float(fit.params[0]), float(fit.bse[0]), float(weights.sum() ** 2 / (weights**2).sum())
+    """Weighted mean with statsmodels' sandwich error, corrected by sum w^2 / tr A, and Satterthwaite's df + 1."""
+    w, n = weights / weights.sum(), len(values)
+    fit = sm.WLS(values, np.ones(n), weights=weights).fit(cov_type="HC1")  # type: ignore[arg-type]
+    a = form(w)
+    sandwich = float(fit.bse[0]) ** 2 * (n - 1) / n
+    se = np.sqrt(sandwich * (w @ w) / np.trace(a))
+    return float(fit.params[0]), float(se), float(np.trace(a) ** 2 / np.trace(a @ a)) + 1
 
 
 @pytest.mark.parametrize("n_items", [60, 70])
@@ -168,7 +178,18 @@ def test_errors_clustered_by_latent_and_document(name: str, scorer: str, hard: i
     found = estimate(table, cluster=("latent", "document"), judgements=rows)
     assert found.value == near(half @ fit.params)
     assert estimate(table).se ** 2 == near(n / (n - 1) * of_latents)
-    assert found.se**2 == pytest.approx(n / (n - 1) * of_latents + max(0.0, added), rel=1e-9, abs=1e-12)
+    traces = np.zeros(3)
+    for truth in (True, False):
+        part = rows[rows["truth"] == truth]
+        item = (part["stratum_share"] / cell[part.index] / n).groupby(part["document_id"]).sum().to_numpy()
+        a = form(item / item.sum())
+        traces += [0.25 * ((item / item.sum()) ** 2).sum(), 0.25 * np.trace(a), np.trace(a @ a) / 16]
+    by_document = max(0.0, added) * traces[0] / traces[1]
+    variance = n / (n - 1) * of_latents + by_document
+    assert found.se**2 == pytest.approx(variance, rel=1e-9, abs=1e-12)
+    if by_document > 0:
+        df = variance**2 / ((n / (n - 1) * of_latents) ** 2 / (n - 1) + by_document**2 / (traces[1] ** 2 / traces[2]))
+        assert found.df == near(df)
 
 
 def products(e: pd.DataFrame) -> list[float]:
@@ -282,24 +303,29 @@ def test_paired_comparison_of_two_protocols_on_the_same_latents(scorer: str) -> 
     assert row["rho"] == near(stats.pearsonr(x, y)[0])
 
 
-def test_primary_claims_are_adjusted_by_holm(run: Run, scores: pd.DataFrame) -> None:
-    """Superiority of the transcoder and equivalence of the skip transcoder, by both scorers: one family of four."""
-    ours, p = [], []
+def test_every_verdict_is_adjusted_by_holm_in_one_family(run: Run) -> None:
+    """Three contrasts by two scorers over two populations: 12 differences; equivalence in both populations: 6."""
     table = summarise(run.tables).comparisons
-    for scorer in ("detection", "fuzzing"):
-        means = {name: hajek(rows["score"].to_numpy(), 1 / rows["inclusion_probability"].to_numpy())
-                 for name in ARCHITECTURES for rows in [arm(scores, name, scorer)]}  # fmt: skip
-        for first, second, column in (("sae", "transcoder", "p_diff"), ("transcoder", "skip-transcoder", "p_tost")):
-            (x, u, n), (y, v, m) = means[first], means[second]
-            se, df = np.hypot(u, v), (u**2 + v**2) ** 2 / (u**4 / (n - 1) + v**4 / (m - 1))
-            two_sided = 2 * stats.t.sf(abs(y - x) / se, df)
-            p.append(two_sided if column == "p_diff" else stats.t.sf((0.02 - abs(y - x)) / se, df))
-            row = table[(table["contrast"] == f"{second} - {first}") & (table["scorer"] == scorer)
-                        & (table["population"] == "eligible")]  # fmt: skip
-            assert row["family"].tolist() == ["primary"]
-            assert row[column].item() == near(p[-1])
-            ours.append(row[f"{column}_adj"].item())
-    assert ours == near(np.asarray(multipletests(p, method="holm")[1]).tolist())
+    tested = table[table["population"].isin(["eligible", "iti"])]
+    assert set(tested["family"]) == {"primary"}
+    assert len(tested) == 12
+    assert tested["p_diff_adj"].to_numpy() == near(np.asarray(multipletests(tested["p_diff"], method="holm")[1]))
+    both = tested.groupby(["contrast", "scorer"], sort=False)
+    worst = both["p_tost"].max()
+    expected = np.asarray(multipletests(worst, method="holm")[1])
+    assert both["p_tost_adj"].first().to_numpy() == near(expected)
+    assert (both["p_tost_adj"].nunique() == 1).all()
+    for row in tested.to_dict("records"):
+        t = row["diff"] / row["se"]
+        assert row["p_diff"] == near(2 * stats.t.sf(abs(t), row["df"]))
+        sides = stats.t.sf([(row["diff"] + 0.02) / row["se"], (0.02 - row["diff"]) / row["se"]], row["df"])
+        assert row["p_tost"] == near(sides.max())
+        words = (row["p_diff_adj"] < 0.05, row["p_tost_adj"] < 0.05)
+        named = {(False, False): "inconclusive", (False, True): "equivalent"}
+        assert row["verdict"] == named.get(words, row["verdict"])
+        assert words[0] == row["verdict"].startswith(("better", "worse"))
+    rest = table[~table["population"].isin(["eligible", "iti"])]
+    assert set(rest["verdict"]) == set(rest["family"]) == {"exploratory"}
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

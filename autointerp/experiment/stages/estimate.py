@@ -12,6 +12,15 @@ from autointerp.run.record_rows import Counts
 from autointerp.statistics.curves import curves
 from autointerp.statistics.variance import with_shrunk
 
+WRITTEN = (
+    "estimates",
+    "comparisons",
+    "controls",
+    "reconstruction_comparisons",
+    "reliability",
+    "prevalence",
+    "prevalence_comparisons",
+)
 RECONSTRUCTED = ("reconstruction", "reconstruction_documents")
 
 
@@ -19,6 +28,10 @@ def run(experiment: Experiment) -> Counts:
     """Write estimates, comparisons, controls and summary.json, and update the latents' status."""
     study, run = experiment.study, experiment.run
     latents = record_rows.with_status(run, experiment.asked)
+    protocol = study.protocol()
+    run.update_manifest(
+        protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])
+    )
     kept, by_document = (run.read(name) if run.has(name) else None for name in RECONSTRUCTED)
     known = RunTables(
         judgements=run.read("judgements"),
@@ -26,24 +39,20 @@ def run(experiment: Experiment) -> Counts:
         dictionaries=run.read("dictionaries"),
         reconstruction=kept,
         documents=by_document,
+        explanations=run.read("explanations", ["dictionary", "text"]) if run.has("explanations") else None,
         manifests=(run.manifest,),
     )
-    written = ("estimates", "comparisons", "controls", "reconstruction_comparisons")
-    with Bar("estimate", total=len(written) + 3, unit="tables") as bar:
+    with Bar("estimate", total=len(WRITTEN) + 3, unit="tables") as bar:
         found = statistics.summarise(known, study.statistics)
         run.write("latents", latents, tables.LATENTS)
         bar.advance()
-        for name in written:
+        for name in WRITTEN:
             run.write(name, getattr(found, name))
             bar.advance()
         run.write("scores", with_shrunk(found.scores), report_tables.SCORES)
         bar.advance()
         run.write("curves", _curves(known, found, study.statistics.level), report_tables.CURVES)
         bar.advance()
-    protocol = study.protocol()
-    run.update_manifest(
-        protocol=protocol, protocol_hash=fingerprint(protocol, run.manifest["prompts"], run.manifest["llms"])
-    )
     run.write_json("summary.json", found.summary)
     return {"estimates": len(found.estimates), "comparisons": len(found.comparisons)}
 

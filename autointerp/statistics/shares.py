@@ -1,0 +1,161 @@
+"""The share of latents whose true score reaches a threshold: judging noise taken out by deconvolution."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import optimize, special
+
+from autointerp.statistics.intervals import Floats, mean, t_quantile
+from autointerp.statistics.populations import Arm
+
+# Cells of the true scores' distribution on [0, 1], polynomials of its log density, and the penalty on them.
+N_CELLS = 100
+DEGREE = 8
+PENALTY = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share in [0, 1] with its interval."""
+
+    value: float
+    low: float
+    high: float
+    se: float
+    df: float
+    n_eff: float
+    method: str
+
+    def scaled(self, factor: float, variance: float, level: float) -> "Share":
+        """Return the share of a whole of which `factor` (estimated with a variance) can reach at all."""
+        if variance > 0:
+            se = float(np.hypot(factor * self.se, self.value * np.sqrt(variance)))
+            return _share(factor * self.value, se, self.df, self.n_eff, level, self.method)
+        return replace(
+            self,
+            value=factor * self.value,
+            low=factor * self.low,
+            high=factor * self.high,
+            se=factor * self.se,
+        )
+
+
+def share_reaching(arm: Arm, threshold: float, *, level: float = 0.95, wider: float = 1.0, noise: bool = True) -> Share:
+    """Estimate the share of latents whose true score is at least the threshold.
+
+    A score from few items reaches a threshold by luck: the observed share is too large where the threshold lies above
+    most latents. The distribution of true scores is fitted as a smooth density (exponential family of polynomials) so
+    that, with the noise of each latent's items, it gives the observed scores; its upper part is the share. The interval
+    is the delta method's on the logit scale; where all latents lie on one side, the exact bound of Clopper and Pearson.
+
+    Args:
+        arm: scored latents.
+        threshold: in score points.
+        level: confidence level.
+        wider: factor by which documents shared between latents raise the variance of a mean of these latents.
+        noise: False where the scores are facts without error, such as flags.
+
+    Source:
+        Efron, Empirical Bayes deconvolution estimates (2016).
+    """
+    weights = 1 / arm["inclusion_probability"]
+    weights = weights / weights.sum()
+    n_eff = float(1 / (weights @ weights))
+    reached = (arm["score"] >= threshold).astype(float)
+    items = _items(arm)
+    judged = np.isfinite(items) & (items > 0) & noise
+    observed = float(weights @ reached)
+    if not judged.any() or float(np.ptp(arm["score"][judged])) == 0 or judged.sum() < 3:
+        inner = mean(reached, weights, level=level)
+        method = "exact for shares" if observed in (0.0, 1.0) else "logit over latents"
+        return _share(observed, inner.se * np.sqrt(wider), inner.df, n_eff / wider, level, method)
+    inside = weights[judged] / weights[judged].sum()
+    found, se = _deconvolved(arm["score"][judged], items[judged], inside, threshold)
+    known = float(weights[judged].sum())
+    value = known * found + float(weights[~judged] @ reached[~judged])
+    of_known = mean(judged.astype(float), weights, bounded=False).se if not judged.all() else 0.0
+    se = float(np.hypot(known * se, found * of_known)) * np.sqrt(wider)
+    return _share(value, se, max(1.0, n_eff - 1), n_eff / wider, level, "deconvolution")
+
+
+def _share(value: float, se: float, df: float, n_eff: float, level: float, method: str) -> Share:
+    """Put a t interval on the logit scale; never narrower at an edge than the exact one of that many latents."""
+    tail = (1 - level) / 2
+    bound = 1 - tail ** (1 / n_eff)
+    inner = min(max(value, 1e-6), 1 - 1e-6)
+    logit = special.logit(inner)
+    half = t_quantile(1 - tail, df) * se / (inner * (1 - inner))
+    low, high = (float(special.expit(np.clip(logit + sign * half, -50, 50))) for sign in (-1, 1))
+    if value * n_eff < 0.5:
+        low, high = 0.0, max(high if value > 1e-6 else 0.0, bound)
+    if (1 - value) * n_eff < 0.5:
+        low, high = min(low if value < 1 - 1e-6 else 1.0, 1 - bound), 1.0
+    return Share(value=value, low=low, high=high, se=se, df=df, n_eff=n_eff, method=method)
+
+
+def _items(arm: Arm) -> Floats:
+    """Return how many items of one binomial would leave as much noise in each latent's score; NaN where none do."""
+    positive, negative = arm["n_positive"], arm["n_negative"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        items = np.where(negative > 0, 4 / (1 / positive + 1 / negative), positive.astype(float))
+    score, noise = arm["score"], arm["noise_variance"]
+    use = (items > 0) & np.isfinite(noise) & np.isfinite(items)
+    if not use.any() or noise[use].sum() <= 0:
+        return np.full(len(score), np.nan)
+    # A judge whose recall and specificity differ leaves less noise than a binomial of their mean.
+    expected = ((score * (1 - score) + noise)[use] / items[use]).sum()
+    return items * float(expected / noise[use].sum())
+
+
+def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float) -> tuple[float, float]:
+    """Fit the density of true scores; return the share at or above the threshold with its standard error.
+
+    Args:
+        score: [latents] observed, in [0, 1].
+        items: [latents] binomial items behind each.
+        weights: [latents] summing to 1.
+        threshold: in score points.
+    """
+    edges = np.linspace(0, 1, N_CELLS + 1)
+    cells = (edges[1:] + edges[:-1]) / 2
+    above = np.clip((edges[1:] - threshold) * N_CELLS, 0, 1)
+    logs = items[:, None] * (score[:, None] * np.log(cells) + (1 - score[:, None]) * np.log1p(-cells))
+    likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
+    # Polynomials on the range where true scores can lie, so that their scale is that of the data.
+    spread = 3 * np.sqrt(np.maximum(score * (1 - score), 0.01) / items)
+    low, high = max(0.0, float((score - spread).min())), min(1.0, float((score + spread).max()))
+    inside = (cells >= low) & (cells <= high)
+    axis = np.clip(2 * (cells - low) / max(high - low, 1e-9) - 1, -1, 1)
+    basis = np.stack([special.eval_legendre(power, axis) for power in range(1, DEGREE + 1)], axis=1)
+    n_eff = 1 / (weights @ weights)
+
+    def density(alpha: Floats) -> Floats:
+        raw = basis @ alpha
+        g = np.where(inside, np.exp(raw - raw[inside].max()), 0.0)
+        return g / g.sum()
+
+    def objective(alpha: Floats) -> tuple[float, Floats]:
+        g = density(alpha)
+        joint = likelihood * g
+        total = joint.sum(1)
+        slope = weights @ (joint / total[:, None]) - g
+        penalty = PENALTY / n_eff * float(alpha @ alpha)
+        value = -float(weights @ np.log(total)) + penalty
+        return value, np.asarray(-(basis.T @ slope) + 2 * PENALTY / n_eff * alpha, np.float64)
+
+    fit = optimize.minimize(objective, np.zeros(DEGREE), jac=True, method="BFGS", options={"gtol": 1e-7})
+    g = density(fit.x)
+    joint = likelihood * g
+    posterior = joint / joint.sum(1, keepdims=True)
+    scores = (posterior - g) @ basis  # [latents, DEGREE] each latent's pull on the coefficients
+    centred = basis - g @ basis
+    of_density = (centred * g[:, None]).T @ centred
+    within = np.einsum("i,ij,jp,jq->pq", weights, posterior, basis, basis, optimize=True)
+    means = posterior @ basis
+    information = of_density - (within - (means * weights[:, None]).T @ means)
+    curvature = information + 2 * PENALTY / n_eff * np.eye(DEGREE)
+    pulls = scores - weights @ scores
+    meat = (pulls * (weights**2)[:, None]).T @ pulls * n_eff / max(n_eff - 1, 1)
+    gradient = (centred * (g * above)[:, None]).sum(0)
+    step = np.linalg.solve(curvature + 1e-9 * np.eye(DEGREE), gradient)
+    return float(g @ above), float(np.sqrt(max(0.0, step @ meat @ step)))
