@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--looks", type=int, default=1, help="looks of a sequential gate (1)")
     parser.add_argument("--arms", type=int, default=2, help="dictionaries to be judged, all pairs compared (2)")
     parser.add_argument(
-        "--proportional-share", type=float, default=0.5, help="share of latents drawn in proportion to firing rate (.5)"
+        "--proportional-share", type=float, default=0.1, help="share of latents drawn in proportion to firing rate (.1)"
     )
     parser.add_argument("--rate-sd", type=float, default=2.0, help="spread of log firing rates (2)")
     parser.add_argument("--scorers", type=int, default=2, help="scorers per latent (2)")

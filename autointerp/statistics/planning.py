@@ -16,7 +16,7 @@ DEFAULT_SPECIFICITY = 0.8
 # Spread of log firing rates; about 2 in the dictionaries measured here. The share of draws in proportion to the rate is
 # the default of the study's `sampling.proportional_share`.
 DEFAULT_RATE_SD = 2.0
-DEFAULT_PROPORTIONAL_SHARE = 0.5
+DEFAULT_PROPORTIONAL_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

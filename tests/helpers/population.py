@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from autointerp.collection.sample import inclusion
+from autointerp.collection.sample import weights
 from autointerp.run.reading import RunTables
 from tests.helpers.simulate import Arm, dictionaries_table
 
@@ -38,7 +38,7 @@ class World:
     scorers: tuple[str, ...] = SCORERS
     shuffled: tuple[float, ...] = ()
     n_shuffled: int = 0
-    proportional_share: float = 0.5
+    proportional_share: float = 0.1
 
 
 ARCHITECTURES = ("sae", "transcoder", "skip-transcoder")
@@ -95,7 +95,7 @@ def _latents(world: World, arm: Arm, rng: np.random.Generator, dead: float) -> t
     eligible = np.arange(n) >= round(dead * n)
     rate = np.exp(log_rate - 7)
     chance = np.zeros(n)
-    chance[eligible] = inclusion(rate[eligible], min(world.n, int(eligible.sum())), world.proportional_share)
+    chance[eligible] = np.minimum(1, world.n * weights(rate[eligible], world.proportional_share))
     sampled = rng.random(n) < chance
     table = pd.DataFrame(
         {

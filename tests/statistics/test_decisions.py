@@ -46,12 +46,12 @@ def verdicts(found: Summary) -> list[str]:
 @pytest.mark.parametrize("r", [2000])
 def test_the_share_of_effective_latents_is_that_of_the_sampling(rate_sd: float, r: int) -> None:
     """Kish's n_eff / n of real draws from 20,000 latents, against the closed form."""
-    from autointerp.collection.sample import inclusion
+    from autointerp.collection.sample import weights as shares_of
 
     rng = np.random.default_rng(1)
     found = []
     for _ in range(r // 100):
-        chance = inclusion(np.exp(rng.normal(0, rate_sd, 20_000)), 200, 0.5)
+        chance = np.minimum(1, 200 * shares_of(np.exp(rng.normal(0, rate_sd, 20_000)), 0.5))
         weights = 1 / chance[rng.random(20_000) < chance]
         found.append(weights.sum() ** 2 / (weights**2).sum() / len(weights))
     assert np.mean(found) == pytest.approx(effective_share(0.5, rate_sd), abs=0.03)
