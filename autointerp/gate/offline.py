@@ -35,7 +35,7 @@ def gate_runs(candidate: Path | str, baseline: Path | str, *, config: GateConfig
     ours, theirs = (table[table["control"] == "none"].reset_index(drop=True) for table in tables)
     found = gate(ours, theirs, config=config, latents=new.latents, limits=endpoints.limit_rows(base, new, config))
     held = {name: len(order) for name, order in endpoints.look_orders(ours).items()}
-    found = with_calls(found, calls_per_latent(new), held)
+    found = with_calls(found, new.calls_per_latent, held)
     return combined(found, *judged(base, new, tables[1], config), notes=apart)
 
 
@@ -159,13 +159,6 @@ def combined(found: GateResult, status: str, problems: Sequence[str], notes: Seq
     if status == "undecided":
         return replace(found, decision=worst([found.decision, "INCONCLUSIVE"]), reasons=(*problems, *reasons))
     return replace(found, reasons=tuple(reasons))
-
-
-def calls_per_latent(run: RunTables) -> float:
-    """Return the calls that one explained and judged latent cost, from the run's manifest; 0 where it does not tell."""
-    usage = run.manifests[0].get("usage") or {}
-    calls = sum(int((usage.get(stage) or {}).get("calls") or 0) for stage in ("explain", "judge"))
-    return calls / max(1, int(run.latents["sampled"].sum()))
 
 
 def matched(base: RunTables, new: RunTables) -> tuple[RunTables, RunTables]:

@@ -50,9 +50,10 @@ class RunTables:
 
     @property
     def calls_per_latent(self) -> float:
-        """LLM calls that one explained and judged latent cost, from the manifests; 0 where they do not tell."""
+        """LLM calls that one explained and judged latent cost, cached replies included; 0 where manifests lack it."""
         usage = [manifest.get("usage") or {} for manifest in self.manifests]
-        calls = sum(int((one.get(stage) or {}).get("calls") or 0) for one in usage for stage in ("explain", "score"))
+        stages = [one.get(stage) or {} for one in usage for stage in ("explain", "judge")]
+        calls = sum(int(stage.get(name) or 0) for stage in stages for name in ("calls", "cached_calls"))
         return calls / max(1, int(self.latents["sampled"].sum()))
 
 

@@ -48,6 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Run:
         "scorers": ["detection", {"use": "fuzzing", "negatives": ["mismarked", "random", "hard"]}, "intruder",
                     {"use": str(folder / "surprisal.py"), "model": str(world / "subject")}],
         "controls": {"n_planted": 0},
+        "qualify": "off",  # its prompts are of planted rules, not of the run's latents
         **llms,
     }, source="test")  # fmt: skip
     return pipeline.score(study, folder / "run")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp.collection import sample
+from autointerp.collection.base import SamplingConfig
 from autointerp.gate import decide
 from autointerp.gate.base import Cell, GateConfig, GateResult
 from autointerp.statistics.intervals import Difference, mean
@@ -96,8 +97,8 @@ def draw(world: World, rng: np.random.Generator) -> Pair:
     log_rate, inclusion = np.empty((d, n)), np.empty((d, n))
     for k in range(d):
         population = rng.normal(0, world.rate_sd, POPULATION)
-        chances = sample.inclusion(np.exp(population), n, 0.5)
-        chosen = rng.permutation(sample.draw(chances, rng))
+        weight = sample.weights(np.exp(population), SamplingConfig().proportional_share)
+        chances, chosen = sample.inclusion(weight, n), sample.joining(weight, rng.random(POPULATION))[:n]
         log_rate[k], inclusion[k] = population[chosen], chances[chosen]
 
     def mixed(share: float, shape: tuple[int, ...], common: np.ndarray) -> np.ndarray:
