@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         """Print the error and where help is, and exit with 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Parse all arguments; an unknown one is an error that names similar flags."""
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:

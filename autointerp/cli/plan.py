@@ -6,7 +6,7 @@ spread .13, recall and specificity .8. A pilot of about 100 latents is worth its
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from autointerp.statistics.verdict_power import Study
 
     parts = _components(args)
-    shared = {name: parts[name] for name in ("tau", "recall", "specificity")}
+    shared: dict[str, Any] = {name: parts[name] for name in ("tau", "recall", "specificity")}
     try:
         found = plan(
             margin=args.margin, kind=args.kind, **shared, n_positive=args.positives, n_negative=args.negatives,

@@ -145,5 +145,4 @@ class GateResult:
 
 def worst(decisions: Sequence[Decision]) -> Decision:
     """Return the decision of a gate whose endpoints, all of which must pass, have these."""
-    nothing: Decision = "INVALID"
-    return next((one for one in ORDER if one in decisions), nothing)
+    return min(decisions, key=ORDER.index) if decisions else "INVALID"

@@ -65,7 +65,7 @@ def calibration(logits: Floats, pairs: Sequence[Pair]) -> list[list[float]]:
     for column, scorer in enumerate(SCORERS):
         asked, truth = _asked(pairs, scorer)
         x, y = logits[asked, column], truth[asked]
-        targets = (y * y.sum() + 0.5) / (y.sum() + 1) if y.all() else y
+        targets = (y * y.sum() + 0.5) / (y.sum() + 1) if y.all() else y.astype(float)
 
         def loss(ab: Floats, x: Floats = x, y: Floats = targets) -> float:
             z = ab[0] * x + ab[1]

@@ -1,7 +1,7 @@
 """Rules whose truth is known: an explanation in one of many wordings, and the spans of text on which it holds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autointerp.examples import bank
 from autointerp.judge_training.lexicon import Lexicon, Rng, TrainingRule, any_of, pick, regex
@@ -138,7 +138,7 @@ def _clause(rng: Rng, cut: Sequence[language.Unit]) -> language.Clause | None:
     return language.Clause(what, text, after, before)
 
 
-MAKERS = dict(
+MAKERS: dict[str, Callable[[Rng, Lexicon, str], TrainingRule | None]] = dict(
     zip(KINDS, (word, phrase, prefix, suffix, inside, beside, look, topic, neighbours, clauses, pattern), strict=True)
 )
 

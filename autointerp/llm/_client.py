@@ -111,15 +111,17 @@ class Client:
             forms = (self._form.structured,)
         tried: dict[Structured, str] = {}
         answered: Probed | None = None
+        failure: str | None = None
         for structured in forms:
             self._form.structured = structured
             request, reply = send_probe(put, like, structured)
+            failure = reply.failure
             answered = (request, reply) if reply.text is not None else answered
             # What the server refused by name, the form has left out by now.
             tried[self._form.structured] = obedience(reply)
             if "obeyed" in tried.values() or self._form.structured == "plain" or reply.failure in PASSING:
                 break
-        if answered is None and reply.failure in {"refused", "too_long"}:
+        if answered is None and failure in {"refused", "too_long"}:
             # This prompt is not answered in any form, which says nothing of the others.
             self._form.structured, self._learned = forms[0], True
             return

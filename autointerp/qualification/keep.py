@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from autointerp.console import note
 from autointerp.qualification.base import Qualification, QualityRow
@@ -29,7 +30,7 @@ def parsed(text: str) -> Qualification:
     values = json.loads(text)
     try:
         rows = tuple(QualityRow(**row) for row in values.pop("rows"))
-        texts = {name: tuple(values.pop(name)) for name in ("causes", "advice", "explanations")}
+        texts: dict[str, Any] = {name: tuple(values.pop(name)) for name in ("causes", "advice", "explanations")}
         return Qualification(**values, **texts, rows=rows)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a qualification: {error}") from error

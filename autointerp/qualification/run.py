@@ -16,7 +16,7 @@ from autointerp.llm.base import LLM
 from autointerp.qualification import explanations, measure
 from autointerp.qualification.base import Answered, Qualification, QualifyConfig, Verdict
 from autointerp.qualification.probes import Probe
-from autointerp.records import Explanation, LatentExamples, Question, Reply
+from autointerp.records import Explanation, LatentExamples, LatentId, Question, Reply
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
 
@@ -113,7 +113,7 @@ def explainer(
     )
 
 
-def _explained(asker: Asker, writer: Explainer, probes: Sequence[Probe]) -> dict[object, Explanation]:
+def _explained(asker: Asker, writer: Explainer, probes: Sequence[Probe]) -> dict[LatentId, Explanation]:
     examples = (probe.examples for probe in probes)
     found = ask.explanations(
         writer, asker.llm, examples, config=asker.config, seed=asker.seed, usage=asker.usage, advance=asker.advance
@@ -131,7 +131,7 @@ def _sequential(
     asker: Asker,
     scorers: Mapping[str, Scorer],
     probes: Sequence[Probe],
-    told: Mapping[object, Explanation],
+    told: Mapping[LatentId, Explanation],
     words: Words,
     limit: float,
 ) -> tuple[list[Answered], dict[str, Verdict]]:
@@ -157,7 +157,7 @@ def _judged(
     asker: Asker,
     scorers: Mapping[str, Scorer],
     probes: Sequence[Probe],
-    told: Mapping[object, Explanation],
+    told: Mapping[LatentId, Explanation],
     words: Words,
 ) -> list[Answered]:
     rules = {probe.examples.latent: probe.rule for probe in probes}
@@ -203,7 +203,7 @@ def _repeats(reply: str, shots: Sequence[str]) -> bool:
 
 
 def _texts(
-    writer: Explainer, probes: Sequence[Probe], told: Mapping[object, Explanation], seed: int
+    writer: Explainer, probes: Sequence[Probe], told: Mapping[LatentId, Explanation], seed: int
 ) -> tuple[list[dict[str, object]], list[str]]:
     """Return one row per explanation, and what disqualifies the explainer by the texts."""
     few_shot = few_shot_explanations(writer, probes[0].examples, seed)

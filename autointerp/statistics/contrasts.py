@@ -71,7 +71,7 @@ def compare(
         TableError: an arm is empty, or the two share no scorer.
     """
     chosen: tuple[Population, ...] = (population,) if isinstance(population, str) else tuple(population)  # type: ignore[assignment]
-    needed = [name for name in POPULATIONS if name in chosen or name in VERDICT_POPULATIONS]
+    needed: list[Population] = [name for name in POPULATIONS if name in chosen or name in VERDICT_POPULATIONS]
     rows = compare_rows(
         a, b, design=design, populations=needed, margin=margin, alpha=alpha, level=level, latents=latents, bins=bins,
         documents=documents,

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from autointerp.statistics.base import Population
@@ -41,8 +42,9 @@ def adjust(pvalues: Sequence[float], method: Literal["holm", "bh"] = "holm") -> 
     return stats.false_discovery_control(p) if method == "bh" else holm(p[None])[0]
 
 
-def holm(p: Floats) -> Floats:
+def holm(p: NDArray[np.floating]) -> Floats:
     """Adjust p values by Holm's procedure, row by row: [studies, tests]."""
+    p = np.asarray(p, np.float64)
     order = np.argsort(p, axis=1)
     m = p.shape[1]
     stepped = np.minimum(1.0, np.maximum.accumulate(np.take_along_axis(p, order, 1) * np.arange(m, 0, -1), axis=1))

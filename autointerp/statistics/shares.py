@@ -137,10 +137,10 @@ def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float
     def objective(alpha: Floats) -> tuple[float, Floats]:
         g = density(alpha)
         joint = likelihood * g
-        total = joint.sum(1)
+        total = np.asarray(joint.sum(1), np.float64)
         slope = weights @ (joint / total[:, None]) - g
         penalty = PENALTY / n_eff * float(alpha @ alpha)
-        value = -float(weights @ np.log(total)) + penalty
+        value = float(-(weights @ np.log(total)) + penalty)
         return value, np.asarray(-(basis.T @ slope) + 2 * PENALTY / n_eff * alpha, np.float64)
 
     fit = optimize.minimize(objective, np.zeros(DEGREE), jac=True, method="BFGS", options={"gtol": 1e-7})

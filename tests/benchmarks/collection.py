@@ -136,6 +136,7 @@ def synthetic(folder: Path, n_tokens: int, n_latents: int) -> Collection:
     return Collection(
         windows=windows,
         latents=pd.DataFrame(),
+        references={},
         fingerprint="",
         counts={},
         seconds={},

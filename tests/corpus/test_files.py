@@ -32,7 +32,7 @@ def saved(path: Path, split: bool) -> None:
 
     datasets.disable_progress_bars()
     table = datasets.Dataset.from_dict({"text": TEXTS})
-    (datasets.DatasetDict(train=table) if split else table).save_to_disk(path)
+    (datasets.DatasetDict({"train": table}) if split else table).save_to_disk(path)
 
 
 def nested(path: Path) -> None:

@@ -134,9 +134,10 @@ def mutants(tmp_path: Path, n: int, seed: int) -> Iterator[tuple[Case, Path, str
         shutil.copytree(whole[case.name], folder, dirs_exist_ok=True)
         file = rng.choice(sorted(one for one in folder.rglob("*") if one.is_file()))
         damages: list[Callable[[Path, random.Random], None]] = [flipped, cut]
-        damage = rng.choice([*damages, *([changed] * 4 if file.suffix == ".json" else [])])
+        damages += [changed] * 4 if file.suffix == ".json" else []
+        damage = rng.choice(damages)
         damage(file, rng)
-        yield case, folder, f"{damage.__name__} {file.name}"
+        yield case, folder, f"{getattr(damage, '__name__', '')} {file.name}"
         shutil.rmtree(top)
 
 

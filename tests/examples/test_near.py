@@ -64,7 +64,7 @@ def test_cofiring_neighbours_are_those_of_the_dense_matrix() -> None:
             if other != latent
         }
         same = [other for other in cosine if cosine[other] > 0]
-        nearest = sorted(same, key=lambda other: (-round(cosine[other], 9), other))[: near.N_NEIGHBOURS]
+        nearest = sorted(same, key=lambda other: (-round(float(cosine[other]), 9), other))[: near.N_NEIGHBOURS]
         expected = sum((strength(firings[other]) for other in nearest), np.zeros(len(POOL)))
         np.testing.assert_allclose(cofiring.near(latent, firing), expected, atol=1e-12)
 

@@ -28,8 +28,8 @@ def whole(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study,
 
 def same(found: Run, expected: Run) -> None:
     for path in sorted(expected.path.glob("*.parquet")):
-        tables = [run.read(path.stem).drop(columns=MEASURED, errors="ignore") for run in (found, expected)]
-        pd.testing.assert_frame_equal(*tables)
+        mine, theirs = (run.read(path.stem).drop(columns=MEASURED, errors="ignore") for run in (found, expected))
+        pd.testing.assert_frame_equal(mine, theirs)
     assert read_json(found / "summary.json") == read_json(expected / "summary.json")
 
 

@@ -157,11 +157,11 @@ def _rows(
             "latent": np.repeat(table["latent"].to_numpy()[kept], m),
             "document_id": document.ravel(),
             "window_id": np.arange(n * m),
-            "kind": pd.Categorical.from_codes((~positive).astype(int), ["positive", "random"]),
+            "kind": pd.Categorical.from_codes((~positive).astype(int), pd.Index(["positive", "random"])),
             "stratum": stratum,
             "stratum_share": np.where(positive, 0.1, 1.0),
             "truth": positive,
-            "answer": pd.Categorical.from_codes(yes.astype(int), ["no", "yes"]),
+            "answer": pd.Categorical.from_codes(yes.astype(int), pd.Index(["no", "yes"])),
             "probability": np.nan,
         }
     )

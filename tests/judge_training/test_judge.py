@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def source() -> Source:
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of one layer with random weights, and a word-piece tokenizer of letters and common pieces."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    import transformers
+    from transformers import BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("encoder")
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -70,9 +72,16 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ";",
     ]
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)), encoding="utf-8")
-    tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"))
+    tokenizer = transformers.BertTokenizerFast(  # pyright: ignore[reportAttributeAccessIssue]
+        vocab_file=str(folder / "vocab.txt")
+    )
     torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    size: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     BertModel(BertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

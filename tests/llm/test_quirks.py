@@ -131,8 +131,8 @@ def test_a_lower_limit_of_log_probabilities_is_kept_to(
         error(403, "Missing scopes: api.model.read"),
         error(401, "Missing scopes"),
         Answer(404, {}),
-        Answer(200, [{"id": "m", "object": "model"}]),
-        Answer(200, {"data": [{"id": "openai/*"}]}),  # pyright: ignore[reportArgumentType]
+        Answer(200, [{"id": "m", "object": "model"}]),  # pyright: ignore[reportArgumentType]
+        Answer(200, {"data": [{"id": "openai/*"}]}),
         Answer(200, {"data": [{"id": "m:latest"}, {"id": "other"}]}),
         Answer(200, {"data": "none"}),
     ],

@@ -112,7 +112,7 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
 def test_null_text_stays_null(tmp_path: Path) -> None:
     """pandas 3 reads a null text as NaN; rows that were read are written again as they were."""
     run = Run(tmp_path)
-    row = dict.fromkeys(tables.EXPLANATIONS, "x") | {"latent": 1, "n_retries": 0}
+    row: dict[str, object] = {**dict.fromkeys(tables.EXPLANATIONS, "x"), "latent": 1, "n_retries": 0}
     with run.writing("explanations", tables.EXPLANATIONS) as writer:
         writer.add({**row, "text": None})
         writer.add(row)
