@@ -21,7 +21,6 @@ error.
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from autointerp.cli import _study
 from autointerp.errors import StudyError
@@ -79,20 +78,7 @@ def run(args: argparse.Namespace) -> int:
         from autointerp.cli import _summary
 
         _summary.show(finished)
-        print("\n".join(next_steps(finished.path, summary)))
     return INVALID if summary["controls"]["verdict"] == "INVALID" else 0
-
-
-def next_steps(path: Path, summary: dict[str, Any]) -> list[str]:
-    """Return the commands that follow a finished run, one a line."""
-    names = [row["dictionary"] for row in summary["coverage"]]
-    undecided = any("undecided" in row["words"] for row in summary["headlines"])
-    return [
-        f"next           open {path / 'report.html'}",
-        f"               autointerp latents {path}",
-        f"               autointerp show {path} {names[0]}/INDEX",
-        *([f"               autointerp plan --pilot {path}    (latents that a verdict needs)"] if undecided else []),
-    ]
 
 
 def _gated(args: argparse.Namespace) -> int:

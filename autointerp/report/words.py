@@ -33,7 +33,7 @@ VERDICTS = {
     "equivalent": "equivalent",
     "better_but_negligible": "better, below the margin",
     "worse_but_negligible": "worse, below the margin",
-    "inconclusive": "undecided",
+    "inconclusive": "inconclusive",
     "invalid": "INVALID",
     "exploratory": "exploratory",
 }
@@ -103,7 +103,7 @@ GLOSSARY = {
     "better": "The difference is significant after adjustment for multiple comparisons.",
     "worse": "The difference is significant after adjustment for multiple comparisons.",
     "equivalent": "The equivalence test passed: the difference is smaller than the margin.",
-    "undecided": "Neither a difference nor equivalence could be shown with this many latents.",
+    "inconclusive": "Neither a difference nor equivalence could be shown with this many latents.",
     "INVALID": "A control failed, so that these scores must not be read as results.",
     "trivial": "At least 90 % of the latent's strongest contexts peak on one and the same token.",
     "p (adjusted)": "p value of the difference, adjusted for multiple comparisons within its family.",

@@ -147,15 +147,9 @@ def readers(run: Path, base: Path, out: Path) -> dict[str, list[str]]:
 def called(argv: list[str]) -> tuple[int, str, str]:
     """Run a verb in this process: exit code, stdout, stderr. A traceback is an exception here."""
     out, err = io.StringIO(), io.StringIO()
-    from autointerp import console
-
-    before = console.remarks().file, console.results().file
-    console.remarks().file, console.results().file = err, out
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(argv)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 2
-    finally:
-        console.remarks().file, console.results().file = before
     return code, out.getvalue(), err.getvalue()

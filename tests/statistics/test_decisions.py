@@ -326,7 +326,7 @@ def test_a_dictionary_in_no_comparison_is_named_in_the_summary() -> None:
 def test_undecided_comparisons_say_what_would_decide_them() -> None:
     """The number of latents is that at which the seen difference would have power .8, by the same formula inverted."""
     run = draw(World(n=60), 14)
-    manifest = {"usage": {"explain": {"calls": 120}, "score": {"calls": 1080}}}
+    manifest = {"usage": {"explain": {"calls": 120}, "judge": {"calls": 1080}}}
     found = summarise(replace(run, manifests=(manifest,)))
     calls = 1200 / int(run.latents["sampled"].sum())
     for row in found.summary["headlines"]:  # type: ignore[union-attr]

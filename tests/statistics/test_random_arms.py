@@ -35,4 +35,4 @@ def test_a_control_as_good_as_its_dictionary_is_said(random: float, status: str)
     assert abs(float(str(row["value"])) - (0.7 - random)) < 0.05
     assert bool(row["reason"]) == (status == "failed")
     if row["reason"]:
-        assert "no evidence of what training found" in str(row["reason"])
+        assert "does not show what training learned" in str(row["reason"])
