@@ -355,7 +355,7 @@ def test_agreement_with_itself_is_counted_over_repeated_items() -> None:
     rows = pd.concat([run.judgements.astype({"answer": str, "kind": str}), again.astype({"kind": str})])
     found = summarise(replace(run, judgements=rows)).reliability.set_index("dictionary")
     for name, part in again.assign(flip=flip).groupby("dictionary"):
-        row = {str(key): value for key, value in found.loc[str(name)].items()}
+        row = found[found.index == name].to_dict("records")[0]
         assert row["n_repeated"] == len(part)
         assert row["agreement"] == pytest.approx(1 - part["flip"].mean())
         assert row["agreement_lo"] < 0.9 < row["agreement_hi"]
