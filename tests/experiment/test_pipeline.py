@@ -143,7 +143,7 @@ def test_a_finished_run_starts_again_without_reading_its_dictionaries(
     [
         ({"examples": {"min_windows": 100_000}}, CorpusError, "became eligible"),
         ({"corpus": {"use": "text", "path": "absent.txt"}}, CorpusError, r"absent\.txt"),
-        ({"windows": {"bos": "<nothing>"}}, CorpusError, "no token of the vocabulary"),
+        ({"windows": {"bos": "<nothing>"}}, CorpusError, "is not a token of the vocabulary"),
     ],
 )
 def test_bad_input_is_one_clear_error(
