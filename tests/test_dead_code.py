@@ -17,7 +17,7 @@ CALLED_FROM_OUTSIDE = {
     "ExportModule",  # what a file of report/exports must have
 }  # fmt: skip
 # Used by tests alone; remove an entry with its code.
-KNOWN = {"encode_dense", "decode_dense", "bca", "silent_error", "without_credentials"}
+KNOWN = {"encode_dense", "decode_dense"}
 
 
 def test_every_function_and_class_has_a_caller() -> None:

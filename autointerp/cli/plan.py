@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--looks", type=int, default=1, help="looks of a sequential gate (1)")
     parser.add_argument("--arms", type=int, default=2, help="dictionaries to be judged, all pairs compared (2)")
     parser.add_argument(
-        "--proportional-share", type=float, default=0.1, help="share of latents drawn in proportion to firing rate (.1)"
+        "--proportional-share",
+        type=float,
+        help="share of latents drawn by firing rate (the sampling's default)",
     )
     parser.add_argument("--rate-sd", type=float, default=2.0, help="spread of log firing rates (2)")
     parser.add_argument("--scorers", type=int, default=2, help="scorers per latent (2)")
@@ -54,17 +56,18 @@ def run(args: argparse.Namespace) -> int:
 
     from autointerp.cli import _tables
     from autointerp.errors import StudyError
-    from autointerp.statistics.planning import allocate, plan, seeds_needed
+    from autointerp.statistics.planning import DEFAULT_PROPORTIONAL_SHARE, allocate, plan, seeds_needed
     from autointerp.statistics.verdict_power import Study
 
     parts = _components(args)
     shared: dict[str, Any] = {name: parts[name] for name in ("tau", "recall", "specificity")}
+    given = args.proportional_share
     try:
         found = plan(
             margin=args.margin, kind=args.kind, **shared, n_positive=args.positives, n_negative=args.negatives,
             rho=args.rho, alpha=args.alpha, power=args.power, looks=args.looks, arms=args.arms, scorers=args.scorers,
-            n_per_question=args.per_question, proportional_share=args.proportional_share, rate_sd=args.rate_sd,
-            n_eff_share=parts["n_eff_share"] or None,
+            n_per_question=args.per_question, rate_sd=args.rate_sd, n_eff_share=parts["n_eff_share"] or None,
+            proportional_share=DEFAULT_PROPORTIONAL_SHARE if given is None else given,
         )  # fmt: skip
         per_item = parts["question_tokens"] / args.per_question
         best = allocate(**shared, cost_explain=parts["explain_tokens"], cost_item=per_item * args.scorers, rho=args.rho)

@@ -175,6 +175,16 @@ class Study(BaseModel):
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="stop cleanly when these are reached")
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig, description="levels, margins")
 
+    @model_validator(mode="after")
+    def _reference_is_a_dictionary(self) -> "Study":
+        names = [one.name for one in self.dictionaries]
+        if self.statistics.reference not in (None, *names):
+            raise ValueError(
+                f"statistics.reference {self.statistics.reference!r} is not a dictionary of this study; "
+                f"use one of: {', '.join(names)}"
+            )
+        return self
+
     @property
     def control_names(self) -> frozenset[str]:
         """Names of the dictionaries that are controls of another one."""

@@ -1,6 +1,5 @@
 """Means of latents with design weights and their intervals; the unit is always the latent, never the judged item."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -132,31 +131,6 @@ def unpaired(a: Mean, b: Mean) -> Difference:
     va, vb = a.se**2, b.se**2
     df = (va + vb) ** 2 / (va**2 / a.df + vb**2 / b.df)
     return Difference(value=b.value - a.value, se=float(np.sqrt(va + vb)), df=float(df))
-
-
-def bca(
-    statistic: Callable[[NDArray[np.intp]], Floats], n: int, *, level: float, n_resamples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Bootstrap a nonlinear statistic over latents: bias-corrected and accelerated interval.
-
-    Args:
-        statistic: maps indices of latents [resamples, n] to the statistic of each resample [resamples].
-        n: number of latents, at least 2.
-        level: confidence level.
-        n_resamples: bootstrap draws.
-        rng: source of the draws.
-
-    Source:
-        Efron, Better bootstrap confidence intervals (1987).
-    """
-    everything = np.arange(n)
-    observed = float(statistic(everything[None])[0])
-    chunk = max(1, 2_000_000 // n)
-    draws = np.concatenate(
-        [statistic(rng.integers(n, size=(min(chunk, n_resamples - at), n))) for at in range(0, n_resamples, chunk)]
-    )
-    left_out = np.array([statistic(np.delete(everything, i)[None])[0] for i in range(n)])
-    return bca_limits(observed, draws, left_out, level)
 
 
 def bca_limits(observed: float, draws: Floats, left_out: Floats, level: float) -> tuple[float, float]:

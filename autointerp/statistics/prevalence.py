@@ -21,21 +21,15 @@ COMPARED = ("precision", "f1")
 SMALLEST = 1e-9
 
 
-def silent_error(judgements: pd.DataFrame) -> pd.DataFrame:
+def silent_error(answers: Answers) -> pd.DataFrame:
     """Return each latent's share of silent contexts called active, weighted to the silent population.
 
-    Strata that hard negatives are of weigh their known shares of the silent population, stratum 0 the rest; within
-    a stratum random and hard ones, both drawn from it at random, count alike. Without hard ones random ones stand for
-    all.
+    Strata of hard negatives weigh their known shares of the silent population, stratum 0 the rest; within a stratum
+    random and hard negatives, both drawn from it at random, count alike. Without hard ones random ones stand for all.
 
     Returns:
         `dictionary`, `site`, `latent`, `scorer`, `control`, `recall`, `false_rate`; without answers no row.
     """
-    return silent_error_of(read(judgements))
-
-
-def silent_error_of(answers: Answers) -> pd.DataFrame:
-    """Do what `silent_error` does from coded judgements."""
     frame = answers.units.assign(recall=_recall(answers), false_rate=1 - _stratified(answers))
     return frame.dropna(subset=["recall", "false_rate"]).reset_index(drop=True)
 
@@ -141,7 +135,7 @@ def _limits(terms: Floats, level: float, n_resamples: int, seed: int) -> dict[st
 
 def _own_rates(answers: Answers, latents: pd.DataFrame) -> pd.DataFrame:
     """Return recall and false rate of each latent under control none, by scorers with negatives, with its rates."""
-    rates = silent_error_of(answers)
+    rates = silent_error(answers)
     return rates[(rates["control"] == "none") & ~rates["scorer"].isin(CHOOSING)].merge(
         latents[["dictionary", "site", "latent", "firing_rate_window", "inclusion_probability"]],
         on=["dictionary", "site", "latent"],

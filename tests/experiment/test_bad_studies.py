@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from autointerp.__main__ import main
+from autointerp.collection.base import SamplingConfig
 from autointerp.errors import StudyError
 from autointerp.experiment.settings import override
 from autointerp.experiment.study import EMBEDDED, Study, dump_study, load_study, study_yaml, validate_study
 from autointerp.run import yaml_files
+from autointerp.statistics.planning import DEFAULT_PROPORTIONAL_SHARE
 
 VALUES: tuple[Any, ...] = (
     None,
@@ -134,3 +136,14 @@ def test_a_password_in_an_address_is_never_echoed(tmp_path: Path, capsys: pytest
             assert main(["score", "--explainer", address, *where, "--out", str(tmp_path / "run")]) == 2
             shown = capsys.readouterr()
             assert "s3cret" not in shown.err + shown.out
+
+
+def test_an_unknown_reference_is_rejected_before_any_work() -> None:
+    """The study knows its dictionaries, so the error comes with the study and not after the LLM calls."""
+    with pytest.raises(StudyError, match=r"statistics.reference 'absent' is not a dictionary of this study.*sae"):
+        load_study(EMBEDDED / "study.yaml", ["statistics.reference=absent"])
+    assert load_study(EMBEDDED / "study.yaml", ["statistics.reference=sae"]).statistics.reference == "sae"
+
+
+def test_plan_assumes_the_sampling_that_a_study_does_by_default() -> None:
+    assert SamplingConfig().proportional_share == DEFAULT_PROPORTIONAL_SHARE

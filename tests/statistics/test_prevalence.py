@@ -10,6 +10,7 @@ from autointerp.prompts import Prompts
 from autointerp.records import Example, Explanation, LatentExamples, LatentId
 from autointerp.run.record_rows import judgement_row
 from autointerp.scorers import detection
+from autointerp.statistics._answers import read
 from autointerp.statistics.prevalence import silent_error
 from tests.helpers.planted import corpus, latents, put
 
@@ -41,7 +42,7 @@ def rows(index: int, *, n_hard: int) -> pd.DataFrame:
 @pytest.mark.parametrize("n_hard", [0, 5])
 def test_the_error_on_silence_is_unbiased(n_hard: int) -> None:
     """Over 60 draws the mean is the share of ALL silent windows called active, within four standard errors."""
-    found = silent_error(pd.concat([rows(i, n_hard=n_hard) for i in range(60)]))
+    found = silent_error(read(pd.concat([rows(i, n_hard=n_hard) for i in range(60)])))
     truth = len(FALSE) / len(POOL)
     error = found["false_rate"].std() / np.sqrt(len(found))
     assert len(found) == 60
@@ -51,5 +52,5 @@ def test_the_error_on_silence_is_unbiased(n_hard: int) -> None:
 
 def test_hard_negatives_make_the_error_more_certain() -> None:
     """The strata in which errors gather are seen for sure: the spread over draws shrinks by a third at least."""
-    spread = [silent_error(pd.concat([rows(i, n_hard=n) for i in range(40)]))["false_rate"].std() for n in (0, 5)]
+    spread = [silent_error(read(pd.concat([rows(i, n_hard=n) for i in range(40)])))["false_rate"].std() for n in (0, 5)]
     assert spread[1] < 2 / 3 * spread[0]
