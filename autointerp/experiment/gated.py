@@ -114,7 +114,8 @@ class Gated:
         rows = [*offline.with_all(found.rows, self._scored(self.wanted)), *offline.with_all(limits)]
         found = GateResult(decision=found.decision, rows=tuple(rows), reasons=tuple(dict.fromkeys(self.notes)))
         pipeline.do(self.experiment, "estimate", self._mark("estimate"))
-        return offline.combined(offline.with_calls(found, self._calls_per_latent(), held), status, problems)
+        calls = self._asked_so_far().calls_per_latent
+        return offline.combined(offline.with_calls(found, calls, held), status, problems)
 
     def _answer(self, wanted: Mapping[str, int]) -> decide.Scored:
         self.n_looks += 1
@@ -149,9 +150,8 @@ class Gated:
     def _settled(self, found: GateResult, held: Mapping[str, int]) -> tuple[str, list[str]]:
         """Judge the controls; where they leave a PASS undecided, ask for more latents until they are decided."""
         while True:
-            latents = record_rows.with_status(self.experiment.run, self.experiment.asked)
-            new = replace(self.new, manifests=(self.experiment.run.manifest,))
-            scores = latent_scores(self._judgements(), latents, control=None)
+            new = self._asked_so_far()
+            scores = latent_scores(self._judgements(), new.latents, control=None)
             status, problems = offline.judged(self.base, new, scores, self.config)
             more = {name: min(held[name], n + max(decide.LEAST_LATENTS, n // 2)) for name, n in self.wanted.items()}
             if status != "undecided" or found.decision != "PASS" or more == self.wanted:
@@ -159,15 +159,14 @@ class Gated:
             note("gate: the scores pass; more latents are scored to decide the controls")
             self._ask(more)
 
+    def _asked_so_far(self) -> RunTables:
+        """Return the candidate's tables with today's manifest, and with the status that each latent has reached."""
+        latents = record_rows.with_status(self.experiment.run, self.experiment.asked)
+        return replace(self.new, latents=latents, manifests=(self.experiment.run.manifest,))
+
     def _judgements(self) -> pd.DataFrame:
         return read_judgements(self.experiment.run)
 
     def _mark(self, stage: str) -> str:
         """Mark a stage done for these latents only; a whole run's mark differs, so `score` would complete it."""
         return fingerprint(self.marks[stage], sorted(map(str, self.experiment.asked or ())))
-
-    def _calls_per_latent(self) -> float:
-        """Return the prompts that one more latent costs: its explanation and its own questions, retries included."""
-        rows = self.experiment.run.read("questions", ["scorer", "control", "n_retries"])
-        own = rows[(rows["scorer"] == "explain") | rows["control"].isin(["none", "duplicate"])]
-        return float((1 + own["n_retries"]).sum()) / max(1, len(self.experiment.asked or ()))

@@ -50,11 +50,12 @@ class RunTables:
 
     @property
     def calls_per_latent(self) -> float:
-        """LLM calls that one explained and judged latent cost, cached replies included; 0 where manifests lack it."""
+        """LLM calls per latent asked about, with cached replies and controls; 0 where manifests lack it."""
         usage = [manifest.get("usage") or {} for manifest in self.manifests]
         stages = [one.get(stage) or {} for one in usage for stage in ("explain", "judge")]
         calls = sum(int(stage.get(name) or 0) for stage in stages for name in ("calls", "cached_calls"))
-        return calls / max(1, int(self.latents["sampled"].sum()))
+        asked = self.latents["sampled"] & (self.latents["status"].astype("str") != "sampled")
+        return calls / max(1, int(asked.sum()))
 
 
 def read_tables(path: Path | str, *, questions: bool = False, judged: bool = True) -> RunTables:

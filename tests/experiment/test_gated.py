@@ -54,7 +54,7 @@ def test_the_same_dictionaries_need_one_look_and_a_stopped_gate_asks_nothing_twi
     # The same decision again from the finished tables.
     assert main(["gate", "new", "--baseline", "base", "--json"]) == code
     again = json.loads(capsys.readouterr().out)
-    columns = ["dictionary", "endpoint", "look", "n", "decision", "lower", "upper"]
+    columns = ["dictionary", "endpoint", "look", "n", "decision", "lower", "upper", "llm_calls", "llm_calls_saved"]
     assert pd.DataFrame(again["endpoints"])[columns].equals(rows[columns])
     # Ten latents of a baseline are too few; that is reported before the first look.
     lines = shown.err.splitlines()
