@@ -44,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
 
 def commented(model: "BaseModel", depth: int = 0) -> Iterator[str]:
     """Yield a model's settings as YAML lines, each with its description above it."""
-    import yaml
     from pydantic import BaseModel
+
+    from autointerp.run import yaml_files
 
     pad = "  " * depth
     dumped: dict[str, Any] = model.model_dump(mode="json")
@@ -58,5 +59,5 @@ def commented(model: "BaseModel", depth: int = 0) -> Iterator[str]:
             yield f"{pad}{name}:"
             yield from commented(value, depth + 1)
         else:
-            text = yaml.safe_dump({name: dumped[name]}, sort_keys=False, allow_unicode=True, width=100)
+            text = yaml_files.dump({name: dumped[name]}, width=100)
             yield from (pad + line for line in text.rstrip("\n").split("\n"))

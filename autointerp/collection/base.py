@@ -34,7 +34,7 @@ class SamplingConfig(BaseModel):
     )
     same_as: str | None = Field(
         default=None,
-        description="a finished run whose sample is taken, dictionary by name: to compare checkpoints latent by latent",
+        description="finished run to take the sample from, dictionary by name: compares checkpoints latent by latent",
     )
     proportional_share: float = Field(
         default=0.1, ge=0, le=1, description="share of draws made proportionally to firing rate; the rest is uniform"

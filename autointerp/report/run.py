@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from autointerp.errors import TableError
+from autointerp.errors import RunDirectoryError, TableError
 from autointerp.report.latent import LatentView
-from autointerp.run import report_tables, store, tables
+from autointerp.run import report_tables, store, tables, yaml_files
 from autointerp.run.reading import RunTables
 
 if TYPE_CHECKING:
@@ -49,10 +49,11 @@ class ReportRun:
     @cached_property
     def study(self) -> dict[str, Any]:
         """The study file of the run; empty where it has none."""
-        import yaml
-
         path = self.path / "study.yaml"
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            found = yaml_files.load(path.read_text(encoding="utf-8")) if path.exists() else None
+        except ValueError as error:
+            raise RunDirectoryError(f"{path} cannot be read: {error}") from error
         return found if isinstance(found, dict) else {}
 
     def table(self, name: str) -> pd.DataFrame:

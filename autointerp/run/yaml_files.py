@@ -16,6 +16,7 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$")
 _FLOAT = re.compile(
     r"([-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
 )
+_BREAKS = frozenset("\x85\u2028\u2029")
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxdict, _short.maxlist, _short.maxtuple, _short.maxset = 2, 3, 4, 4, 4
 _short.maxstring = _short.maxother = 70
@@ -59,7 +60,16 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|N
 
 
 class _Dumper(yaml.SafeDumper):
-    """`SafeDumper` that also quotes text which these rules would read as a number."""
+    """`SafeDumper` that also quotes text which these rules would read as a number, and escapes all line breaks."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Represent text; outside double quotes PyYAML folds these line breaks, so that they are read as spaces."""
+    style = '"' if _BREAKS.intersection(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 _Dumper.yaml_implicit_resolvers = {  # pyright: ignore[reportAttributeAccessIssue]

@@ -147,3 +147,12 @@ def test_an_unknown_reference_is_rejected_before_any_work() -> None:
 
 def test_plan_assumes_the_sampling_that_a_study_does_by_default() -> None:
     assert SamplingConfig().proportional_share == DEFAULT_PROPORTIONAL_SHARE
+
+
+def test_init_writes_what_a_study_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also text that YAML 1.1 reads as a number, and line breaks that PyYAML folds outside double quotes."""
+    study = load_study(EMBEDDED / "study.yaml", ['dictionaries.0.source="1e5\\x85\\u2028/010"'])
+    monkeypatch.setattr("autointerp.experiment.study.load_study", lambda *_: study)
+    assert main(["init", str(tmp_path / "study.yaml")]) == 0
+    monkeypatch.undo()
+    assert load_study(tmp_path / "study.yaml") == study

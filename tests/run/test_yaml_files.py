@@ -4,7 +4,7 @@ import math
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autointerp.run import yaml_files
@@ -53,6 +53,8 @@ def test_numbers_and_words_are_read_as_they_look() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(VALUES)
+@example("\x85")
+@example({"a\u2028b": ["\u2029", "x\x85\ny", "\ufeff", "\r", " \n a"]})
 def test_what_is_written_is_read_back(value: object) -> None:
     """Also text that looks like a number, a truth value or a date."""
     assert yaml_files.load(yaml_files.dump({"value": value})) == {"value": value}

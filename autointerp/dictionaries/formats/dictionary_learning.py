@@ -177,7 +177,7 @@ def _k(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> int:
     if len(values) != 1:
         told = ", ".join(f"{where} says {value}" for where, value in found.items() if value is not None)
         raise DictionaryError(
-            f"{tensors.origin}: k is {told or 'nowhere told'}; " + ("they must agree" if told else "add k")
+            f"{tensors.origin}: k is {told or 'not given'}; " + ("they must agree" if told else "add k")
         )
     return values.pop()
 

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp._version import __version__
@@ -12,7 +11,7 @@ from autointerp.report import tables as tables_
 from autointerp.report.escaping import markdown
 from autointerp.report.exports.base import Export
 from autointerp.report.run import ReportRun
-from autointerp.run import tables
+from autointerp.run import tables, yaml_files
 from autointerp.run.store import write_atomically
 from autointerp.statistics import validity
 
@@ -64,7 +63,7 @@ def card(run: ReportRun, names: list[str], config: Config) -> str:
     found = findings.findings_of(run)
     shown = [tables_.scores(found), tables_.comparisons(found, tables_.NARROW, tests=True)]
     parts = [
-        f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n",
+        f"---\n{yaml_files.dump(front)}---\n",
         f"# {markdown(config.title or run.name)}\n",
         f"{markdown(findings.headline(found))}\n",
         *(f"**{markdown(line)}**\n" for line in findings.warnings(found)),
