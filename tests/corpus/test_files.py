@@ -48,8 +48,8 @@ def linked(path: Path) -> None:
 
 FORMS: dict[str, Callable[[Path], object]] = {
     "plain.jsonl": lambda path: path.write_bytes(LINES),
-    "packed.jsonl.gz": lambda path: path.write_bytes(gzip.compress(LINES)),
-    "c4.json.gz": lambda path: path.write_bytes(gzip.compress(LINES)),
+    "packed.jsonl.gz": lambda path: path.write_bytes(gzip.compress(LINES, mtime=0)),
+    "c4.json.gz": lambda path: path.write_bytes(gzip.compress(LINES, mtime=0)),
     "packed.jsonl.bz2": lambda path: path.write_bytes(bz2.compress(LINES)),
     "packed.jsonl.xz": lambda path: path.write_bytes(lzma.compress(LINES)),
     "pile.jsonl.zst": zstd,
@@ -107,7 +107,7 @@ def test_a_folder_of_several_kinds_says_what_it_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl.gz", gzip.compress(LINES)[:100], "cannot be read after line"),
+        ("a.jsonl.gz", gzip.compress(LINES, mtime=0)[:100], "cannot be read after line"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd\x00", "cannot be read after line"),
         ("a.json", b'[{"text": "a"}, {"te', "item 2 is not JSON"),
         ("a.json", b"[" * 100_000, "JSON|cannot be read"),

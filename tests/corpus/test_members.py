@@ -67,7 +67,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
 def test_json_lines(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"texts{suffix}"
     lines = "\n".join(json.dumps({"body": words}) for words in [*TEXTS, "  ", None])
-    path.write_bytes(gzip.compress(lines.encode()) if suffix.endswith("gz") else lines.encode())
+    path.write_bytes(gzip.compress(lines.encode(), mtime=0) if suffix.endswith("gz") else lines.encode())
     assert list(jsonl.documents(jsonl.Config(path=str(path), column="body"))) == EXPECTED
 
 
@@ -129,7 +129,7 @@ def test_bytes_that_are_no_text_and_files_cut_short_are_named(tmp_path: Path, su
     good = json.dumps({"text": "the cat"}).encode() + b"\n"
     zipped = suffix.endswith("gz")
     for content, message in ((good + b'{"text": "\xff\xfe"}', "is not UTF-8"), (good * 3, "cannot be read")):
-        data = gzip.compress(content) if zipped else content
+        data = gzip.compress(content, mtime=0) if zipped else content
         path.write_bytes(data[:-9] if message == "cannot be read" else data)
         if message == "cannot be read" and not zipped:
             message = "is not JSON"
