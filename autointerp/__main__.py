@@ -39,8 +39,9 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             verb = getattr(found, "parser", self)
             flags = [flag for action in verb._actions for flag in action.option_strings]
-            verb.error("; ".join(f"unknown argument {text}{suggestion(text.partition('=')[0], flags)}"
-                                 for text in unknown))  # fmt: skip
+            verb.error(
+                "; ".join(f"unknown argument {text}{suggestion(text.partition('=')[0], flags)}" for text in unknown)
+            )
         return found
 
 

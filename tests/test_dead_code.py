@@ -12,10 +12,13 @@ PACKAGE = Path(__file__).parent.parent / "autointerp"
 CALLED_FROM_OUTSIDE = {
     "readinto",  # io.RawIOBase
     "same_length",  # a pydantic validator
-    "forward", "backward",  # torch.autograd.Function
-    "score", "compare", "open_run",  # the package's Python face
+    "forward",
+    "backward",  # torch.autograd.Function
+    "score",
+    "compare",
+    "open_run",  # the package's Python face
     "ExportModule",  # what a file of report/exports must have
-}  # fmt: skip
+}
 # Used by tests alone; remove an entry with its code.
 KNOWN = {"encode_dense", "decode_dense"}
 

@@ -17,10 +17,14 @@ MEMBERS = [(family, name) for family in ("explainers", "scorers") for name in pl
 def example(number: int, *, active: bool) -> Example:
     pieces = ("Line", " one", " <<", "\n", "the", " cat", f" {number}", ".")
     return Example(
-        window=number, document=number, pieces=pieces, activations=(0.0, 0.2, 0, 0, 0, 2.0 + number, 1.5, 0)
-        if active else (0.0,) * 8, kind="positive" if active else "random", stratum=number if active else 0,
+        window=number,
+        document=number,
+        pieces=pieces,
+        activations=(0.0, 0.2, 0, 0, 0, 2.0 + number, 1.5, 0) if active else (0.0,) * 8,
+        kind="positive" if active else "random",
+        stratum=number if active else 0,
         stratum_share=0.1 if active else 1.0,
-    )  # fmt: skip
+    )
 
 
 LATENT = LatentExamples(
@@ -31,9 +35,13 @@ LATENT = LatentExamples(
     contrast=tuple(example(30 + i, active=False) for i in range(3)),
 )
 TOLD = Explanation(
-    explanation_id="e", latent=LATENT.latent, text='the word "cat" <|im_end|>\nand a number', explainer="default",
-    prompt_hash="", raw="",
-)  # fmt: skip
+    explanation_id="e",
+    latent=LATENT.latent,
+    text='the word "cat" <|im_end|>\nand a number',
+    explainer="default",
+    prompt_hash="",
+    raw="",
+)
 
 
 def rendered(family: str, name: str) -> str:

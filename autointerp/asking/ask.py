@@ -38,15 +38,19 @@ from autointerp.records import (
     Question,
     Reply,
     Request,
-)  # fmt: skip
+)
 from autointerp.scorers.base import Scorer
 from autointerp.seeds import digest, generator
 from autointerp.text import mend_surrogates
 
 # An explanation's status by what went wrong; anything else (no reply, too long for the model) is "failed".
 STATUS: dict[str, Literal["ok", "unparsed", "refused", "empty", "truncated"]] = {
-    "": "ok", "unparsed": "unparsed", "refused": "refused", "empty": "empty", "truncated": "truncated",
-}  # fmt: skip
+    "": "ok",
+    "unparsed": "unparsed",
+    "refused": "refused",
+    "empty": "empty",
+    "truncated": "truncated",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +111,15 @@ def explanations(
         row = _row(asked, reply, read.failure)
         raw = reply.text or ""
         explanation = Explanation(
-            explanation_id=explanation_id(asked.latent, explainer.name), latent=asked.latent,
-            text=None if read.failure else read.value, explainer=explainer.name,
-            prompt_hash=f"{digest(asked.request.messages):032x}"[:16], raw=raw,
-            status=STATUS.get(read.failure, "failed"), n_retries=row.n_retries,
-        )  # fmt: skip
+            explanation_id=explanation_id(asked.latent, explainer.name),
+            latent=asked.latent,
+            text=None if read.failure else read.value,
+            explainer=explainer.name,
+            prompt_hash=f"{digest(asked.request.messages):032x}"[:16],
+            raw=raw,
+            status=STATUS.get(read.failure, "failed"),
+            n_retries=row.n_retries,
+        )
         yield Explained(explanation=explanation, row=row)
         if advance:
             advance(1, usage.words)

@@ -27,10 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "nothing runs the embedded default",
     )
     group = parser.add_argument_group("the common case without a study file")
-    group.add_argument("--data", metavar="PATH_OR_NAME", help="text, jsonl or parquet file or folder; `docstrings`; "
-                       "or a hub data set as org/name[:subset[:split]]")  # fmt: skip
-    group.add_argument("--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1; "
-                       "its prompt follows")  # fmt: skip
+    group.add_argument(
+        "--data",
+        metavar="PATH_OR_NAME",
+        help="text, jsonl or parquet file or folder; `docstrings`; or a hub data set as org/name[:subset[:split]]",
+    )
+    group.add_argument(
+        "--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1; its prompt follows"
+    )
     group.add_argument("--explainer-model", metavar="MODEL", help="model of an http explainer that serves several")
     group.add_argument(
         "--judge", metavar="NAME", help="as --explainer, or cross_encoder:DIR (train-judge); default: the explainer"

@@ -17,9 +17,11 @@ def show(run: Run) -> None:
     found = findings.findings_of(opened)
     results().print(Text(findings.headline(found)), soft_wrap=True)
     shown = (
-        tables.coverage(found, STEPS), tables.scores(found), tables.reconstruction(found, ("fvu", "ce_increase")),
+        tables.coverage(found, STEPS),
+        tables.scores(found),
+        tables.reconstruction(found, ("fvu", "ce_increase")),
         tables.comparisons(found),
-    )  # fmt: skip
+    )
     for table in shown:
         if table:
             results().print()

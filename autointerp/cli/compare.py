@@ -63,11 +63,15 @@ def run(args: argparse.Namespace) -> int:
         answers = claims(found.comparisons, found.reconstruction_comparisons, front, findings.judges(tables.manifests))
         stored |= {"frontier": front, "claims": answers}
     findings_ = findings.Findings(
-        dictionaries=tables.dictionaries, estimates=found.estimates, comparisons=found.comparisons,
-        controls=found.controls, reconstruction=pd.DataFrame() if tables.reconstruction is None
-        else tables.reconstruction, summary=summary, manifests=tables.manifests,
+        dictionaries=tables.dictionaries,
+        estimates=found.estimates,
+        comparisons=found.comparisons,
+        controls=found.controls,
+        reconstruction=pd.DataFrame() if tables.reconstruction is None else tables.reconstruction,
+        summary=summary,
+        manifests=tables.manifests,
         reconstruction_comparisons=found.reconstruction_comparisons,
-    )  # fmt: skip
+    )
     out = args.out or (None if args.json else args.runs[0] / "compare")
     if out:
         _tables.write_all(out, stored, all_tables(findings_), summary)
@@ -90,8 +94,10 @@ def _print(found: "Findings", answers: "pd.DataFrame | None") -> None:
     shown += [] if answers is None else tables.claims(answers)
     _tables.show(*(writers.terminal(table) for table in shown if table))
     lines = [
-        *findings.not_compared(found), *_summary.controls(found), *findings.warnings(found),
+        *findings.not_compared(found),
+        *_summary.controls(found),
+        *findings.warnings(found),
         *(f"ALLOWED although it differs: {difference}" for difference in found.summary["allowed"]),
-    ]  # fmt: skip
+    ]
     for line in lines:
         print(visible(line))

@@ -60,8 +60,11 @@ def evaluate(study: "Study") -> "pd.DataFrame":
         arms.append(Arm(one, *(sites.resolve(subject.model, name) for name in (one.site_in, one.site_out))))
     with tempfile.TemporaryDirectory() as folder:
         tokens = corpus.read(
-            study.corpus.module.documents(study.corpus.settings), subject.tokenizer, study.windows, Path(folder),
+            study.corpus.module.documents(study.corpus.settings),
+            subject.tokenizer,
+            study.windows,
+            Path(folder),
             seed=study.seed,
-        )  # fmt: skip
+        )
         documents = held_out_documents(tokens.windows(), study.reconstruction, study.windows.context_length)
         return metrics.evaluate(subject, arms, documents, study.reconstruction, bos=tokens.bos, seed=study.seed)

@@ -50,10 +50,13 @@ def run(args: argparse.Namespace) -> int:
 
     scorers = read_tables(args.baseline).judgements["scorer"].astype("str").unique().tolist()
     config = base.settings(
-        scorers, args.endpoints.split(",") if args.endpoints else None, margin=args.margin, alpha=args.alpha,
+        scorers,
+        args.endpoints.split(",") if args.endpoints else None,
+        margin=args.margin,
+        alpha=args.alpha,
         looks=offline.looks_of(args.candidate) if args.looks is None else args.looks,
         limits={"missing": args.max_missing, "dead_share": args.max_dead, "ce_increase": args.max_ce},
-    )  # fmt: skip
+    )
     result = offline.gate_runs(args.candidate, args.baseline, config=config, allow=args.allow)
     output.show(output.as_json(result) if args.json else output.as_text(result))
     summary = args.summary or os.environ.get("GITHUB_STEP_SUMMARY")

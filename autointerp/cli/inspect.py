@@ -157,9 +157,12 @@ def examine(dictionary: "Dictionary", args: argparse.Namespace) -> "tuple[tuple[
     documents, dictionary = tokens(args.data, subject.tokenizer), dictionary.to(subject.device)
     x, y = load_check.rows(subject, documents, site_in, site_out, bos=bos)
     place = elsewhere.Place(
-        subject=subject, documents=documents, bos=bos, own=(site_in, site_out),
+        subject=subject,
+        documents=documents,
+        bos=bos,
+        own=(site_in, site_out),
         others=neighbours.elsewhere(subject.model, site_in, site_out),
-    )  # fmt: skip
+    )
     look = partial(elsewhere.look, dictionary, place, doubtful=0.0)
     return (site_in, site_out), load_check.admit(dictionary, x, y, accept=True, elsewhere=look)
 
@@ -171,13 +174,15 @@ def report(admitted: "Admitted", data: str) -> None:
 
     vitals, expected = admitted.vitals, admitted.dictionary.expected_l0
     told = f"the checkpoint records {expected:g}" if expected else "unknown"
-    show({
-        "tokens": f"{vitals.n_tokens:,} of {data}; BOS, or the first of each context, not counted",
-        "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {load_check.MAX_FVU:g})",
-        "L0": f"{vitals.l0:.2f}  ({told})",
-        "alive": f"{vitals.alive_share:.2%} of latents fired on this text",
-        "dense": f"{vitals.dense_share:.2%} of latents fire on more than 10 % of tokens",
-    })  # fmt: skip
+    show(
+        {
+            "tokens": f"{vitals.n_tokens:,} of {data}; BOS, or the first of each context, not counted",
+            "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {load_check.MAX_FVU:g})",
+            "L0": f"{vitals.l0:.2f}  ({told})",
+            "alive": f"{vitals.alive_share:.2%} of latents fired on this text",
+            "dense": f"{vitals.dense_share:.2%} of latents fire on more than 10 % of tokens",
+        }
+    )
     for sentence in notes(admitted):
         note(sentence)
 

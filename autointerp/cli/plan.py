@@ -19,8 +19,12 @@ TOKENS_PER_EXPLANATION = {"in": 3000, "cached": 900, "out": 60}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add arguments."""
-    parser.add_argument("--kind", choices=("superiority", "tost", "ni"), default="tost",
-                        help="superiority; tost: equivalence; ni: not worse (tost)")  # fmt: skip
+    parser.add_argument(
+        "--kind",
+        choices=("superiority", "tost", "ni"),
+        default="tost",
+        help="superiority; tost: equivalence; ni: not worse (tost)",
+    )
     parser.add_argument("--margin", type=float, default=0.02, help="smallest difference that matters (.02)")
     parser.add_argument("--power", type=float, default=0.8, help="chance to succeed (.8)")
     parser.add_argument("--alpha", type=float, default=0.05, help="error rate (.05)")
@@ -75,8 +79,9 @@ def run(args: argparse.Namespace) -> int:
         seeds = None
         if args.seed_sd is not None:
             se = (found.variance / found.n_latents / found.n_eff_share) ** 0.5
-            seeds = seeds_needed(margin=args.margin, seed_sd=args.seed_sd, se_mean=se, kind=args.kind,
-                                 alpha=args.alpha, power=args.power)  # fmt: skip
+            seeds = seeds_needed(
+                margin=args.margin, seed_sd=args.seed_sd, se_mean=se, kind=args.kind, alpha=args.alpha, power=args.power
+            )
     except ValueError as error:
         raise StudyError(str(error)) from error
     cost = _cost(args, found.n_latents * args.arms, found.n_questions)
@@ -107,10 +112,13 @@ def _components(args: argparse.Namespace) -> dict[str, float]:
     from autointerp.statistics.variance import varcomp
 
     found = {
-        "tau": DEFAULT_TAU, "recall": DEFAULT_RECALL, "specificity": DEFAULT_SPECIFICITY,
+        "tau": DEFAULT_TAU,
+        "recall": DEFAULT_RECALL,
+        "specificity": DEFAULT_SPECIFICITY,
         "n_eff_share": 0.0,  # 0: from the sampling design
-        "question_tokens": float(TOKENS_PER_QUESTION["in"]), "explain_tokens": float(TOKENS_PER_EXPLANATION["in"]),
-    }  # fmt: skip
+        "question_tokens": float(TOKENS_PER_QUESTION["in"]),
+        "explain_tokens": float(TOKENS_PER_EXPLANATION["in"]),
+    }
     if args.pilot:
         pilot = read_tables(args.pilot)
         refuse_empty(pilot, args.pilot)
@@ -184,5 +192,8 @@ def _shown(value: dict, args: argparse.Namespace) -> list:
         rows.append(["training seeds per arm", str(value["seeds"])])
     power = [[str(n), f"{each:.2f}", f"{every:.2f}"] for n, (each, every) in value["power"].items()]
     curve = [[str(n), f"{ratio:.2f}"] for n, ratio in best["curve"]]
-    return [grid("Plan", ["", ""], rows), grid("Power of the verdict", [unit, "by one scorer", "by all"], power),
-            grid("Items per latent: variance at equal cost, over the best", ["items", "ratio"], curve)]  # fmt: skip
+    return [
+        grid("Plan", ["", ""], rows),
+        grid("Power of the verdict", [unit, "by one scorer", "by all"], power),
+        grid("Items per latent: variance at equal cost, over the best", ["items", "ratio"], curve),
+    ]

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from autointerp.collection import latents as table
 from autointerp.collection import sample, shards
-from autointerp.collection.base import CollectConfig, SamplingConfig  # fmt: skip
+from autointerp.collection.base import CollectConfig, SamplingConfig
 from autointerp.collection.batches import Contexts
 from autointerp.collection.collection import Collection
 from autointerp.collection.device import Clock, Device, Placed, check, encoder_hash
 from autointerp.console import Bar
-from autointerp.corpus.base import ShardTokens, Tokens  # fmt: skip
+from autointerp.corpus.base import ShardTokens, Tokens
 from autointerp.errors import StudyError
-from autointerp.examples.base import ExamplesConfig  # fmt: skip
+from autointerp.examples.base import ExamplesConfig
 from autointerp.run.store import fingerprint
 from autointerp.subject.base import Subject
 
@@ -213,12 +213,15 @@ class _Work:
             self.key, windows.fingerprint, self.sampling.model_dump(), self.examples.model_dump(), self.seed
         )
         counts = self.tokens.counts() | {
-            "latents": len(latents), "eligible": int(latents["eligible"].sum()),
+            "latents": len(latents),
+            "eligible": int(latents["eligible"].sum()),
             "drawn": sum(len(mine.chances if mine.latents is None else mine.latents) for mine in drawn.values()),
-            "sampled": int(latents["sampled"].sum()), "tokens_computed": self.n_tokens, "bytes_written": self.n_bytes,
+            "sampled": int(latents["sampled"].sum()),
+            "tokens_computed": self.n_tokens,
+            "bytes_written": self.n_bytes,
             "bytes_kept": sum(path.stat().st_size for path in self.folder.rglob("*.safetensors")),
             "peak_memory_bytes": peak_memory(),
-        }  # fmt: skip
+        }
         own = {name: latents[latents["dictionary"] == name] for name in drawn}
         return Collection(
             windows=windows, latents=latents, counts=counts, seconds=self.clock.seconds, shards=found,
@@ -236,10 +239,14 @@ class _Work:
         name, mine = place.dictionary.name, drawn[place.dictionary.name]
         numbers = sample.permanent(self.seed, name, len(mine.chances))
         return table.rows(
-            total(found, name), self.examples, dictionary=name, architecture=place.dictionary.architecture,
-            site=str(place.site), chances=mine.chances,
+            total(found, name),
+            self.examples,
+            dictionary=name,
+            architecture=place.dictionary.architecture,
+            site=str(place.site),
+            chances=mine.chances,
             drawn=np.argsort(numbers, kind="stable") if mine.latents is None else mine.latents,
-        )  # fmt: skip
+        )
 
 
 def total(found: Sequence[shards.Shard], name: str) -> table.FiringCounts:
@@ -247,9 +254,13 @@ def total(found: Sequence[shards.Shard], name: str) -> table.FiringCounts:
     parts = [shard.kept[name] for shard in found]
     n_tokens, n_explain, n_held_out = (int(n) for n in np.sum([shard.n for shard in found], axis=0))
     return table.FiringCounts(
-        tokens=_sum([part.tokens for part in parts]), explain=_sum([part.explain for part in parts]),
-        held_out=_sum([part.held_out for part in parts]), n_tokens=n_tokens, n_explain=n_explain, n_held_out=n_held_out,
-    )  # fmt: skip
+        tokens=_sum([part.tokens for part in parts]),
+        explain=_sum([part.explain for part in parts]),
+        held_out=_sum([part.held_out for part in parts]),
+        n_tokens=n_tokens,
+        n_explain=n_explain,
+        n_held_out=n_held_out,
+    )
 
 
 def _sum(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.int64]:

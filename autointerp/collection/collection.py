@@ -54,11 +54,13 @@ class Collection:
         pairs = zip(self.shards, other.shards, strict=True)
         summed = ("latents", "eligible", "drawn", "sampled", "tokens_computed", "bytes_written", "bytes_kept")
         return Collection(
-            windows=self.windows, latents=pd.concat([self.latents, other.latents], ignore_index=True),
+            windows=self.windows,
+            latents=pd.concat([self.latents, other.latents], ignore_index=True),
             references={**self.references, **other.references},
             fingerprint=fingerprint(self.fingerprint, other.fingerprint),
-            counts=self.counts | {name: self.counts[name] + other.counts[name] for name in summed}
+            counts=self.counts
+            | {name: self.counts[name] + other.counts[name] for name in summed}
             | {"peak_memory_bytes": other.counts["peak_memory_bytes"]},
             seconds={part: seconds + other.seconds[part] for part, seconds in self.seconds.items()},
             shards=[one.joined(more) for one, more in pairs],
-        )  # fmt: skip
+        )

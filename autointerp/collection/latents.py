@@ -80,20 +80,22 @@ def rows(
     order = np.full(len(status), -1, dtype=np.int64)
     order[drawn] = np.arange(len(drawn))
     n_windows = counts.explain + counts.held_out
-    return pd.DataFrame({
-        "dictionary": dictionary,
-        "architecture": architecture,
-        "site": site,
-        "latent": np.arange(len(status)),
-        "firing_rate_token": counts.tokens / max(1, counts.n_tokens),
-        "firing_rate_window": n_windows / max(1, counts.n_explain + counts.n_held_out),
-        "n_windows": n_windows,
-        "alive": counts.tokens > 0,
-        "eligible": eligible,
-        "inclusion_probability": chances,
-        "sampled": sampled,
-        "look_order": order,
-        "token_share": np.nan,
-        "peak_token": "",
-        "status": np.where(sampled, "sampled", status).astype(str),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "dictionary": dictionary,
+            "architecture": architecture,
+            "site": site,
+            "latent": np.arange(len(status)),
+            "firing_rate_token": counts.tokens / max(1, counts.n_tokens),
+            "firing_rate_window": n_windows / max(1, counts.n_explain + counts.n_held_out),
+            "n_windows": n_windows,
+            "alive": counts.tokens > 0,
+            "eligible": eligible,
+            "inclusion_probability": chances,
+            "sampled": sampled,
+            "look_order": order,
+            "token_share": np.nan,
+            "peak_token": "",
+            "status": np.where(sampled, "sampled", status).astype(str),
+        }
+    )

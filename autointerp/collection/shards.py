@@ -99,9 +99,11 @@ def write(path: Path, shard: Shard, fingerprint: str) -> int:
     arrays: dict[str, NDArray] = {"n": shard.n.astype(np.int64)}
     for name, kept in shard.kept.items():
         arrays |= {
-            f"{name}/latents": kept.latents.astype(np.uint32), f"{name}/offsets": kept.offsets.astype(np.int64),
-            f"{name}/positions": kept.positions, f"{name}/values": kept.values,
-        }  # fmt: skip
+            f"{name}/latents": kept.latents.astype(np.uint32),
+            f"{name}/offsets": kept.offsets.astype(np.int64),
+            f"{name}/positions": kept.positions,
+            f"{name}/values": kept.values,
+        }
         arrays |= {f"{name}/{count}": _small(getattr(kept, count)) for count in COUNTS}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 

@@ -108,10 +108,14 @@ class Tally:
         sizes = np.bincount(place, minlength=len(self._keep.latents))
         explain, held_out = self._windows[:, :-1].cpu().numpy()
         return Kept(
-            latents=self._keep.latents, offsets=np.append(0, np.cumsum(sizes)), values=kept,
-            positions=(position[order] + offset).astype(np.uint32), tokens=self._tokens[:-1].cpu().numpy(),
-            explain=explain, held_out=held_out,
-        )  # fmt: skip
+            latents=self._keep.latents,
+            offsets=np.append(0, np.cumsum(sizes)),
+            values=kept,
+            positions=(position[order] + offset).astype(np.uint32),
+            tokens=self._tokens[:-1].cpu().numpy(),
+            explain=explain,
+            held_out=held_out,
+        )
 
 
 def _add_counts(counts: Tensor, index: Tensor) -> None:

@@ -63,9 +63,10 @@ def look(
 def _sites(dictionary: Dictionary, place: Place) -> Iterator[tuple[float, str]]:
     widths = place.subject.widths([site for pair in place.others for site in pair])
     fitting = [
-        (one, other) for one, other in place.others
+        (one, other)
+        for one, other in place.others
         if (widths[one], widths[other]) == (dictionary.d_in, dictionary.d_out)
-    ]  # fmt: skip
+    ]
     for start in range(0, len(fitting), AT_ONCE):
         for pair, (x, y) in _rows(place, fitting[start : start + AT_ONCE]).items():
             settings = f"`site_in: {pair[0]}` and `site_out: {pair[1]}`"

@@ -103,9 +103,13 @@ def _hub(repo: str, revision: str | None, path: str) -> Files:
     if not names:
         raise DictionaryError(f"{repo}@{commit}: no folder or file {path!r}; it has: {shortened(listing)}")
     return Files(
-        source=f"{repo}@{commit}" + (f":{path}" if path else ""), folder=f"{repo}/{folder}".rstrip("/"), names=names,
-        focus=focus, revision=commit, fetch=lambda name: _fetched(repo, prefix + name, commit, revision or "main"),
-    )  # fmt: skip
+        source=f"{repo}@{commit}" + (f":{path}" if path else ""),
+        folder=f"{repo}/{folder}".rstrip("/"),
+        names=names,
+        focus=focus,
+        revision=commit,
+        fetch=lambda name: _fetched(repo, prefix + name, commit, revision or "main"),
+    )
 
 
 def _listing(repo: str, revision: str | None) -> tuple[str, tuple[str, ...]]:

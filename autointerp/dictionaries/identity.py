@@ -70,7 +70,10 @@ def _looks(files: Files, names: Any) -> dict[str, dict[str, int]]:
         if name in files.names:
             stat = files.path(name).stat()
             found[name] = {
-                "size": stat.st_size, "content": stat.st_mtime_ns, "inode_changed": stat.st_ctime_ns,
-                "inode": stat.st_ino, "device": stat.st_dev,
-            }  # fmt: skip
+                "size": stat.st_size,
+                "content": stat.st_mtime_ns,
+                "inode_changed": stat.st_ctime_ns,
+                "inode": stat.st_ino,
+                "device": stat.st_dev,
+            }
     return found

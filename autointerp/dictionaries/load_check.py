@@ -132,9 +132,12 @@ def measure(dictionary: Dictionary, x: Tensor, y: Tensor) -> Vitals:
             fired += torch.bincount(codes.indices[hit], minlength=len(fired))
         variance = float((y.double() - y.double().mean(dim=0)).square().sum())
     return Vitals(
-        fvu=error / variance if variance > 0 else math.nan, l0=active / max(len(x), 1), n_tokens=len(x),
-        alive_share=float((fired > 0).float().mean()), dense_share=float((fired > 0.1 * len(x)).float().mean()),
-    )  # fmt: skip
+        fvu=error / variance if variance > 0 else math.nan,
+        l0=active / max(len(x), 1),
+        n_tokens=len(x),
+        alive_share=float((fired > 0).float().mean()),
+        dense_share=float((fired > 0.1 * len(x)).float().mean()),
+    )
 
 
 def admit(

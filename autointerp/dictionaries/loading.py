@@ -113,10 +113,13 @@ def check(dictionary: Dictionary, config: DictionaryConfig) -> None:
     """
     who, m, d, o = config.source, dictionary.n_latents, dictionary.d_in, dictionary.d_out
     shapes = {
-        "b_enc": (dictionary.b_enc, (m,)), "W_dec": (dictionary.W_dec, (m, o)), "b_dec": (dictionary.b_dec, (o,)),
-        "W_skip": (dictionary.W_skip, (o, d)), "pre_bias": (dictionary.pre_bias, (d,)),
+        "b_enc": (dictionary.b_enc, (m,)),
+        "W_dec": (dictionary.W_dec, (m, o)),
+        "b_dec": (dictionary.b_dec, (o,)),
+        "W_skip": (dictionary.W_skip, (o, d)),
+        "pre_bias": (dictionary.pre_bias, (d,)),
         "threshold": (dictionary.activation.threshold, (m,)),
-    }  # fmt: skip
+    }
     for name, (tensor, shape) in shapes.items():
         if tensor is not None and tuple(tensor.shape) != shape:
             raise DictionaryError(f"{who}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")

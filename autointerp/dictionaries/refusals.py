@@ -72,4 +72,4 @@ KNOWN: tuple[tuple[Callable[[Files], bool], str], ...] = (
         _settings("cfg.json", "n_models", "dict_size"),
         CROSSCODER,
     ),
-)  # fmt: skip
+)

@@ -65,17 +65,25 @@ def peaks(windows: Windows, firing: Firing) -> Peaks:
     if len(starts) == 0:
         empty = np.empty(0, np.int64)
         return Peaks(
-            windows=empty, values=activations, tokens=empty, entries=np.zeros(1, np.int64), positions=positions,
+            windows=empty,
+            values=activations,
+            tokens=empty,
+            entries=np.zeros(1, np.int64),
+            positions=positions,
             activations=activations,
-        )  # fmt: skip
+        )
     values = np.maximum.reduceat(activations, starts)
     entries = np.append(starts, len(positions))
     at_peak = np.flatnonzero(activations == np.repeat(values, np.diff(entries)))
     first_peak = at_peak[np.searchsorted(at_peak, starts)]
     return Peaks(
-        windows=window[starts], values=values, tokens=np.asarray(windows.tokens[positions[first_peak]]),
-        entries=entries, positions=positions, activations=activations,
-    )  # fmt: skip
+        windows=window[starts],
+        values=values,
+        tokens=np.asarray(windows.tokens[positions[first_peak]]),
+        entries=entries,
+        positions=positions,
+        activations=activations,
+    )
 
 
 def strata(values: NDArray[np.floating]) -> NDArray[np.int64]:

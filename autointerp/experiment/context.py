@@ -165,9 +165,12 @@ class Experiment:
             return Arm(made, site_in, site_out)
         x, y = read()
         place = elsewhere.Place(
-            subject=self.subject, documents=self.first_documents, bos=bos, own=(site_in, site_out),
+            subject=self.subject,
+            documents=self.first_documents,
+            bos=bos,
+            own=(site_in, site_out),
             others=neighbours.elsewhere(self.subject.model, site_in, site_out),
-        )  # fmt: skip
+        )
         admitted = load_check.admit(
             dictionary, x, y, accept=wanted.accept, elsewhere=partial(elsewhere.look, dictionary, place)
         )
@@ -261,8 +264,9 @@ class Experiment:
         elif stage == "judge":
             built = self.scorers.values()
             for family, uses in (
-                ("scorers", [member.use for member in self.study.scorers]), ("llm", [one.needs for one in built]),
-            ):  # fmt: skip
+                ("scorers", [member.use for member in self.study.scorers]),
+                ("llm", [one.needs for one in built]),
+            ):
                 code |= {name: mark for use in uses for name, mark in plugins.outside(family, use).items()}
         return {name: self.prompts.hash(name) for one in built for name in one.templates} | code
 

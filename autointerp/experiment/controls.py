@@ -100,9 +100,13 @@ def _drawn(
 
 def _wordless(told: Explanation) -> Explanation:
     return Explanation(
-        explanation_id=f"{told.explanation_id}/empty", latent=told.latent, text="", explainer="empty", prompt_hash="",
+        explanation_id=f"{told.explanation_id}/empty",
+        latent=told.latent,
+        text="",
+        explainer="empty",
+        prompt_hash="",
         raw="",
-    )  # fmt: skip
+    )
 
 
 def questions(examples: LatentExamples, plan: Plan, scorers: Mapping[str, Scorer], seed: int) -> Iterator[Question]:

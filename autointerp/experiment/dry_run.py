@@ -122,7 +122,10 @@ def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Reque
     finally:
         backend.close()
     return budget.CostEstimate(
-        stage=role, calls=sum(part.calls for part in parts), tokens_in=sum(part.tokens_in for part in parts),
-        tokens_out=sum(part.tokens_out for part in parts), usd=sum(part.usd for part in parts),
+        stage=role,
+        calls=sum(part.calls for part in parts),
+        tokens_in=sum(part.tokens_in for part in parts),
+        tokens_out=sum(part.tokens_out for part in parts),
+        usd=sum(part.usd for part in parts),
         exact=all(part.exact for part in parts),
-    )  # fmt: skip
+    )

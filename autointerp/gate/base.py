@@ -26,9 +26,11 @@ class GateConfig(BaseModel):
 
     margin: float = Field(default=0.02, gt=0, lt=0.5, description="loss of score that still counts as not worse")
     alpha: float = Field(
-        default=0.05, gt=0, lt=0.5,
+        default=0.05,
+        gt=0,
+        lt=0.5,
         description="chance of PASS when an endpoint is worse by the margin, and of FAIL when nothing changed",
-    )  # fmt: skip
+    )
     power: float = Field(default=0.9, gt=0.5, lt=1, description="chance of PASS when nothing changed")
     looks: int = Field(default=5, ge=1, le=20, description="times at which the gate may stop")
     spending_gamma: float = Field(

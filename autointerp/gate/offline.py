@@ -45,9 +45,13 @@ def looks_of(candidate: Path | str) -> int:
 
 
 def gate(
-    base: pd.DataFrame, candidate: pd.DataFrame, *, config: GateConfig, latents: pd.DataFrame | None = None,
+    base: pd.DataFrame,
+    candidate: pd.DataFrame,
+    *,
+    config: GateConfig,
+    latents: pd.DataFrame | None = None,
     limits: Sequence[Row] = (),
-) -> GateResult:  # fmt: skip
+) -> GateResult:
     """Test two finished tables of scores.
 
     With one look all latents are tested at once. With more, latents are taken in look order, and the gate stops as it
@@ -103,12 +107,14 @@ def with_calls(found: GateResult, per_latent: float, held: Mapping[str, int]) ->
     """
     rows = [
         replace(
-            row, llm_calls=round(row.n * per_latent),
+            row,
+            llm_calls=round(row.n * per_latent),
             llm_calls_saved=max(0, round((held[row.dictionary] - row.n_judged) * per_latent)),
         )
-        if row.has_looks else row
+        if row.has_looks
+        else row
         for row in found.rows
-    ]  # fmt: skip
+    ]
     return replace(found, rows=tuple(rows))
 
 
@@ -186,8 +192,10 @@ def _only(run: RunTables, names: Mapping[str, str]) -> RunTables:
 
     planted = run.judgements.loc[run.judgements["control"] == "planted", "dictionary"].astype("str")
     return replace(
-        run, judgements=pick(run.judgements, frozenset(planted)), latents=pick(run.latents),
+        run,
+        judgements=pick(run.judgements, frozenset(planted)),
+        latents=pick(run.latents),
         dictionaries=pick(run.dictionaries),
         reconstruction=None if run.reconstruction is None else pick(run.reconstruction),
         documents=None if run.documents is None else pick(run.documents),
-    )  # fmt: skip
+    )

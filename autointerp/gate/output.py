@@ -73,9 +73,11 @@ def as_text(result: GateResult) -> str:
 def as_json(result: GateResult) -> str:
     """Write the decision, its exit code, and every look."""
     value = {
-        "decision": result.decision, "exit_code": result.exit_code, "reasons": [*result.reasons, calls(result)],
+        "decision": result.decision,
+        "exit_code": result.exit_code,
+        "reasons": [*result.reasons, calls(result)],
         "endpoints": [{**asdict(row), "reason": explain(row)} for row in result.rows],
-    }  # fmt: skip
+    }
     return json.dumps(value, indent=2, allow_nan=False)
 
 
@@ -85,9 +87,13 @@ def as_junit(result: GateResult) -> str:
     cases.append(("gate", "all", result.decision, "; ".join([*result.reasons, calls(result)])))
     counts = {tag: sum(JUNIT.get(decision) == tag for _, _, decision, _ in cases) for tag in JUNIT.values()}
     suite = ElementTree.Element(
-        "testsuite", name="autointerp gate", tests=str(len(cases)), failures=str(counts["failure"]),
-        errors=str(counts["error"]), skipped=str(counts["skipped"]),
-    )  # fmt: skip
+        "testsuite",
+        name="autointerp gate",
+        tests=str(len(cases)),
+        failures=str(counts["failure"]),
+        errors=str(counts["error"]),
+        skipped=str(counts["skipped"]),
+    )
     for name, endpoint, decision, reason in cases:
         case = ElementTree.SubElement(suite, "testcase", classname=name, name=endpoint)
         if tag := JUNIT.get(decision):

@@ -93,8 +93,9 @@ class VLLM:
         self.config = config
         self.name = f"vllm:{config.model}"
         self._key = config.model_dump_json(exclude={"price", "thinking_tokens", "chat_template_kwargs", "concurrency"})
-        self.fingerprint = json.dumps([self._key, _checkpoint(config), config.thinking_tokens,
-                                       config.chat_template_kwargs], sort_keys=True)  # fmt: skip
+        self.fingerprint = json.dumps(
+            [self._key, _checkpoint(config), config.thinking_tokens, config.chat_template_kwargs], sort_keys=True
+        )
         self._engine: Engine | None = None
         self._form = Form()
         self._n = 0
@@ -131,10 +132,13 @@ class VLLM:
 
         packages = packages_distributions().get("vllm", [])
         return {
-            "model": self.config.model, "revision": self.config.revision or "", "checkpoint": _checkpoint(self.config),
-            "vllm": f"{packages[0]} {version(packages[0])}" if packages else "", "structured": "json_schema",
+            "model": self.config.model,
+            "revision": self.config.revision or "",
+            "checkpoint": _checkpoint(self.config),
+            "vllm": f"{packages[0]} {version(packages[0])}" if packages else "",
+            "structured": "json_schema",
             "system_role": self._form.system_role,
-        }  # fmt: skip
+        }
 
     def close(self) -> None:
         """Leave the engine; it stays for the next stage, until another one or the process's end needs it gone."""
@@ -157,9 +161,12 @@ class VLLM:
             messages = self._form.messages(request)
             try:
                 return tokenizer.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=True, return_dict=False,
+                    messages,
+                    add_generation_prompt=True,
+                    tokenize=True,
+                    return_dict=False,
                     **self.config.chat_template_kwargs,
-                )  # fmt: skip
+                )
             except Exception as error:  # templates raise what they like
                 if not self._form.adapt(Outcome("bad_request", {}, str(error)), {"messages": messages}):
                     raise StudyError(f"vllm: the chat template of {self.config.model!r} fails: {error}") from error
@@ -188,9 +195,11 @@ class VLLM:
             return Reply(key=request.key, text=None, failure="no_reply")
         said = last.outputs[0]
         usage = Usage(
-            tokens_in=len(tokens), tokens_cached=last.num_cached_tokens or 0, tokens_out=len(said.token_ids),
+            tokens_in=len(tokens),
+            tokens_cached=last.num_cached_tokens or 0,
+            tokens_out=len(said.token_ids),
             latency_s=time.monotonic() - began,
-        )  # fmt: skip
+        )
         logprobs = _logprobs(said) if request.sampling.top_logprobs else ()
         return Reply(
             key=request.key, text=said.text, finish_reason=said.finish_reason or "", logprobs=logprobs, usage=usage
@@ -247,10 +256,13 @@ def _sampling(request: Request, thinking_tokens: int) -> Any:
     sampling = request.sampling
     schema = None if request.schema is None else params.StructuredOutputsParams(json=request.schema)
     return params.SamplingParams(
-        temperature=sampling.temperature, max_tokens=sampling.max_tokens + thinking_tokens, seed=sampling.seed,
-        logprobs=sampling.top_logprobs or None, structured_outputs=schema,
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens + thinking_tokens,
+        seed=sampling.seed,
+        logprobs=sampling.top_logprobs or None,
+        structured_outputs=schema,
         output_kind=params.RequestOutputKind.FINAL_ONLY,
-    )  # fmt: skip
+    )
 
 
 def _logprobs(said: Any) -> tuple[TokenLogprob, ...]:

@@ -101,9 +101,11 @@ def _by_document(arm: Arm, sums: Sums, site: SiteSums, found: ArmSums) -> pd.Dat
     centre = site.y.sum(0) / site.n_tokens.sum()
     spread = site.y_square - 2 * site.y @ centre + site.n_tokens * (centre @ centre)
     ratios = {
-        "fvu": (found.error, spread), "ce_increase": (found.ce - sums.ce_clean, sums.n_predicted),
-        "kl": (found.kl, sums.n_predicted), "l0": (found.active, site.n_tokens),
-    }  # fmt: skip
+        "fvu": (found.error, spread),
+        "ce_increase": (found.ce - sums.ce_clean, sums.n_predicted),
+        "kl": (found.kl, sums.n_predicted),
+        "l0": (found.active, site.n_tokens),
+    }
     parts = [
         pd.DataFrame({"metric": metric, "document": np.arange(len(total)), "total": total, "weight": weight})
         for metric, (total, weight) in ratios.items()

@@ -29,9 +29,13 @@ def _validity(found: Mapping[str, Any]) -> dict[str, Any]:
     """Say whether the scores may be read, and of which scorers not."""
     partly = validity.partly(found)
     return {
-        "verdict": found.get("verdict", ""), "reasons": found.get("reasons", []), "warning": validity.warning(found),
-        "partly": partly, "words": validity.in_words(found), "invalid": validity.invalid_scorers(found),
-    }  # fmt: skip
+        "verdict": found.get("verdict", ""),
+        "reasons": found.get("reasons", []),
+        "warning": validity.warning(found),
+        "partly": partly,
+        "words": validity.in_words(found),
+        "invalid": validity.invalid_scorers(found),
+    }
 
 
 def _subtitle(run: ReportRun) -> str:
@@ -68,8 +72,11 @@ def _flat(value: object, name: str = "") -> list[tuple[str, str]]:
 
 def _facts(run: ReportRun) -> list[tuple[str, list[tuple[str, str]]]]:
     manifest = run.manifest
-    identity = [(key.replace("_", " "), str(manifest[key])) for key in (
-        "created", "protocol_hash", "context_pool_hash", "study_fingerprint") if manifest.get(key)]  # fmt: skip
+    identity = [
+        (key.replace("_", " "), str(manifest[key]))
+        for key in ("created", "protocol_hash", "context_pool_hash", "study_fingerprint")
+        if manifest.get(key)
+    ]
     listed = [
         ("Protocol", _flat(manifest.get("protocol", {}))),
         ("Run", identity + _flat(manifest.get("git", {}), "git") + _flat(manifest.get("hardware", {}))),
@@ -78,11 +85,12 @@ def _facts(run: ReportRun) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Language models", _flat(manifest.get("llms", {}))),
         ("Dictionaries", [_dictionary(row) for row in run.dictionaries.fillna("").to_dict("records")]),
         ("Prompt templates (sha256)", [(name, value[:16]) for name, value in _flat(manifest.get("prompts", {}))]),
-        ("Wall time (s)", [
-            (stage, f"{float(marker.get('seconds', 0)):.1f}") for stage, marker in manifest.get("stages", {}).items()
-        ]),
+        (
+            "Wall time (s)",
+            [(stage, f"{float(marker.get('seconds', 0)):.1f}") for stage, marker in manifest.get("stages", {}).items()],
+        ),
         ("Packages", _flat(manifest.get("packages", {}))),
-    ]  # fmt: skip
+    ]
     return [(title, rows) for title, rows in listed if rows]
 
 

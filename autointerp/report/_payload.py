@@ -107,14 +107,18 @@ def _index(run: ReportRun, rows: pd.DataFrame) -> dict[str, Any]:
         "dictionaries": [{"name": name, "architecture": architecture} for name, architecture in names],
         "scorers": run.scorers,
         "columns": {
-            "d": rows["dictionary"].map(place).tolist(), "i": rows["latent"].tolist(),
+            "d": rows["dictionary"].map(place).tolist(),
+            "i": rows["latent"].tolist(),
             "x": [text if isinstance(text, str) else None for text in rows["explanation"]],
-            "status": rows["status"].tolist(), "rate": _rounded(rows["firing_rate_token"]),
-            "share": _rounded(rows["token_share"]), "peak": rows["peak_token"].fillna("").tolist(),
-            "chunk": (number // CHUNK).tolist(), "at": (number % CHUNK).tolist(),
+            "status": rows["status"].tolist(),
+            "rate": _rounded(rows["firing_rate_token"]),
+            "share": _rounded(rows["token_share"]),
+            "peak": rows["peak_token"].fillna("").tolist(),
+            "chunk": (number // CHUNK).tolist(),
+            "at": (number % CHUNK).tolist(),
             "scores": [_rounded(rows[f"score_{scorer}"]) for scorer in run.scorers],
         },
-    }  # fmt: skip
+    }
 
 
 def _rounded(values: Iterable[float]) -> list[float | None]:
@@ -175,9 +179,10 @@ class _Parts:
         windows = self._examples.get(key, [])
         shown = windows if level.n_explain is None else _thinned(windows, level.n_explain)
         omitted = {
-            "prompts of controls": len(questions) - len(own), "prompts of the explainer": len(own) - len(asked),
+            "prompts of controls": len(questions) - len(own),
+            "prompts of the explainer": len(own) - len(asked),
             "examples shown to it": len(windows) - len(shown),
-        }  # fmt: skip
+        }
         base = "".join(piece for row in shown for piece in row[6])
         found_places = places(base)
         names = ("text", "status", "by", "n_retries", "raw")
@@ -187,15 +192,14 @@ class _Parts:
         found = {
             "explanation": explained[0] if explained else None,
             "windows": _windows(shown),
-            "judgements": [
-                dict(zip(judged, map(_short, row), strict=True)) for row in self._judgements.get(key, [])
-            ],
+            "judgements": [dict(zip(judged, map(_short, row), strict=True)) for row in self._judgements.get(key, [])],
             "questions": [self._question(row, base, found_places) for row in asked],
             "omitted": {reason: n for reason, n in omitted.items() if n},
             "scores": [dict(zip(score, map(_short, row), strict=True)) for row in self._scores.get(key, [])],
-            "logits": self._logits_of(key), "histogram": self._histograms.get(key),
+            "logits": self._logits_of(key),
+            "histogram": self._histograms.get(key),
             "without_logits": self._without_logits.get(key[0]),
-        }  # fmt: skip
+        }
         return found, omitted
 
     def _question(self, row: tuple, base: str, found: dict[str, int]) -> dict[str, Any]:
@@ -244,14 +248,15 @@ def utf16_length(text: str) -> int:
 def _windows(rows: list[tuple]) -> dict[str, list]:
     """Write windows as columns, which pack better than rows."""
     return {
-        "split": [row[0] for row in rows], "kind": [row[1] for row in rows], "stratum": [row[2] for row in rows],
-        "id": [row[4] for row in rows], "document": [row[5] for row in rows],
+        "split": [row[0] for row in rows],
+        "kind": [row[1] for row in rows],
+        "stratum": [row[2] for row in rows],
+        "id": [row[4] for row in rows],
+        "document": [row[5] for row in rows],
         "text": ["".join(row[6]) for row in rows],
         "lengths": ["".join(chr(LENGTH_BASE + utf16_length(piece)) for piece in row[6]) for row in rows],
-        "acts": [
-            [(at, float(f"{value:.3g}")) for at, value in enumerate(row[7]) if value > 0] for row in rows
-        ],
-    }  # fmt: skip
+        "acts": [[(at, float(f"{value:.3g}")) for at, value in enumerate(row[7]) if value > 0] for row in rows],
+    }
 
 
 def _histograms(table: pd.DataFrame) -> dict[Key, dict[str, list]]:

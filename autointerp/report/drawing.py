@@ -80,8 +80,12 @@ def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str, 
         figure = Figure(figsize=size, layout="constrained")
         figure.set_label("screen" if screen else "print")
         if mark:
-            figure.suptitle("\n".join(textwrap.wrap(mark, int(size[0] * 130 / style.font))), color="#B00020",
-                            weight="bold", fontsize=style.font)  # fmt: skip
+            figure.suptitle(
+                "\n".join(textwrap.wrap(mark, int(size[0] * 130 / style.font))),
+                color="#B00020",
+                weight="bold",
+                fontsize=style.font,
+            )
         buffer = io.BytesIO()
         if screen:  # straight to the SVG canvas: `savefig` lays everything out twice
             figure.patch.set_alpha(0)
@@ -98,9 +102,13 @@ def picture(module: FigureModule, table: pd.DataFrame, style: Style, form: str, 
 
 
 def write_figures(
-    run: ReportRun | Path | str, out: Path, *, formats: Sequence[str] = FORMATS, style: str = "paper",
+    run: ReportRun | Path | str,
+    out: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    style: str = "paper",
     names: Sequence[str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write every figure of a run with its caption (`.txt`) and data (`.csv`), and the tables as LaTeX and CSV.
 
     Returns:

@@ -90,9 +90,12 @@ def render(run: ReportRun, data: Payload, figures: list[dict[str, Any]]) -> str:
         blobs += [(f"chunk-{number}", text) for number, text in enumerate(data.chunks)]
     meta = {"shared": data.shared, "folder": FOLDER, "trivial": 0.9, "glossary": GLOSSARY}
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     note = f"Its latents are in the folder {FOLDER} beside it." if data.paged else ""
     if data.left_out:
         counts = " and ".join(f"{n:,} {name}" for name, n in data.left_out.items())

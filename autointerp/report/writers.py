@@ -20,8 +20,9 @@ def terminal(table: Table) -> "RichTable":
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(title=Text(table.title), title_justify="left", box=None, pad_edge=False, header_style="bold",
-                     title_style="bold")  # fmt: skip
+    made = RichTable(
+        title=Text(table.title), title_justify="left", box=None, pad_edge=False, header_style="bold", title_style="bold"
+    )
     for place, head in enumerate(table.columns):
         badge = place == _badges(table)
         left = place < table.n_names or badge
@@ -64,8 +65,10 @@ def latex(table: Table) -> str:
     lines = [" & ".join(escaping.latex(head) for head in table.columns) + r" \\", r"\midrule"]
     lines += [" & ".join(map(cell, row)) + r" \\" for row in table.rows]
     if table.notes:
-        lines += [r"\midrule", *(f"\\multicolumn{{{n}}}{{l}}{{\\footnotesize {escaping.latex(note)}}} \\\\"
-                                 for note in table.notes)]  # fmt: skip
+        lines += [
+            r"\midrule",
+            *(f"\\multicolumn{{{n}}}{{l}}{{\\footnotesize {escaping.latex(note)}}} \\\\" for note in table.notes),
+        ]
     form = "l" * table.n_names + "r" * (_badges(table) - table.n_names) + "l" * (n - _badges(table))
     title = escaping.latex(table.title.replace("\n", "; "))
     body = "\n".join(lines)

@@ -178,8 +178,9 @@ def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Name the settings that differ, with both values."""
     return [
         f"{name}: {one.get(name)!r} against {other.get(name)!r}"
-        for name in sorted({*one, *other}) if one.get(name) != other.get(name)
-    ]  # fmt: skip
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    ]
 
 
 def same_judge(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -34,13 +34,20 @@ LLAMA = Family(
     ln1="input_layernorm", ln2="post_attention_layernorm",
 )  # fmt: skip
 GEMMA = replace(
-    LLAMA, attn_out="post_attention_layernorm.output", mlp_out="post_feedforward_layernorm.output",
-    resid_mid="pre_feedforward_layernorm.input", ln2="pre_feedforward_layernorm",
-)  # fmt: skip
+    LLAMA,
+    attn_out="post_attention_layernorm.output",
+    mlp_out="post_feedforward_layernorm.output",
+    resid_mid="pre_feedforward_layernorm.input",
+    ln2="pre_feedforward_layernorm",
+)
 OLMO2 = replace(
-    LLAMA, attn_out="post_attention_layernorm.output", mlp_out="post_feedforward_layernorm.output",
-    resid_mid="mlp.input", ln1="", ln2="",
-)  # fmt: skip
+    LLAMA,
+    attn_out="post_attention_layernorm.output",
+    mlp_out="post_feedforward_layernorm.output",
+    resid_mid="mlp.input",
+    ln1="",
+    ln2="",
+)
 GPT2 = Family(
     attn_in="attn.input", z="attn.c_proj.input", attn_raw="attn.output", attn_out="attn.output",
     mlp_in="mlp.input", mlp_pre="mlp.c_fc.output", mlp_post="mlp.c_proj.input",
@@ -67,8 +74,11 @@ BLOOM = Family(
 # Attention and MLP read the same norm's output and are added together: nothing lies between them.
 SIDE_BY_SIDE = replace(LLAMA, resid_mid="", ln2="")
 PHI = replace(
-    SIDE_BY_SIDE, z="self_attn.dense.input", mlp_pre="mlp.fc1.output", mlp_post="mlp.fc2.input",
-)  # fmt: skip
+    SIDE_BY_SIDE,
+    z="self_attn.dense.input",
+    mlp_pre="mlp.fc1.output",
+    mlp_post="mlp.fc2.input",
+)
 GPTJ = replace(
     GPT2, z="attn.out_proj.input", mlp_pre="mlp.fc_in.output", mlp_post="mlp.fc_out.input", resid_mid="", ln2="",
 )  # fmt: skip

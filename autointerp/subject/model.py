@@ -176,8 +176,10 @@ class HookedSubject:
         if self._head_works is None:
             self._head_works = self._head_agrees()
         if not self._head_works:
-            raise SubjectError(f"{type(self.model).__name__}: logits do not follow from the last hidden states; "
-                               "this model can be read but not spliced")  # fmt: skip
+            raise SubjectError(
+                f"{type(self.model).__name__}: logits do not follow from the last hidden states; "
+                "this model can be read but not spliced"
+            )
         return self._head(hidden)
 
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:

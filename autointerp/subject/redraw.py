@@ -21,9 +21,10 @@ def redrawn(subject: HookedSubject, seed: int) -> HookedSubject:
     model = subject.model
     kept = {
         id(parameter)
-        for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None
+        for module in (model.get_input_embeddings(), model.get_output_embeddings())
+        if module is not None
         for parameter in module.parameters()
-    }  # fmt: skip
+    }
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if id(parameter) not in kept:

@@ -253,11 +253,13 @@ class _Run:
             save_dictionary(trainee.weights, folder, trainee.scale_in, trainee.scale_out)
         arms = [
             {
-                "weights": trainee.weights.state_dict(), "optimiser": trainee.optimiser.state_dict(),
-                "idle": trainee.idle, "sums": (trainee.n, trainee.fvu, trainee.total, trainee.norm),
+                "weights": trainee.weights.state_dict(),
+                "optimiser": trainee.optimiser.state_dict(),
+                "idle": trainee.idle,
+                "sums": (trainee.n, trainee.fvu, trainee.total, trainee.norm),
             }
             for trainee in self.trainees
-        ]  # fmt: skip
+        ]
         state = {"identity": self.identity, "step": self.step, "n_tokens": self.n_tokens, "seconds": self.seconds}
         save_state(self.out, {**state, "arms": arms})
         self.saved_step = self.step

@@ -146,9 +146,11 @@ def test_no_more_questions_are_made_than_are_in_flight() -> None:
 @pytest.mark.parametrize(
     ("limits", "named"),
     [
-        ({"calls": 10}, "calls"), ({"tokens": 1100}, "tokens"), ({"usd": 0.0011}, "usd"),
+        ({"calls": 10}, "calls"),
+        ({"tokens": 1100}, "tokens"),
+        ({"usd": 0.0011}, "usd"),
     ],
-)  # fmt: skip
+)
 def test_a_limit_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path, limits: dict[str, float], named: str) -> None:
     def answer(request: Request) -> Reply:
         return Reply(key="", text=asking.oracle(request), usage=Usage(tokens_in=90, tokens_out=10))

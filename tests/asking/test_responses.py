@@ -25,9 +25,12 @@ from tests.helpers import asking
 from tests.helpers.server import Model, Server
 
 RICH = Reply(
-    key="", text='[1, "é\u2028\ud800"]', finish_reason="stop", usage=Usage(calls=2, tokens_in=7, tokens_out=3),
+    key="",
+    text='[1, "é\u2028\ud800"]',
+    finish_reason="stop",
+    usage=Usage(calls=2, tokens_in=7, tokens_out=3),
     logprobs=(TokenLogprob("1", -0.1, (("1", -0.1), ("0", float("-inf")))),),
-)  # fmt: skip
+)
 
 
 def test_a_hit_equals_the_reply_it_was_made_of(tmp_path: Path) -> None:
@@ -39,10 +42,13 @@ def test_a_hit_equals_the_reply_it_was_made_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"messages": (Message("user", "other"),)}, {"schema": None}, {"sampling": Sampling(seed=1)},
-        {"sampling": Sampling(temperature=0.5)}, {"sampling": Sampling(top_logprobs=5)},
+        {"messages": (Message("user", "other"),)},
+        {"schema": None},
+        {"sampling": Sampling(seed=1)},
+        {"sampling": Sampling(temperature=0.5)},
+        {"sampling": Sampling(top_logprobs=5)},
     ],
-)  # fmt: skip
+)
 def test_the_key_is_what_was_asked(change: dict[str, object]) -> None:
     (request,) = asking.requests(1)
     assert key("m", request) == key("m", replace(request, key="other"))
@@ -54,9 +60,10 @@ def test_the_key_is_what_was_asked(change: dict[str, object]) -> None:
     ("one", "other"),
     [
         ([("user", "a"), ("user", "b")], [("user", "a\x1fuser\x1fb")]),
-        ([("user", "a4:user1:b")], [("user", "a"), ("user", "b")]), ([("user", "")], [("user", "0:")]),
+        ([("user", "a4:user1:b")], [("user", "a"), ("user", "b")]),
+        ([("user", "")], [("user", "0:")]),
     ],
-)  # fmt: skip
+)
 def test_no_text_makes_two_questions_one(one: list[tuple[str, str]], other: list[tuple[str, str]]) -> None:
     (request,) = asking.requests(1)
     names = {
@@ -214,8 +221,10 @@ def test_the_export_verb_writes_each_reply_as_strict_json(tmp_path: Path, logpro
     with pytest.raises(RunDirectoryError, match=r"no responses\.sqlite"):
         export(run, "responses", tmp_path / "out")
     list(Cached(Scripted(lambda _: RICH), Store(run / "responses.sqlite")).generate(asking.requests(3)))
-    assert main(["export", str(run), "--to", "responses", "--out", str(tmp_path / "out"), "--set",
-                 f"logprobs={logprobs}"]) == 0  # fmt: skip
+    assert (
+        main(["export", str(run), "--to", "responses", "--out", str(tmp_path / "out"), "--set", f"logprobs={logprobs}"])
+        == 0
+    )
     text = (tmp_path / "out" / "responses.jsonl").read_text(encoding="utf-8")
 
     def refuse(name: str) -> None:

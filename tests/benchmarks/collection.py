@@ -80,10 +80,13 @@ def small(n_tokens: int, n_latents: int | Literal["all"]) -> dict[str, float]:
         stored = (Path(folder) / "tokens" / "tokens.bin").stat().st_size
     n = found.counts["tokens"]
     return {
-        "n_tokens": n, "peak_mib": found.counts["peak_memory_bytes"] / 2**20, "kept_per_token": nnz / n,
-        "activation_bytes_per_token": found.counts["bytes_kept"] / n, "token_bytes_per_token": stored / n,
+        "n_tokens": n,
+        "peak_mib": found.counts["peak_memory_bytes"] / 2**20,
+        "kept_per_token": nnz / n,
+        "activation_bytes_per_token": found.counts["bytes_kept"] / n,
+        "token_bytes_per_token": stored / n,
         "bytes_per_kept_activation": found.counts["bytes_kept"] / max(1, nnz),
-    }  # fmt: skip
+    }
 
 
 def apart(n_tokens: int, n_latents: int | Literal["all"], threads: int) -> dict[str, float]:
@@ -103,9 +106,11 @@ def memory(repeats: int, threads: int) -> dict[str, Any]:
             found.append(apart(n_tokens, 100, threads)["peak_mib"])
     middle = {n_tokens: statistics.median(found) for n_tokens, found in peaks.items()}
     return {
-        "small_mib": peaks[SMALL], "large_mib": peaks[LARGE], "large_over_small": middle[LARGE] / middle[SMALL],
+        "small_mib": peaks[SMALL],
+        "large_mib": peaks[LARGE],
+        "large_over_small": middle[LARGE] / middle[SMALL],
         "spread_of_equal_runs": max(max(found) / min(found) for found in peaks.values()),
-    }  # fmt: skip
+    }
 
 
 def synthetic(folder: Path, n_tokens: int, n_latents: int) -> Collection:
@@ -119,10 +124,14 @@ def synthetic(folder: Path, n_tokens: int, n_latents: int) -> Collection:
         parts = [np.sort(rng.choice(here, rng.binomial(here, min(rate, 0.5)), replace=False)) for rate in rates]
         offsets = np.append(0, np.cumsum([len(part) for part in parts]))
         kept = shards.Kept(
-            latents=np.arange(n_latents), offsets=offsets, tokens=counts, explain=counts, held_out=counts,
+            latents=np.arange(n_latents),
+            offsets=offsets,
+            tokens=counts,
+            explain=counts,
+            held_out=counts,
             positions=(np.concatenate(parts) + offset).astype(np.uint32),
             values=rng.exponential(size=offsets[-1]).astype(np.float32),
-        )  # fmt: skip
+        )
         path = folder / f"{number}.safetensors"
         shards.write(path, shards.Shard(kept={"d": kept}, n=np.array([here, 0, 0])), "f")
         shard = shards.read(path, "f")

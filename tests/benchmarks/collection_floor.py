@@ -115,9 +115,13 @@ def three(site: str, d: int, n_latents: int, k: int) -> list[Placed]:
 def pythia() -> HookedSubject:
     """A random model of Pythia-160M's shape."""
     settings = transformers.GPTNeoXConfig(
-        vocab_size=50304, hidden_size=D, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072,
+        vocab_size=50304,
+        hidden_size=D,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
         max_position_embeddings=2048,
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(settings, dtype=torch.float32).to(DEVICE)
     return HookedSubject(model, tiny.tokenizer(), fingerprint="random Pythia-160M")
@@ -231,9 +235,12 @@ def _ratios(times: dict[str, list[dict[str, float]]], clock: str) -> dict[str, A
         return statistics.median(x[clock] / y[clock] for x, y in zip(times[a], times[b], strict=True))
 
     return {
-        "seconds": middle, "fastest_floor_1": best[1], "fastest_floor_3": best[3],
-        "ours_over_floor_1": ratio("ours_1", best[1]), "ours_over_floor_3": ratio("ours_3", best[3]),
+        "seconds": middle,
+        "fastest_floor_1": best[1],
+        "fastest_floor_3": best[3],
+        "ours_over_floor_1": ratio("ours_1", best[1]),
+        "ours_over_floor_3": ratio("ours_3", best[3]),
         "ours_over_plain_floor_1": ratio("ours_1", "floor_1_plain"),
         "ours_over_plain_floor_3": ratio("ours_3", "floor_3_plain"),
         "three_passes_over_one": ratio("ours_3_passes", "ours_3"),
-    }  # fmt: skip
+    }

@@ -106,17 +106,21 @@ def encoders(names: list[str], repeats: int) -> dict[str, object]:
     room, certified = torch.empty(ROWS, N_LATENTS, device=DEVICE), Certified(W, bias)
     compiled = torch.compile(plain)
     ways: dict[str, Callable[[], object]] = {
-        "plain": lambda: plain(x, W, bias), "ours": lambda: made.encode(x, memory), "bf16": lambda: certified(x),
-        "compiled": lambda: compiled(x, W, bias), "matmul": lambda: torch.addmm(bias, x, W, out=room),
-    }  # fmt: skip
+        "plain": lambda: plain(x, W, bias),
+        "ours": lambda: made.encode(x, memory),
+        "bf16": lambda: certified(x),
+        "compiled": lambda: compiled(x, W, bias),
+        "matmul": lambda: torch.addmm(bias, x, W, out=room),
+    }
     ways = {name: ways[name] for name in names}
     wrong = {name: disagreements(work(), x, W, bias) for name, work in ways.items() if name != "matmul"}  # pyright: ignore[reportArgumentType]
     certified.n_failed = 0
     times = in_turns(ways, repeats)
     return {
-        "seconds": times, "rows_that_differ": wrong,
+        "seconds": times,
+        "rows_that_differ": wrong,
         "rows_without_certificate": certified.n_failed / (repeats + 1) / ROWS if "bf16" in names else None,
-    }  # fmt: skip
+    }
 
 
 @torch.inference_mode()

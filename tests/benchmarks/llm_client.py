@@ -152,8 +152,10 @@ def measure(args: argparse.Namespace, url: str, server: int, made: Sequence[Ques
             for way, run in ways.items():
                 turns[way].append(turn(lambda run=run, i=i: run(i), server))
     most = concurrency / args.latency
-    print(f"concurrency {concurrency}, latency {args.latency} s: at most {most:.0f}/s; "
-          f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
+    print(
+        f"concurrency {concurrency}, latency {args.latency} s: at most {most:.0f}/s; "
+        f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
     bares = turns["bare aiohttp"]
     for way, measured in turns.items():
         share = statistics.median(one.rate / bare.rate for one, bare in zip(measured, bares, strict=True))

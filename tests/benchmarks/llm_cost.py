@@ -82,9 +82,12 @@ def latents(counter: Counter, config: ExamplesConfig) -> Iterable[LatentExamples
         held_out = [example(next(drawn), document=1, active=True, stratum=i % 10) for i in range(config.n_positives)]
         contrast = [example(next(drawn), document=1, active=False, stratum=0) for _ in range(config.n_negatives)]
         yield LatentExamples(
-            latent=LatentId("d", "s", index), explain=tuple(explain), explain_contrast=(), held_out=tuple(held_out),
+            latent=LatentId("d", "s", index),
+            explain=tuple(explain),
+            explain_contrast=(),
+            held_out=tuple(held_out),
             contrast=tuple(contrast),
-        )  # fmt: skip
+        )
 
 
 class Cache:

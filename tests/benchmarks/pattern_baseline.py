@@ -54,12 +54,16 @@ def latents(found: Windows, n_explain: int) -> Iterable[LatentExamples]:
         {
             one.latent: one
             for one in planted.examples(
-                found, contrast.pool(found, held_out=held_out, size=10_000, seed=0), n_rules=1000, n_positives=n,
-                n_negatives=N_JUDGED, seed=0,
+                found,
+                contrast.pool(found, held_out=held_out, size=10_000, seed=0),
+                n_rules=1000,
+                n_positives=n,
+                n_negatives=N_JUDGED,
+                seed=0,
             )
         }
         for held_out, n in ((True, N_JUDGED), (False, n_explain))
-    )  # fmt: skip
+    )
     for latent, one in judged.items():
         if latent in shown:
             yield replace(one, explain=shown[latent].held_out)
@@ -77,9 +81,13 @@ def measure(name: str, found: Iterable[LatentExamples]) -> list[dict[str, Any]]:
         reply = next(iter(llm.generate([explains.request(examples, generator(0, examples.latent))])))
         explain_s.append(time.perf_counter() - began)
         told = Explanation(
-            explanation_id="e", latent=examples.latent, text=explains.read(reply), explainer="pattern", prompt_hash="",
+            explanation_id="e",
+            latent=examples.latent,
+            text=explains.read(reply),
+            explainer="pattern",
+            prompt_hash="",
             raw="",
-        )  # fmt: skip
+        )
         began = time.perf_counter()
         for scorer in scorers:
             questions = scorer.questions(examples, told, "none", generator(1, examples.latent))

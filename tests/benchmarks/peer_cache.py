@@ -49,8 +49,12 @@ def checkpoint(folder: Path) -> None:
     """Write a random SAE in sparsify's format."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((N_LATENTS, D), dtype=np.float32) / np.float32(D**0.5)
-    arrays = {"encoder.weight": rows, "encoder.bias": np.zeros(N_LATENTS, np.float32), "W_dec": rows.copy(),
-              "b_dec": np.zeros(D, np.float32)}  # fmt: skip
+    arrays = {
+        "encoder.weight": rows,
+        "encoder.bias": np.zeros(N_LATENTS, np.float32),
+        "W_dec": rows.copy(),
+        "b_dec": np.zeros(D, np.float32),
+    }
     folder.mkdir(parents=True)
     safetensors.numpy.save_file(arrays, folder / "sae.safetensors")
     cfg = {"activation": "topk", "expansion_factor": 1, "normalize_decoder": True, "num_latents": N_LATENTS, "k": K,
@@ -147,8 +151,9 @@ def contest(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = f"--tokens {arguments.tokens} --repeats {arguments.repeats} --threads {arguments.threads}"
     ratio = {
         f"peer_over_{name}_{key}": middle["peer"][key] / middle[name][key]
-        for name in CONTESTANTS[1:] for key in ("seconds", "peak_mib", "above_start_mib")
-    }  # fmt: skip
+        for name in CONTESTANTS[1:]
+        for key in ("seconds", "peak_mib", "above_start_mib")
+    }
     return {
         "n_tokens": n, "repeats": arguments.repeats,
         "hardware": hardware(arguments.threads) | {"arguments": settings},

@@ -80,9 +80,13 @@ def sparsify(args: argparse.Namespace, out: Path) -> Callable[[], object]:
 
     coder = SparseCoderConfig(num_latents=args.latents, k=K, transcode=True, skip_connection=True)
     config = TrainConfig(
-        coder, batch_size=ROWS, optimizer="adam", hookpoints=[f"layers.{args.layers - 1}.mlp"], log_to_wandb=False,
+        coder,
+        batch_size=ROWS,
+        optimizer="adam",
+        hookpoints=[f"layers.{args.layers - 1}.mlp"],
+        log_to_wandb=False,
         save_dir=str(out),
-    )  # fmt: skip
+    )
     data = Dataset.from_dict({"input_ids": rows_of(args).astype(np.int64)}).with_format("torch")
     trainer = Trainer(config, data, model_of(args))
     return trainer.fit
@@ -93,9 +97,11 @@ def child(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            run = sparsify(args, Path(folder)) if args.case.startswith("sparsify") else ours(
-                args, CASES[args.case], Path(folder)
-            )  # fmt: skip
+            run = (
+                sparsify(args, Path(folder))
+                if args.case.startswith("sparsify")
+                else ours(args, CASES[args.case], Path(folder))
+            )
         except ImportError as error:
             print(json.dumps({"absent": str(error)}))
             return

@@ -46,18 +46,24 @@ def requests(n: int) -> list[Request]:
     scorer, made = module.build(module.Config(), Prompts()), []
     for examples in latents(60):
         told = Explanation(
-            explanation_id="e", latent=examples.latent, text=f"rule {examples.latent.index}", explainer="e",
-            prompt_hash="", raw="",
-        )  # fmt: skip
+            explanation_id="e",
+            latent=examples.latent,
+            text=f"rule {examples.latent.index}",
+            explainer="e",
+            prompt_hash="",
+            raw="",
+        )
         for question in scorer.questions(examples, told, "none", generator(0, examples.latent)):
             content = "\n".join(message.content for message in question.messages)
             last = question.messages[-1]
             made.append(
                 Request(
-                    key=question.question_id, messages=(type(last)("user", content),), task=question.task,
+                    key=question.question_id,
+                    messages=(type(last)("user", content),),
+                    task=question.task,
                     sampling=Sampling(max_tokens=N_OUT),
                 )
-            )  # fmt: skip
+            )
     assert len(made) >= n, f"there are only {len(made)} prompts"
     return made[:n]
 
@@ -78,9 +84,12 @@ def theirs(args: argparse.Namespace, prompts: Path) -> float:
 def ours(args: argparse.Namespace, asked: list[Request]) -> tuple[float, float]:
     """Requests per second of the openai back end, and the share of prompt tokens served from the prefix cache."""
     config = openai.Config(
-        base_url=f"{args.url}/v1", model=args.model, concurrency=args.concurrency, structured="plain",
+        base_url=f"{args.url}/v1",
+        model=args.model,
+        concurrency=args.concurrency,
+        structured="plain",
         extra_body={"ignore_eos": True},
-    )  # fmt: skip
+    )
     with closing(openai.open(config)) as llm:
         began = time.monotonic()
         replies = list(llm.generate(asked))

@@ -108,7 +108,8 @@ HONEST: dict[str, tuple[str, Change]] = {
     "always right": ("judgements", lambda t: t.assign(answer=np.where(t["truth"], "yes", "no"))),
     "one arm empty": ("judgements", lambda t: t[t["dictionary"] != "transcoder"]),
     "one arm unanswered": (
-        "judgements", lambda t: t.assign(answer=t["answer"].where(t["dictionary"] != "sae", "unanswered")),
+        "judgements",
+        lambda t: t.assign(answer=t["answer"].where(t["dictionary"] != "sae", "unanswered")),
     ),
     "no probabilities": ("judgements", lambda t: t.assign(probability=np.nan)),
     "only positives": ("judgements", lambda t: t[t["kind"] == "positive"]),
@@ -117,7 +118,7 @@ HONEST: dict[str, tuple[str, Change]] = {
     "unknown layer and seed": ("dictionaries", lambda t: t.assign(layer=-1, seed=-1)),
     "nothing eligible": ("latents", lambda t: t.assign(eligible=False)),
     "nothing fires": ("latents", lambda t: t.assign(firing_rate_token=0.0, firing_rate_window=0.0)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HONEST)

@@ -39,8 +39,11 @@ def test_data_is_told_by_its_ending_or_is_a_hub_name(tmp_path: Path) -> None:
     assert _study.corpus_of("x.jsonl")["use"] == "jsonl"
     assert _study.corpus_of(str(tmp_path))["use"] == "text"
     assert _study.corpus_of("org/name:en:train") == {
-        "use": "huggingface", "name": "org/name", "subset": "en", "split": "train",
-    }  # fmt: skip
+        "use": "huggingface",
+        "name": "org/name",
+        "subset": "en",
+        "split": "train",
+    }
     (tmp_path / "b.parquet").write_text("")
     with pytest.raises(CorpusError, match="of several kinds"):
         _study.corpus_of(str(tmp_path))

@@ -30,9 +30,13 @@ def sampled(collection: Collection) -> list[tuple[str, int]]:
 
 @settings(max_examples=6, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), n_documents=st.integers(4, 14), packed=st.booleans(), bos=st.booleans(),
-    batch=st.sampled_from([1, 40, 200]), shard=st.sampled_from([16, 100, 10**6]),
-)  # fmt: skip
+    seed=st.integers(0, 10**6),
+    n_documents=st.integers(4, 14),
+    packed=st.booleans(),
+    bos=st.booleans(),
+    batch=st.sampled_from([1, 40, 200]),
+    shard=st.sampled_from([16, 100, 10**6]),
+)
 def test_the_same_set_as_a_naive_dense_loop(
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,

@@ -95,9 +95,13 @@ CONFIG = ExamplesConfig(min_windows=10, n_explain=4, n_positives=3, n_negatives=
 
 def counts(tokens: list[int], explain: list[int], held_out: list[int]) -> FiringCounts:
     return FiringCounts(
-        tokens=np.array(tokens), explain=np.array(explain), held_out=np.array(held_out),
-        n_tokens=1000, n_explain=50, n_held_out=40,
-    )  # fmt: skip
+        tokens=np.array(tokens),
+        explain=np.array(explain),
+        held_out=np.array(held_out),
+        n_tokens=1000,
+        n_explain=50,
+        n_held_out=40,
+    )
 
 
 @pytest.mark.parametrize(

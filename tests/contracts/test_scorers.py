@@ -35,9 +35,13 @@ def build(name: str) -> Scorer:
 
 def told(examples: LatentExamples, text: str = 'the word "and"') -> Explanation:
     return Explanation(
-        explanation_id=f"e{examples.latent.index}", latent=examples.latent, text=text, explainer="test", prompt_hash="",
+        explanation_id=f"e{examples.latent.index}",
+        latent=examples.latent,
+        text=text,
+        explainer="test",
+        prompt_hash="",
         raw="",
-    )  # fmt: skip
+    )
 
 
 def ask(scorer: Scorer, examples: LatentExamples, seed: int = 0) -> list[Question]:

@@ -43,7 +43,7 @@ def without(folder: Path, name: str, *keys: str) -> None:
         ("llama_scope:sae", "hyperparams.json", "jump_relu_threshold", "jump_relu_threshold", None),
         ("llama_scope:sae", "hyperparams.json", "act_fn", "act_fn", None),
     ],
-)  # fmt: skip
+)
 def test_an_absent_key_is_asked_for(
     case: str, name: str, key: str, said: str, supplied: dict[str, Any] | None, tmp_path: Path
 ) -> None:

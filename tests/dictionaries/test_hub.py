@@ -143,9 +143,12 @@ def test_the_command_line_loads_by_name_with_hf_endpoint(hub: Hub, tmp_path: Pat
     """As a user runs it: a process of its own that is told of the hub by HF_ENDPOINT alone."""
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
-        [sys.executable, "-m", "autointerp", "inspect", "org/repo@v1:layers.1.mlp"], env=environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "autointerp", "inspect", "org/repo@v1:layers.1.mlp"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert f"org/repo@{'a1' * 20}:layers.1.mlp" in done.stdout
     assert sorted(hub.fetched) == NEEDED

@@ -55,11 +55,14 @@ def test_an_unchanged_checkpoint_is_recalled(config: DictionaryConfig, tmp_path:
 @pytest.mark.parametrize(
     "change",
     [
-        rewritten, replaced, lambda folder: (folder / "cfg.json").write_text((folder / "cfg.json").read_text() + " "),
-        lambda folder: (folder / "sae.safetensors").unlink(), lambda folder: (folder / "ae.pt").write_bytes(b"new"),
+        rewritten,
+        replaced,
+        lambda folder: (folder / "cfg.json").write_text((folder / "cfg.json").read_text() + " "),
+        lambda folder: (folder / "sae.safetensors").unlink(),
+        lambda folder: (folder / "ae.pt").write_bytes(b"new"),
     ],
     ids=["rewritten", "replaced", "settings", "gone", "another file beside"],
-)  # fmt: skip
+)
 def test_a_changed_checkpoint_is_not(
     config: DictionaryConfig, tmp_path: Path, change: Callable[[Path], object]
 ) -> None:

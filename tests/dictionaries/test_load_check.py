@@ -120,9 +120,11 @@ def test_plausible_signs_are_silent(tmp_path: Path) -> None:
 def test_few_tokens_on_a_million_latents_are_no_sign_of_death(tmp_path: Path) -> None:
     """50 tokens of 20 latents can wake a thousandth of a million at most; one latent that fires on all is a sign."""
     million = replace(
-        opened("sparsify:sae", tmp_path), W_enc=torch.empty(D, 1).expand(D, 10**6), l0=20.0,
+        opened("sparsify:sae", tmp_path),
+        W_enc=torch.empty(D, 1).expand(D, 10**6),
+        l0=20.0,
         activation=Activation(kind="jumprelu", threshold=torch.zeros(1)),
-    )  # fmt: skip
+    )
     assert load_check.diagnose(signs(0.3, 20.0, 400 / 10**6, n_tokens=50), million) is None
     with pytest.raises(DictionaryError, match="fire at all"):
         load_check.diagnose(signs(0.3, 20.0, 20 / 10**6), million)

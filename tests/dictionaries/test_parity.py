@@ -76,12 +76,16 @@ SAELENS = {
     "transcoder": ("Transcoder", "TranscoderConfig", {"d_out": D - 4, "apply_b_dec_to_input": False}),
     "skip_transcoder": ("SkipTranscoder", "SkipTranscoderConfig", {"d_out": D - 4, "apply_b_dec_to_input": False}),
     "jumprelu_transcoder": (
-        "JumpReLUTranscoder", "JumpReLUTranscoderConfig", {"d_out": D - 4, "apply_b_dec_to_input": False},
+        "JumpReLUTranscoder",
+        "JumpReLUTranscoderConfig",
+        {"d_out": D - 4, "apply_b_dec_to_input": False},
     ),
     "jumprelu_skip_transcoder": (
-        "JumpReLUSkipTranscoder", "JumpReLUSkipTranscoderConfig", {"d_out": D - 4, "apply_b_dec_to_input": False},
+        "JumpReLUSkipTranscoder",
+        "JumpReLUSkipTranscoderConfig",
+        {"d_out": D - 4, "apply_b_dec_to_input": False},
     ),
-}  # fmt: skip
+}
 
 
 def saelens(kind: str, **changes: Any) -> Any:
@@ -144,10 +148,14 @@ def test_saelens_flat_configurations(kind: str, tmp_path: Path) -> None:
 
 
 CLASSES = {
-    "AutoEncoder": "dictionary", "AutoEncoderNew": "dictionary", "GatedAutoEncoder": "dictionary",
-    "JumpReluAutoEncoder": "dictionary", "AutoEncoderTopK": "trainers.top_k", "BatchTopKSAE": "trainers.batch_top_k",
+    "AutoEncoder": "dictionary",
+    "AutoEncoderNew": "dictionary",
+    "GatedAutoEncoder": "dictionary",
+    "JumpReluAutoEncoder": "dictionary",
+    "AutoEncoderTopK": "trainers.top_k",
+    "BatchTopKSAE": "trainers.batch_top_k",
     "MatryoshkaBatchTopKSAE": "trainers.matryoshka_batch_top_k",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", list(CLASSES))

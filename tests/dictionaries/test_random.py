@@ -77,9 +77,12 @@ def test_a_random_encoder_of_latents_that_do_not_compete_is_refused() -> None:
 def test_a_control_names_a_dictionary_of_the_study() -> None:
     """A source that is no other dictionary's name is refused with those there are."""
     values = {
-        "name": "s", "subject": {"model": "m"}, "corpus": "docstrings", "explainer_llm": "pattern",
+        "name": "s",
+        "subject": {"model": "m"},
+        "corpus": "docstrings",
+        "explainer_llm": "pattern",
         "judge_llm": "pattern",
         "dictionaries": [{"name": "a", "source": "x"}, {"name": "b", "source": "y", "control": "random_directions"}],
-    }  # fmt: skip
+    }
     with pytest.raises(StudyError, match="names a dictionary of this study, not 'y'; there are: a"):
         validate_study(values, source="test")

@@ -166,8 +166,12 @@ def test_types_meet_in_the_wider_one(kind: str, weights: str, rows: str) -> None
     made = dictionary(kind).to("cpu", getattr(torch, weights))
     x = draw(2, 10, 6).to(getattr(torch, rows))
     assert made.encode(x).values.dtype == torch.float32
-    torch.testing.assert_close(made.reconstruct(x), dictionary(kind).to("cpu", getattr(torch, weights))
-                               .to("cpu", torch.float32).reconstruct(x.float()), atol=1e-5, rtol=1e-5)  # fmt: skip
+    torch.testing.assert_close(
+        made.reconstruct(x),
+        dictionary(kind).to("cpu", getattr(torch, weights)).to("cpu", torch.float32).reconstruct(x.float()),
+        atol=1e-5,
+        rtol=1e-5,
+    )
 
 
 def test_half_precision_stays_half() -> None:

@@ -37,9 +37,11 @@ def save_dictionary(folder: Path, encoder: torch.Tensor, bias: float) -> Path:
            "normalize_decoder": True, "multi_topk": False, "skip_connection": False, "transcode": False}  # fmt: skip
     (folder / "cfg.json").write_text(json.dumps(cfg))
     tensors = {
-        "encoder.weight": encoder, "encoder.bias": torch.full((len(encoder),), bias), "W_dec": encoder.clone(),
+        "encoder.weight": encoder,
+        "encoder.bias": torch.full((len(encoder),), bias),
+        "W_dec": encoder.clone(),
         "b_dec": torch.zeros(encoder.shape[1]),
-    }  # fmt: skip
+    }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "sae.safetensors")
     return folder
 

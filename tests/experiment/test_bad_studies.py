@@ -110,7 +110,7 @@ def test_any_value_in_any_place_is_valid_or_said_shortly() -> None:
         ("name=[[[[[", "expected"),
         ("examples.n_hard.x=1", "cannot be set in 5"),
     ],
-)  # fmt: skip
+)
 def test_a_setting_that_cannot_be_is_refused(given: str, said: str) -> None:
     values = dump_study(load_study(EMBEDDED / "study.yaml"))
     with pytest.raises(StudyError) as raised:

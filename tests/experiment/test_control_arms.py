@@ -60,8 +60,10 @@ def test_the_redrawn_subject_is_another_one(run: Run) -> None:
     )
     assert len(trained) == len(redrawn) == 7
     assert all((one["n"] == other["n"]).all() for one, other in zip(trained, redrawn, strict=True))
-    ours, theirs = (np.concatenate([np.asarray(part[key]) for part in parts])
-                    for parts, key in ((trained, "sae/positions"), (redrawn, "subject/positions")))  # fmt: skip
+    ours, theirs = (
+        np.concatenate([np.asarray(part[key]) for part in parts])
+        for parts, key in ((trained, "sae/positions"), (redrawn, "subject/positions"))
+    )
     assert len(np.intersect1d(ours, theirs)) < 0.9 * len(ours)
 
 

@@ -19,9 +19,13 @@ CONFIG = ControlsConfig(n_shuffled=8, n_empty=4, duplicate_share=0.3)
 
 def told(dictionary: str, index: int, text: str | None = "") -> Explanation:
     return Explanation(
-        explanation_id=f"{dictionary}-{index}", latent=LatentId(dictionary, "site", index),
-        text=f"rule {index}" if text == "" else text, explainer="test", prompt_hash="", raw="",
-    )  # fmt: skip
+        explanation_id=f"{dictionary}-{index}",
+        latent=LatentId(dictionary, "site", index),
+        text=f"rule {index}" if text == "" else text,
+        explainer="test",
+        prompt_hash="",
+        raw="",
+    )
 
 
 def scorers() -> dict[str, Scorer]:
@@ -75,10 +79,13 @@ def test_controls_ask_about_the_very_same_items() -> None:
     """Own, shuffled and empty questions have equal items in equal order; only the explanation differs."""
     some = [own(one) for one in latents(12)]
     plan = controls.plan([told("sae", one.latent.index) for one in some], ControlsConfig(), seed=0)
-    plan = replace(plan, **{
-        field: {LatentId("sae", "text", k.index): v for k, v in getattr(plan, field).items()}
-        for field in ("own", "shuffled", "empty")
-    })  # fmt: skip
+    plan = replace(
+        plan,
+        **{
+            field: {LatentId("sae", "text", k.index): v for k, v in getattr(plan, field).items()}
+            for field in ("own", "shuffled", "empty")
+        },
+    )
     for one in some:
         made = list(controls.questions(one, plan, scorers(), seed=0))
         asked = {

@@ -106,7 +106,8 @@ def test_an_unexpected_error_ends_with_70_never_1(
 
     monkeypatch.setattr(endpoints, "limit_rows", broken)
     for arguments in (
-        ["score", str(place), "--out", "new", "--gate", "base"], ["gate", "base", "--baseline", "base"],
-    ):  # fmt: skip
+        ["score", str(place), "--out", "new", "--gate", "base"],
+        ["gate", "base", "--baseline", "base"],
+    ):
         assert main(arguments) == 70
         assert "bug in autointerp" in capsys.readouterr().err

@@ -68,11 +68,12 @@ def paid(passed: list[Passed]) -> list[Passed]:
 @pytest.mark.parametrize(
     ("kills", "seed", "seconds", "way"),
     [
-        (3, 432, 0.6, "fork"), pytest.param(10, 202, 0.4, "fork", marks=pytest.mark.slow),
+        (3, 432, 0.6, "fork"),
+        pytest.param(10, 202, 0.4, "fork", marks=pytest.mark.slow),
         pytest.param(10, 303, 0.4, "fork", marks=pytest.mark.slow),
         pytest.param(10, 404, 0.4, "spawn", marks=pytest.mark.slow),
     ],
-)  # fmt: skip
+)
 @pytest.mark.timeout(1800)
 def test_killed_at_random_it_ends_as_if_it_had_not_been(
     study_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, seed: int, seconds: float, way: str

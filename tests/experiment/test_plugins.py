@@ -127,8 +127,10 @@ def test_what_surrounds_a_context_tells_nothing_of_it(run: Run, scorer: str) -> 
     for _, same in judged.drop_duplicates("question_id").groupby([*tables.KEY, "control", "explanation_id", "n_lines"]):
         assert len({one.frame for one in same["sent"]}) == 1
     examples = run.read("examples").query("split == 'held_out'")
-    texts = {(*key, window): "".join(pieces) for *key, window, pieces in
-             examples[[*tables.KEY, "window_id", "pieces"]].itertuples(index=False)}  # fmt: skip
+    texts = {
+        (*key, window): "".join(pieces)
+        for *key, window, pieces in examples[[*tables.KEY, "window_id", "pieces"]].itertuples(index=False)
+    }
     keys = judged[[*tables.KEY, "window_id"]].itertuples(index=False, name=None)
     own = [texts[key].replace("\n", "\\n") for key in keys]
     assert [audit.unmarked(line) for line in judged["line"]] == own

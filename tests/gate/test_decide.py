@@ -24,15 +24,21 @@ def config(**settings_: object) -> GateConfig:
 def side(scores: np.ndarray, seed: int = 0) -> pd.DataFrame:
     """Scores of one dictionary whose latents keep their firing rates, as checkpoints of one run nearly do."""
     rng = np.random.default_rng(seed)
-    return scores_frame(scores, firing_rate_token=np.exp(np.random.default_rng(5).normal(-5, 1, len(scores)))
-                        * np.exp(rng.normal(0, 0.1, len(scores)) * (seed > 0)))  # fmt: skip
+    return scores_frame(
+        scores,
+        firing_rate_token=np.exp(np.random.default_rng(5).normal(-5, 1, len(scores)))
+        * np.exp(rng.normal(0, 0.1, len(scores)) * (seed > 0)),
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    n=st.integers(2, 200), margin=st.sampled_from([0.005, 0.02, 0.1]), looks=st.integers(1, 6),
-    kind=st.sampled_from(["varied", "few values", "one value"]), seed=st.integers(0, 9),
-)  # fmt: skip
+    n=st.integers(2, 200),
+    margin=st.sampled_from([0.005, 0.02, 0.1]),
+    looks=st.integers(1, 6),
+    kind=st.sampled_from(["varied", "few values", "one value"]),
+    seed=st.integers(0, 9),
+)
 def test_a_run_against_itself_never_fails(n: int, margin: float, looks: int, kind: str, seed: int) -> None:
     """It passes where firing rates show that it is the same dictionary; where they are unknown it may stay open."""
     rng = np.random.default_rng(seed)
@@ -58,9 +64,12 @@ def test_equal_scores_of_changed_dictionaries_are_no_replay(n: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    held=st.integers(1, 1500), looks=st.integers(1, 8), correlation=st.floats(0, 0.9), seed=st.integers(0, 99),
+    held=st.integers(1, 1500),
+    looks=st.integers(1, 8),
+    correlation=st.floats(0, 0.9),
+    seed=st.integers(0, 99),
     loss=st.sampled_from([0.0, 0.02, 0.2]),
-)  # fmt: skip
+)
 def test_looks_ask_for_more_latents_never_more_than_there_are_and_always_end(
     held: int, looks: int, correlation: float, seed: int, loss: float
 ) -> None:

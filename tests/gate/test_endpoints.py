@@ -24,9 +24,13 @@ def run_of(documents: pd.DataFrame | None, latents: pd.DataFrame | None = None) 
     if latents is None:
         latents = pd.DataFrame({"dictionary": "d", "alive": [True] * 100, "n_windows": 50})
     return RunTables(
-        names=("run",), judgements=pd.DataFrame(), latents=latents, reconstruction=None, documents=documents,
+        names=("run",),
+        judgements=pd.DataFrame(),
+        latents=latents,
+        reconstruction=None,
+        documents=documents,
         dictionaries=pd.DataFrame({"dictionary": ["d"]}),
-    )  # fmt: skip
+    )
 
 
 def measured(rng: np.random.Generator, rise: float, n: int = 60) -> tuple[RunTables, RunTables]:

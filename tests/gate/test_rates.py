@@ -30,10 +30,11 @@ def slack(rate: float, r: int) -> float:
 @pytest.mark.parametrize(
     ("n_dictionaries", "correlation", "r"),
     [
-        (1, 0.56, 100), (3, 0.4, 40),
+        (1, 0.56, 100),
+        (3, 0.4, 40),
         *(pytest.param(d, rho, 1000, marks=SLOW) for d in (1, 3, 10) for rho in (0.4, 0.56, 0.8)),
     ],
-)  # fmt: skip
+)
 def test_unchanged_checkpoints_pass_nine_in_ten_and_fail_one_in_twenty_at_most(
     n_dictionaries: int, correlation: float, r: int, looks: int
 ) -> None:
@@ -48,9 +49,7 @@ def test_unchanged_checkpoints_pass_nine_in_ten_and_fail_one_in_twenty_at_most(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("looks", [1, 5])
 @pytest.mark.parametrize("gain", [0.0, 0.05])
-@pytest.mark.parametrize(
-    ("n_dictionaries", "r"), [(1, 100), *(pytest.param(d, 1000, marks=SLOW) for d in (1, 3))]
-)  # fmt: skip
+@pytest.mark.parametrize(("n_dictionaries", "r"), [(1, 100), *(pytest.param(d, 1000, marks=SLOW) for d in (1, 3))])
 def test_a_loss_of_the_margin_in_one_endpoint_passes_one_in_twenty_at_most(
     n_dictionaries: int, r: int, gain: float, looks: int
 ) -> None:

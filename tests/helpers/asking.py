@@ -24,7 +24,7 @@ from autointerp.records import (
     Sampling,
     ShownExample,
     ShownItem,
-)  # fmt: skip
+)
 from autointerp.scorers import _answers
 
 N_ITEMS = 5
@@ -123,9 +123,13 @@ def question(
 def item(number: int, position: int) -> Item:
     even = (number + position) % 2 == 0
     return Item(
-        window=number * 100 + position, document=number, kind="positive" if even else "random", stratum=0,
-        stratum_share=1.0, truth=even,
-    )  # fmt: skip
+        window=number * 100 + position,
+        document=number,
+        kind="positive" if even else "random",
+        stratum=0,
+        stratum_share=1.0,
+        truth=even,
+    )
 
 
 def oracle(request: Request) -> str:

@@ -146,14 +146,18 @@ def dictionary_learning(kind: str) -> Writer:
             "AutoEncoder": linear | {"bias": b_dec},
             "AutoEncoderNew": linear | {"decoder.bias": b_dec},
             "GatedAutoEncoder": {
-                "encoder.weight": W, "decoder.weight": W_dec, "decoder_bias": b_dec, "r_mag": r_mag,
-                "gate_bias": b_gate, "mag_bias": b_mag,
+                "encoder.weight": W,
+                "decoder.weight": W_dec,
+                "decoder_bias": b_dec,
+                "r_mag": r_mag,
+                "gate_bias": b_gate,
+                "mag_bias": b_mag,
             },
             "JumpReluAutoEncoder": raw | {"threshold": theta},
             "AutoEncoderTopK": linear | {"b_dec": b_dec, "k": k, "threshold": torch.tensor(-1.0)},
             "BatchTopKSAE": linear | {"b_dec": b_dec, "k": k, "threshold": scalar},
             "MatryoshkaBatchTopKSAE": raw | {"k": k, "threshold": scalar, "group_sizes": torch.tensor([4, 8])},
-        }[kind]  # fmt: skip
+        }[kind]
         torch.save(state, folder / "ae.pt")
         trainer = {"dict_class": kind, "k": 3, "layer": 1, "submodule_name": "resid_post_layer_1", "seed": 7}
         (folder / "config.json").write_text(json.dumps({"trainer": trainer, "buffer": {"io": "out"}}))
@@ -202,8 +206,9 @@ def gemma_scope_2(affine: bool = False, config: bool = True, transcode: bool = F
             if transcode:
                 settings |= {
                     "hf_hook_point_in": f"{below}.pre_feedforward_layernorm.output",
-                    "hf_hook_point_out": f"{below}.post_feedforward_layernorm.output", "affine_connection": affine,
-                }  # fmt: skip
+                    "hf_hook_point_out": f"{below}.post_feedforward_layernorm.output",
+                    "affine_connection": affine,
+                }
             (folder / "config.json").write_text(json.dumps(settings))
 
         def encode(x: Tensor) -> Tensor:
@@ -274,9 +279,13 @@ def openai(act: str) -> Writer:
     def write(folder: Path, g: torch.Generator) -> tuple[Function, Function]:
         W, W_dec, b, bias = draw(g, M, D), draw(g, D, M), draw(g, M), draw(g, D)
         state: dict[str, object] = {
-            "pre_bias": bias, "encoder.weight": W, "latent_bias": b, "decoder.weight": W_dec,
-            "stats_last_nonzero": torch.zeros(M, dtype=torch.long), "activation": act,
-        }  # fmt: skip
+            "pre_bias": bias,
+            "encoder.weight": W,
+            "latent_bias": b,
+            "decoder.weight": W_dec,
+            "stats_last_nonzero": torch.zeros(M, dtype=torch.long),
+            "activation": act,
+        }
         if act == "TopK":
             state["activation_state_dict"] = {"k": 3, "postact_fn": "ReLU"}
         torch.save(state, folder / "8.pt")
@@ -335,9 +344,10 @@ def llamascopium(
         root = D**0.5
         # An SAE's two sites are one, whose norm was written last.
         s_in, s_out = {
-            "dataset-wise": (0.5, 0.5) if r1 else (root / (3.0 if transcode else 4.0), root / 4.0), "inference": (1, 1),
+            "dataset-wise": (0.5, 0.5) if r1 else (root / (3.0 if transcode else 4.0), root / 4.0),
+            "inference": (1, 1),
             "token-wise": (1, 1),
-        }[norm]  # fmt: skip
+        }[norm]
 
         def length(x: Tensor) -> Tensor:
             return x.norm(dim=1, keepdim=True) / root if norm == "token-wise" else torch.ones(len(x), 1)

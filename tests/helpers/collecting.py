@@ -70,11 +70,12 @@ def run(
     windows: dict | None = None,
     under: Any = None,
     **changes: object,
-) -> Collection:  # fmt: skip
+) -> Collection:
     under = under or subject()
     arguments = {
-        "collection": CollectConfig(batch_tokens=64, shard_tokens=128), "sampling": SamplingConfig(n_latents="all"),
+        "collection": CollectConfig(batch_tokens=64, shard_tokens=128),
+        "sampling": SamplingConfig(n_latents="all"),
         "examples": LENIENT,
-    } | changes  # fmt: skip
+    } | changes
     tokens = read(folder, documents, windows, under)
     return collecting.collect(under, placed, tokens, folder=folder, seed=3, **arguments)  # type: ignore[arg-type]

@@ -57,9 +57,11 @@ class Pair:
             for e, endpoint in enumerate(ENDPOINTS):
                 inner = mean(moved[e], self.weight[k, :n])
                 contrasts[Cell(name, endpoint)] = Contrast(
-                    difference=Difference(value=inner.value, se=inner.se, df=inner.df), n=n, design="paired",
+                    difference=Difference(value=inner.value, se=inner.se, df=inner.df),
+                    n=n,
+                    design="paired",
                     rho=correlate(self.base[k, e, :n], self.candidate[k, e, :n]),
-                )  # fmt: skip
+                )
             correlations.append(correlate(moved[0], moved[1]))
         return decide.Scored(contrasts=contrasts, correlation=min(correlations))
 

@@ -18,10 +18,13 @@ from tests.helpers.collecting import arms, run, texts
 def work(folder: Path) -> Collection:
     """Collect about 30 shards, with a survey of five."""
     return run(
-        folder, texts(60, 11), arms()[:3], windows={"n_tokens": 6400},
+        folder,
+        texts(60, 11),
+        arms()[:3],
+        windows={"n_tokens": 6400},
         collection=CollectConfig(batch_tokens=64, shard_tokens=128),
         sampling=SamplingConfig(n_latents=9, survey_share=0.1),
-    )  # fmt: skip
+    )
 
 
 def forked(folder: Path) -> int:

@@ -30,13 +30,13 @@ HOSTILE = (
     "\x1b[31mred\x07",
     "[bold red]markup[/]",
     "\\input{/etc/passwd} 50% & #1 _x^2 ~$",
-    "=HYPERLINK(\"http://example.invalid\")",
+    '=HYPERLINK("http://example.invalid")',
     "a" * 400,
     "e\u0301\U0001f469\u200d\U0001f52c\u4e2d\u6587\u0627\u0644\u0639\u0631\u0628\u064a\u0629",
     "\t\n\r\n \x00",
     "http://example.invalid/pixel.png",
     "'\"`&amp;&lt;",
-)  # fmt: skip
+)
 SENTENCE = """the a of and to in was it said she he they that with for on as at by from one very little big day
 house garden river stone bird song night morning door window letter teacher doctor market street number seven twelve
 because although however never always began stopped running walked opened closed found lost blue red green music
@@ -96,14 +96,20 @@ def make_tables(spec: RunSpec) -> dict[str, pd.DataFrame]:
     failed = set(map(tuple, explanations.loc[explanations["status"] != "ok", tables.KEY].to_numpy()))
     latents["status"] = [
         ("explanation_failed" if tuple(row[key] for key in tables.KEY) in failed else "scored")
-        if row["sampled"] else row["status"] for row in latents.to_dict("records")
-    ]  # fmt: skip
+        if row["sampled"]
+        else row["status"]
+        for row in latents.to_dict("records")
+    ]
     judgements = make_judgements(latents, examples, explanations, spec, rng)
     made = {
-        "dictionaries": dictionaries, "latents": latents, "examples": examples, "explanations": explanations,
-        "judgements": judgements, "questions": make_questions(judgements, explanations, examples, spec),
+        "dictionaries": dictionaries,
+        "latents": latents,
+        "examples": examples,
+        "explanations": explanations,
+        "judgements": judgements,
+        "questions": make_questions(judgements, explanations, examples, spec),
         "reconstruction": make_reconstruction(dictionaries, rng),
-    }  # fmt: skip
+    }
     return {name: tables.check(table, getattr(tables, name.upper()), name) for name, table in made.items()}
 
 
@@ -156,9 +162,11 @@ def make_examples(latents: pd.DataFrame, spec: RunSpec, rng: np.random.Generator
     for row in latents[latents["sampled"]].to_dict("records"):
         scale = float(rng.lognormal(1, 0.5))
         for split, kind, count in (
-            ("explain", "positive", spec.n_explain), ("held_out", "positive", spec.n_positive),
-            ("held_out", "random", spec.n_negative), ("held_out", "hard", spec.n_negative // 2),
-        ):  # fmt: skip
+            ("explain", "positive", spec.n_explain),
+            ("held_out", "positive", spec.n_positive),
+            ("held_out", "random", spec.n_negative),
+            ("held_out", "hard", spec.n_negative // 2),
+        ):
             chosen = rng.choice(len(negatives), count, replace=False) if kind != "positive" else np.zeros(count, int)
             for i in range(count):
                 positive = kind == "positive"
@@ -228,9 +236,12 @@ def make_judgements(
         for scorer in spec.scorers:
             recall, specificity = rng.beta(mean * 12, (1 - mean) * 12), rng.beta(11, 1.5)
             for control, rates in (
-                ("none", (recall, specificity)), ("shuffled", (0.3, 0.7)), ("empty", (0.5, 0.5)),
-                ("lexical", (0.55, 0.9)), ("duplicate", (recall, specificity)),
-            ):  # fmt: skip
+                ("none", (recall, specificity)),
+                ("shuffled", (0.3, 0.7)),
+                ("empty", (0.5, 0.5)),
+                ("lexical", (0.55, 0.9)),
+                ("duplicate", (recall, specificity)),
+            ):
                 rows += _judged(tuple(key), held[tuple(key)], scorer, control, rates, identity, spec, rng)
     planted = next(iter(held.values()))
     for i in range(spec.n_planted):
@@ -334,10 +345,11 @@ def make_manifest(spec: RunSpec, made: dict[str, pd.DataFrame]) -> dict:
     for stage, rows in (("explain", questions["scorer"] == "explain"), ("judge", questions["scorer"] != "explain")):
         asked = questions[rows]
         usage[stage] = {
-            "calls": len(asked), "cached_calls": 0, **{
-                name: int(asked[name].sum()) for name in ("tokens_in", "tokens_cached", "tokens_out")
-            }, "failures": {"unparsed": int((explanations["status"] != "ok").sum())} if stage == "explain" else {},
-        }  # fmt: skip
+            "calls": len(asked),
+            "cached_calls": 0,
+            **{name: int(asked[name].sum()) for name in ("tokens_in", "tokens_cached", "tokens_out")},
+            "failures": {"unparsed": int((explanations["status"] != "ok").sum())} if stage == "explain" else {},
+        }
     stages = ("collect", "select", "explain", "judge", "estimate")
     return {
         "autointerp": "0.1.0", "name": spec.name, "created": "2026-01-01T00:00:00+00:00",

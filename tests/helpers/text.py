@@ -33,10 +33,14 @@ def windows(documents: Iterable[Sequence[str]], length: int = 32) -> Windows:
         return tuple(texts[i] for i in ids.tolist())
 
     return Windows(
-        tokens=np.array(tokens), starts=np.array(starts, dtype=np.int64), length=length,
-        documents=np.array(owners, dtype=np.int64), held_out=np.array(owners, dtype=np.int64) % 2 == 1,
-        decode=decode, fingerprint="text",
-    )  # fmt: skip
+        tokens=np.array(tokens),
+        starts=np.array(starts, dtype=np.int64),
+        length=length,
+        documents=np.array(owners, dtype=np.int64),
+        held_out=np.array(owners, dtype=np.int64) % 2 == 1,
+        decode=decode,
+        fingerprint="text",
+    )
 
 
 def manual() -> list[list[str]]:

@@ -19,9 +19,12 @@ _SMALL = {
 def config(family: str, **changes: Any) -> Any:
     """Settings of a model with 3 layers of width 16."""
     kinds = {
-        "llama": transformers.LlamaConfig, "gpt_neox": transformers.GPTNeoXConfig, "gpt2": transformers.GPT2Config,
-        "gemma2": transformers.Gemma2Config, "opt": transformers.OPTConfig,
-    }  # fmt: skip
+        "llama": transformers.LlamaConfig,
+        "gpt_neox": transformers.GPTNeoXConfig,
+        "gpt2": transformers.GPT2Config,
+        "gemma2": transformers.Gemma2Config,
+        "opt": transformers.OPTConfig,
+    }
     settings = {**_SMALL, **changes}
     if family == "gemma2":
         settings |= {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 32}
@@ -53,9 +56,11 @@ def tokenizer(
     made.decoder = decoders.ByteLevel()
     special = [bos] if bos else []
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=size,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
-    )  # fmt: skip
+    )
     made.train_from_iterator([words * 20], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=bos)
 

@@ -56,9 +56,13 @@ def test_every_question_is_answered_with_probabilities_and_counted_as_the_server
 
 @pytest.mark.parametrize(
     ("ability", "structured", "obeyed"),
-    [("any", "json_schema", True), ("object", "wrapped", True), ("ignored", "json_schema", False),
-     ("refused", "plain", False)],
-)  # fmt: skip
+    [
+        ("any", "json_schema", True),
+        ("object", "wrapped", True),
+        ("ignored", "json_schema", False),
+        ("refused", "plain", False),
+    ],
+)
 def test_the_form_of_structured_output_is_found_out(ability: str, structured: str, obeyed: bool) -> None:
     with Server(model=Model(json_schema=ability)) as server, client(server) as llm:
         found, _ = judged(llm, 10)
@@ -149,7 +153,7 @@ def test_a_reply_of_thoughts_alone_is_empty_and_kept() -> None:
         (Faults(rate=1.0, kinds=("no-choices",)), "", r"test prompt \(bad_response: no choices"),
         (Faults(rate=1.0, kinds=("error-200",)), "", r"test prompt \(server_error, HTTP 503: upstream is busy"),
     ],
-)  # fmt: skip
+)
 def test_a_server_that_answers_no_test_prompt_says_why(
     faults: Faults | None, field: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

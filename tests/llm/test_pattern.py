@@ -51,9 +51,13 @@ def test_planted_rules_are_found(name: str) -> None:
     for examples in latents():
         reply = next(LLM.generate([EXPLAINERS[name].request(examples, generator(0, examples.latent))]))
         told = Explanation(
-            explanation_id="e", latent=examples.latent, text=EXPLAINERS[name].read(reply), explainer=name,
-            prompt_hash="", raw="",
-        )  # fmt: skip
+            explanation_id="e",
+            latent=examples.latent,
+            text=EXPLAINERS[name].read(reply),
+            explainer=name,
+            prompt_hash="",
+            raw="",
+        )
         for scorer in SCORERS.values():
             questions = scorer.questions(examples, told, "none", generator(1, examples.latent))
             grade = planted.rule(examples.latent).grade
@@ -139,9 +143,13 @@ def test_answers_carry_probabilities_when_asked() -> None:
     """A more reliable clause (said earlier) is more probable; all agree with the answers; none without being asked."""
     scorer = SCORERS["detection"]
     told = Explanation(
-        explanation_id="e", latent=latents(1)[0].latent, text='the word "the"; a number', explainer="t",
-        prompt_hash="", raw="",
-    )  # fmt: skip
+        explanation_id="e",
+        latent=latents(1)[0].latent,
+        text='the word "the"; a number',
+        explainer="t",
+        prompt_hash="",
+        raw="",
+    )
     judgements = put_to(LLM, scorer, scorer.questions(latents(1)[0], told, "none", np.random.default_rng(0)))
     assert {one.answer == "yes" for one in judgements} == {True, False}
     assert all((one.answer == "yes") == ((one.probability or 0) > 0.5) for one in judgements)

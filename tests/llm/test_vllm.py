@@ -93,9 +93,13 @@ def questions() -> list[Question]:
     made = []
     for examples in latents(6):
         told = Explanation(
-            explanation_id=f"e{examples.latent.index}", latent=examples.latent, text='the word "and"', explainer="test",
-            prompt_hash="", raw="",
-        )  # fmt: skip
+            explanation_id=f"e{examples.latent.index}",
+            latent=examples.latent,
+            text='the word "and"',
+            explainer="test",
+            prompt_hash="",
+            raw="",
+        )
         for name in SCORERS:
             made += scorer(name).questions(examples, told, "none", generator(0, name, examples.latent))
     return made

@@ -97,9 +97,10 @@ def reference() -> dict[str, float]:
     x, y = torch.cat(xs), torch.cat(ys)
     mean = y.mean(0)
     replacements: dict[str, Replace] = {
-        "zero": lambda args, out: torch.zeros_like(out), "mean": lambda args, out: mean.expand_as(out),
+        "zero": lambda args, out: torch.zeros_like(out),
+        "mean": lambda args, out: mean.expand_as(out),
         "spliced": lambda args, out: reconstruct(args[0]),
-    }  # fmt: skip
+    }
     for ids in rows:
         clean = logits(ids)
         runs = {"clean": clean}

@@ -293,8 +293,10 @@ def test_two_latents_stand_side_by_side(browser: Any, file: Path) -> None:
 
 def test_terms_explain_themselves_under_the_pointer(browser: Any, file: Path) -> None:
     visit(browser, file)
-    for code in ("[...document.querySelectorAll('th')].find((node) => node.textContent === 'FVU')",
-                 "document.querySelector('[data-figure=scores] svg a use')"):  # fmt: skip
+    for code in (
+        "[...document.querySelectorAll('th')].find((node) => node.textContent === 'FVU')",
+        "document.querySelector('[data-figure=scores] svg a use')",
+    ):
         js(browser, f"({code}).dispatchEvent(new PointerEvent('pointerover', {{bubbles: true}}))")
         assert not js(browser, "return document.getElementById('tip').hidden")
         assert len(js(browser, "return document.getElementById('tip').textContent")) > 8

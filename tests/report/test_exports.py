@@ -67,8 +67,10 @@ def test_neuronpedia_scores_have_one_detail_per_judged_context(run: ReportRun, t
     found = export(run, "neuronpedia", tmp_path)
     lines = [
         json.loads(line)
-        for file in found.files if file.endswith(".scores.jsonl") for line in Path(file).read_text().splitlines()
-    ]  # fmt: skip
+        for file in found.files
+        if file.endswith(".scores.jsonl")
+        for line in Path(file).read_text().splitlines()
+    ]
     own = run.judgements[(run.judgements["control"] == "none") & (run.judgements["dictionary"] != "planted")]
     assert sum(len(line["jsonDetails"]) for line in lines) == len(own)
     assert {type(line["value"]) for line in lines} <= {float, type(None)}

@@ -33,8 +33,10 @@ def printed(what: object, *, colour: bool) -> str:
 
 def test_tables_and_latents_fit_80_columns_without_escapes(run: ReportRun) -> None:
     rows = rows_of(run)
-    for what in (latents_table(rows, run.scorers), *(latent_page(run.latent(f"{d}/{i}")) for d, i in
-                 zip(rows["dictionary"], rows["latent"], strict=True))):  # fmt: skip
+    for what in (
+        latents_table(rows, run.scorers),
+        *(latent_page(run.latent(f"{d}/{i}")) for d, i in zip(rows["dictionary"], rows["latent"], strict=True)),
+    ):
         text = printed(what, colour=False)
         assert max(map(len, text.splitlines())) <= 80
         assert "\x1b" not in text

@@ -36,8 +36,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
     spec = RunSpec(n_sampled=8, n_latents=60, prompts=False, hostile=False)
     path = write_run(tmp_path_factory.mktemp("runs") / "finished", spec)
     opened, files = ReportRun(path), Run(path)
-    known = RunTables(judgements=opened.judgements, latents=opened.table("latents"),
-                      dictionaries=opened.table("dictionaries"), reconstruction=opened.reconstruction)  # fmt: skip
+    known = RunTables(
+        judgements=opened.judgements,
+        latents=opened.table("latents"),
+        dictionaries=opened.table("dictionaries"),
+        reconstruction=opened.reconstruction,
+    )
     found = summarise(known)
     for name in ("estimates", "comparisons", "controls", "reconstruction_comparisons"):
         files.write(name, getattr(found, name))

@@ -25,9 +25,11 @@ def found(**more: object) -> Findings:
         for name in ("old", "new", "tcA")
     ]  # fmt: skip
     summary = {
-        "headlines": [row], "skipped": [], "controls": {"verdict": "valid", "scorers": {"detection": "valid"}},
+        "headlines": [row],
+        "skipped": [],
+        "controls": {"verdict": "valid", "scorers": {"detection": "valid"}},
         "coverage": [{"dictionary": name, "architecture": "", "eligible": 50, "scored": 20} for name in ("old", "new")],
-    }  # fmt: skip
+    }
     fields = {"dictionaries": dictionaries, "estimates": pd.DataFrame(means), "comparisons": pd.DataFrame([row]),
               "controls": pd.DataFrame(), "reconstruction": pd.DataFrame(), "summary": summary,
               "manifests": (PATTERN,), **more}  # fmt: skip
@@ -91,8 +93,9 @@ def test_a_judge_that_is_a_language_model_has_no_baseline_warning() -> None:
 def test_names_of_a_foreign_run_are_inert_in_every_writer() -> None:
     name = "=cmd|'/x'!A1\x1b[31m<b>|`\\input{x}"
     hostile = found(estimates=found().estimates.assign(dictionary="old").head(1))
-    hostile = found(dictionaries=hostile.dictionaries.replace({"old": name}),
-                    estimates=hostile.estimates.assign(dictionary=name))  # fmt: skip
+    hostile = found(
+        dictionaries=hostile.dictionaries.replace({"old": name}), estimates=hostile.estimates.assign(dictionary=name)
+    )
     table = tables.scores(hostile)
     file = io.StringIO()
     Console(file=file, width=200, force_terminal=False).print(writers.terminal(table))

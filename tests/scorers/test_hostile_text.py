@@ -35,9 +35,11 @@ def poisoned(examples: LatentExamples) -> LatentExamples:
         )
 
     return replace(
-        examples, explain=poison(examples.explain, 0), held_out=poison(examples.held_out, 1),
+        examples,
+        explain=poison(examples.explain, 0),
+        held_out=poison(examples.held_out, 1),
         contrast=poison(examples.contrast, 2),
-    )  # fmt: skip
+    )
 
 
 def scorer(name: str) -> Scorer:

@@ -162,7 +162,7 @@ MARKED: dict[str, Shortcut] = {
         lambda text, begin, end: text[begin:end].strip().lower() in (text[:begin] + text[end:]).lower()
     ),
     "marked in other contexts too": said_elsewhere,
-}  # fmt: skip
+}
 
 
 def test_what_marks_say() -> None:

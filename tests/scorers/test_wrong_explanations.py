@@ -55,8 +55,10 @@ def measured(case: tuple[str, ...]) -> dict[str, dict[str, float]]:
             return json.dumps([int(bool(rule.spans(shown.text))) for shown in question.task.items])
 
         judged = put(SCORER, SCORER.questions(examples, told, "none", np.random.default_rng(0)), judge)
-        right = {kind: np.mean([(o.answer == "yes") == o.item.truth for o in judged if o.item.kind == kind])
-                 for kind in ("positive", "random", "hard")}  # fmt: skip
+        right = {
+            kind: np.mean([(o.answer == "yes") == o.item.truth for o in judged if o.item.kind == kind])
+            for kind in ("positive", "random", "hard")
+        }
         said, true = holds[rule.name], holds["true"]
         found[rule.name] = {
             "random": float((right["positive"] + right["random"]) / 2),

@@ -13,9 +13,11 @@ from tests.helpers import tiny
 from tests.helpers.shared import STORIES, needs_shared
 
 MLP = {
-    "llama": "model.layers.1.mlp", "gpt_neox": "gpt_neox.layers.1.mlp", "gpt2": "transformer.h.1.mlp",
+    "llama": "model.layers.1.mlp",
+    "gpt_neox": "gpt_neox.layers.1.mlp",
+    "gpt2": "transformer.h.1.mlp",
     "gemma2": "model.layers.1.mlp",
-}  # fmt: skip
+}
 FAMILIES = sorted(MLP)
 IDS = torch.tensor([[0, 5, 9, 20, 7, 3], [0, 8, 6, 4, 0, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])

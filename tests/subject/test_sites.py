@@ -150,12 +150,15 @@ def test_a_block_may_be_parallel_by_its_configuration() -> None:
         ("gemma2", "blocks.1.hook_mlp_out", "model.layers.1.post_feedforward_layernorm.output"),
         ("gemma2", "blocks.1.mlp.hook_out", "model.layers.1.mlp.output"),
         ("gemma2", "blocks.1.ln2.hook_normalized", "model.layers.1.pre_feedforward_layernorm.output:pre_gain"),
-        ("gemma3_text", "model.layers.1.pre_feedforward_layernorm.output",
-         "model.layers.1.pre_feedforward_layernorm.output"),
+        (
+            "gemma3_text",
+            "model.layers.1.pre_feedforward_layernorm.output",
+            "model.layers.1.pre_feedforward_layernorm.output",
+        ),
         ("opt", "blocks.0.hook_mlp_out", "model.decoder.layers.0.fc2.output"),
         ("bloom", "blocks.0.hook_mlp_out", "transformer.h.0.mlp.dense_4h_to_h.output"),
     ],
-)  # fmt: skip
+)
 def test_names_of_every_vocabulary(kind: str, name: str, expected: str) -> None:
     """Each vocabulary's name means the same place; a resolved site's text resolves to itself."""
     model = tiny(kind)

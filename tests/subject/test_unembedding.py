@@ -26,7 +26,7 @@ DO_NOT = {
     "gpt_neox": ["gpt_neox.layers.1.mlp.input"],
     "gemma2": ["model.layers.1.mlp.output", "model.embed_tokens.output"],  # normed, and scaled, before they are added
     "opt": ["model.decoder.layers.1.fc1.output"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("family", WRITE)

@@ -92,9 +92,11 @@ def _raw(tensors: Tensors) -> dict[str, Any]:
     """Take weights saved as plain parameters."""
     d, m = tensors.matrix("W_enc")
     return {
-        "W_enc": tensors.take("W_enc", d, m), "b_enc": tensors.take("b_enc", m),
-        "W_dec": tensors.take("W_dec", m, d), "b_dec": tensors.take("b_dec", d),
-    }  # fmt: skip
+        "W_enc": tensors.take("W_enc", d, m),
+        "b_enc": tensors.take("b_enc", m),
+        "W_dec": tensors.take("W_dec", m, d),
+        "b_dec": tensors.take("b_dec", d),
+    }
 
 
 def _auto_encoder(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> dict[str, Any]:
@@ -117,9 +119,11 @@ def _gated(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> dict
     d, m = parts["W_enc"].shape
     bias = tensors.take("decoder_bias", d)
     activation = Activation(
-        kind="gated", gain=tensors.take("r_mag", m).exp(), mag_bias=tensors.take("mag_bias", m),
+        kind="gated",
+        gain=tensors.take("r_mag", m).exp(),
+        mag_bias=tensors.take("mag_bias", m),
         gate_bias=tensors.take("gate_bias", m),
-    )  # fmt: skip
+    )
     return {**parts, "b_dec": bias, "pre_bias": bias, "activation": activation}
 
 
@@ -164,10 +168,14 @@ def _matryoshka(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) ->
 
 
 CLASSES = {
-    "AutoEncoder": _auto_encoder, "AutoEncoderNew": _auto_encoder_new, "GatedAutoEncoder": _gated,
-    "JumpReluAutoEncoder": _jump_relu, "AutoEncoderTopK": _top_k, "BatchTopKSAE": _batch_top_k,
+    "AutoEncoder": _auto_encoder,
+    "AutoEncoderNew": _auto_encoder_new,
+    "GatedAutoEncoder": _gated,
+    "JumpReluAutoEncoder": _jump_relu,
+    "AutoEncoderTopK": _top_k,
+    "BatchTopKSAE": _batch_top_k,
     "MatryoshkaBatchTopKSAE": _matryoshka,
-}  # fmt: skip
+}
 
 
 def _k(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> int:

@@ -69,9 +69,10 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     tensors = read_tensors(files.path(name))
     d, m = settings.d_model, settings.d_sae
     weights = Weights(
-        W_enc=tensors.take("encoder.weight", m, d).T, b_enc=tensors.take("encoder.bias", m),
+        W_enc=tensors.take("encoder.weight", m, d).T,
+        b_enc=tensors.take("encoder.bias", m),
         W_dec=tensors.take("decoder.weight", d, m).T,
-    )  # fmt: skip
+    )
     b_dec = tensors.take("decoder.bias", d) if settings.use_decoder_bias else torch.zeros(d, dtype=weights.W_enc.dtype)
     tensors.finish()
     scale_in, scale_out = _scales(settings, files)

@@ -19,9 +19,12 @@ from autointerp.errors import DictionaryError
 HALLMARKS = {"pre_bias", "latent_bias"}
 # Folder of the release -> TransformerLens' name below the block.
 PLACES = {
-    "mlp_post_act": "mlp.hook_post", "resid_delta_attn": "hook_attn_out", "resid_post_attn": "hook_resid_mid",
-    "resid_delta_mlp": "hook_mlp_out", "resid_post_mlp": "hook_resid_post",
-}  # fmt: skip
+    "mlp_post_act": "mlp.hook_post",
+    "resid_delta_attn": "hook_attn_out",
+    "resid_post_attn": "hook_resid_mid",
+    "resid_delta_mlp": "hook_mlp_out",
+    "resid_post_mlp": "hook_resid_post",
+}
 
 
 def recognises(files: Files) -> bool:

@@ -28,8 +28,11 @@ REFUSED = {
     "matryoshka_batchtopk": "a training form; SAELens saves it for inference as jumprelu: load that",
 }
 NORMS: dict[str, InputNorm] = {
-    "none": "none", "layer_norm": "layer_norm", "constant_norm_rescale": "rms", "expected_average_only_in": "none",
-}  # fmt: skip
+    "none": "none",
+    "layer_norm": "layer_norm",
+    "constant_norm_rescale": "rms",
+    "expected_average_only_in": "none",
+}
 OLD_NAMES = {
     "hook_point": "hook_name",
     "hook_point_head_index": "hook_head_index",

@@ -112,9 +112,10 @@ def _config(files: Files) -> Saved:
             "its latents write to several layers, which one site_in -> site_out cannot hold; per-layer ones are read"
         )
     changed = [
-        name for name in ("normalize_io", "train_post_encoder", "post_encoder_scale", "topk_coalesced", "coalesce_topk")
+        name
+        for name in ("normalize_io", "train_post_encoder", "post_encoder_scale", "topk_coalesced", "coalesce_topk")
         if getattr(saved, name) not in (False, "none", "")
-    ]  # fmt: skip
+    ]
     if changed:
         raise DictionaryError(f"{files.source}: {', '.join(changed)} set in {CONFIG}: a fork's function, not read here")
     return saved

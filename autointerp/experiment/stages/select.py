@@ -159,8 +159,9 @@ def _decoder_neighbours(experiment: Experiment) -> Callable[[LatentId], NDArray[
 
     decoders = {
         name: near.Decoders(latents, rows(name, latents.tolist()))
-        for name, latents in experiment.collected.references.items() if name in weights
-    }  # fmt: skip
+        for name, latents in experiment.collected.references.items()
+        if name in weights
+    }
 
     def of(latent: LatentId) -> NDArray[np.intp]:
         if latent.dictionary not in decoders:
@@ -189,15 +190,22 @@ def _examples(experiment: Experiment, latent: LatentId, drawing: Drawing) -> tup
         )  # fmt: skip
 
     examples = LatentExamples(
-        latent=latent, explain=found.explain, explain_contrast=silent(False, wanted.n_explain_negatives),
-        held_out=found.held_out, contrast=silent(True, wanted.n_negatives),
-    )  # fmt: skip
+        latent=latent,
+        explain=found.explain,
+        explain_contrast=silent(False, wanted.n_explain_negatives),
+        held_out=found.held_out,
+        contrast=silent(True, wanted.n_negatives),
+    )
     return examples, found
 
 
 def _planted(experiment: Experiment, drawing: Drawing) -> Iterator[LatentExamples]:
     study, wanted = experiment.study, experiment.study.examples
     return planted.examples(
-        experiment.collected.windows, drawing.pools[True], n_rules=study.controls.n_planted,
-        n_positives=wanted.n_positives, n_negatives=wanted.n_negatives, seed=study.seed,
-    )  # fmt: skip
+        experiment.collected.windows,
+        drawing.pools[True],
+        n_rules=study.controls.n_planted,
+        n_positives=wanted.n_positives,
+        n_negatives=wanted.n_negatives,
+        seed=study.seed,
+    )

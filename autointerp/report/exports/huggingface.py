@@ -45,8 +45,11 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
             files.append(str(out / name))
     text = card(run, there, config)
     write_atomically(out / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
-    return Export(files=[*files, str(out / "README.md")], counts={"tables": len(there)},
-                  notes=findings.warnings(findings.findings_of(run)))  # fmt: skip
+    return Export(
+        files=[*files, str(out / "README.md")],
+        counts={"tables": len(there)},
+        notes=findings.warnings(findings.findings_of(run)),
+    )
 
 
 def card(run: ReportRun, names: list[str], config: Config) -> str:

@@ -209,9 +209,13 @@ def _feature(
         )))  # fmt: skip
     activations.sort(key=lambda pair: -pair[0])
     return UploadFeature(
-        index=int(row["latent"]), density=float(row["firing_rate_token"]), topLogits=logits["top"],
-        bottomLogits=logits["bottom"], explanations=explained, activations=[one for _, one in activations],
-    )  # fmt: skip
+        index=int(row["latent"]),
+        density=float(row["firing_rate_token"]),
+        topLogits=logits["top"],
+        bottomLogits=logits["bottom"],
+        explanations=explained,
+        activations=[one for _, one in activations],
+    )
 
 
 def _scores(run: ReportRun, dictionary: str) -> list[str]:

@@ -58,9 +58,11 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
         write_atomically(out / name, lambda partial, text=text: partial.write_text(text, encoding="utf-8"))
         files.append(str(out / name))
     return Export(
-        files=files, counts={"dictionaries": len(files)}, left_out={"without a score": left} if left else {},
+        files=files,
+        counts={"dictionaries": len(files)},
+        left_out={"without a score": left} if left else {},
         notes=findings.warnings(findings.findings_of(run)),
-    )  # fmt: skip
+    )
 
 
 def result(run: ReportRun, dictionary: dict[str, Any], scorer: str, release: str) -> dict[str, Any] | None:

@@ -66,8 +66,9 @@ def caption(table: pd.DataFrame) -> str:
     arms = (
         " Control arms, untrained, must score less than the dictionary they are made of, whose mean is the bar beside; "
         "their intervals are 95 %."
-        if (table["kind"] == "arm").any() else ""
-    )  # fmt: skip
+        if (table["kind"] == "arm").any()
+        else ""
+    )
     return (
         "Balanced accuracy under another latent's explanation and under none (both must be 0.5), and by the latent's "
         "modal tokens without a judge (for information). Planted latents: J, the judge's sensitivity + "

@@ -56,8 +56,9 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
             for row in table[(table["scorer"] == scorer) & (table["arm"] == arm.dictionary)].to_dict("records"):
                 axis.plot([row["ce_low"], row["ce_high"]], [row["value"]] * 2, color=arm.colour, linewidth=1)
                 axis.plot([row["ce_increase"]] * 2, [row["low"], row["high"]], color=arm.colour, linewidth=1)
-                axis.plot(row["ce_increase"], row["value"], arm.marker, color=arm.colour, markersize=4.5,
-                          label=arm.label)  # fmt: skip
+                axis.plot(
+                    row["ce_increase"], row["value"], arm.marker, color=arm.colour, markersize=4.5, label=arm.label
+                )
                 text = (
                     f"{arm.dictionary}: CE increase {row['ce_increase']:.4f}, score {row['value']:.3f}, on the "
                     f"frontier with probability {row['frontier_probability']:.2f}"

@@ -160,9 +160,12 @@ class Server:
             return Answer(307, {}, headers={"Location": "http://127.0.0.1:9/elsewhere"}, fault=fault)
         text = obey(self.answer, body) if self.model.json_schema != "ignored" else self.answer(body)
         changed = {
-            "truncated": text[: len(text) // 2], "short": listed(text, -1), "long": listed(text, 1),
-            "garbage": "I am not sure what you mean.", "empty": "",
-        }.get(fault, text)  # fmt: skip
+            "truncated": text[: len(text) // 2],
+            "short": listed(text, -1),
+            "long": listed(text, 1),
+            "garbage": "I am not sure what you mean.",
+            "empty": "",
+        }.get(fault, text)
         value = self._completion(body, changed, nan=fault == "nan-logprobs")
         odd(fault, value, changed)
         return Answer(200, value, fault=fault)
@@ -174,9 +177,11 @@ class Server:
             choice["logprobs"] = {"content": [logprob(part, nan=nan) for part in parts]}
         tokens_in = sum(n_tokens(message["content"]) for message in body["messages"])
         usage = {
-            "prompt_tokens": tokens_in, "completion_tokens": len(parts), "total_tokens": tokens_in + len(parts),
+            "prompt_tokens": tokens_in,
+            "completion_tokens": len(parts),
+            "total_tokens": tokens_in + len(parts),
             "prompt_tokens_details": {"cached_tokens": tokens_in // 2},
-        }  # fmt: skip
+        }
         name = f"chatcmpl-{self.n_calls}"
         return {"id": name, "object": "chat.completion", "model": self.model.name, "choices": [choice], "usage": usage}
 
