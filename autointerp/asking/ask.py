@@ -215,9 +215,14 @@ def _judging(scorer: Scorer, question: Question) -> Pending[tuple[Judgement, ...
         return None if messages is None else (replace(first, messages=messages), left_out + 1)
 
     return Pending(
-        latent=question.latent, scorer=question.scorer, control=question.control, first=first, request=first,
-        read=read, shorter=shorter,
-    )  # fmt: skip
+        latent=question.latent,
+        scorer=question.scorer,
+        control=question.control,
+        first=first,
+        request=first,
+        read=read,
+        shorter=shorter,
+    )
 
 
 def _unread(reply: Reply) -> str:

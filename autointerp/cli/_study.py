@@ -46,8 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--explainer-prompt", metavar="NAME", help="default, contrastive, single_token, or ./mine.py")
     group.add_argument("--seed", type=int, metavar="N", help="seed of every random draw")
     group.add_argument("--device", metavar="NAME", help="where the subject runs: cpu, cuda, cuda:1")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides",
-                        help="override one setting of the study; may be given several times")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.SUB=VALUE",
+        dest="overrides",
+        help="override one setting of the study; may be given several times",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run directory; default: results/<study name>")
 
 

@@ -55,9 +55,15 @@ def run(args: argparse.Namespace) -> int:
     tables = read_runs(args.runs, allow=args.allow)
     found = summarise(tables, config)
     summary = {**found.summary, "runs": list(tables.names), "allowed": list(tables.allowed)}
-    stored = {"estimates": found.estimates, "comparisons": found.comparisons, "controls": found.controls,
-              "reconstruction_comparisons": found.reconstruction_comparisons, "reliability": found.reliability,
-              "prevalence": found.prevalence, "prevalence_comparisons": found.prevalence_comparisons}  # fmt: skip
+    stored = {
+        "estimates": found.estimates,
+        "comparisons": found.comparisons,
+        "controls": found.controls,
+        "reconstruction_comparisons": found.reconstruction_comparisons,
+        "reliability": found.reliability,
+        "prevalence": found.prevalence,
+        "prevalence_comparisons": found.prevalence_comparisons,
+    }
     if tables.reconstruction is not None:
         front = frontier(found.estimates, tables.reconstruction, tables.dictionaries, config, controls=found.controls)
         answers = claims(found.comparisons, found.reconstruction_comparisons, front, findings.judges(tables.manifests))

@@ -54,9 +54,14 @@ def run(args: argparse.Namespace) -> int:
         raise DictionaryError("--data needs a MODEL to read it: autointerp inspect DICTIONARY MODEL --data PATH")
     pre_bias = None if args.pre_bias is None else args.pre_bias == "true"
     dictionary = dictionaries.load(
-        args.dictionary, format=args.format, site_in=args.site_in, site_out=args.site_out, pre_bias=pre_bias, k=args.k,
+        args.dictionary,
+        format=args.format,
+        site_in=args.site_in,
+        site_out=args.site_out,
+        pre_bias=pre_bias,
+        k=args.k,
         input_scale=args.input_scale,
-    )  # fmt: skip
+    )
     told = record(dictionary)
     if not args.json:
         show(facts(dictionary))

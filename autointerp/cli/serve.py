@@ -45,9 +45,11 @@ def run(args: argparse.Namespace) -> int:
 
 def command(args: argparse.Namespace) -> list[str]:
     """The command line that is run. Not `vllm serve`: that asks for a package called vllm, which CPU builds are not."""
-    line = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model,
-            "--host", args.host, "--port", str(args.port), "--enable-prompt-tokens-details",
-            "--structured-outputs-config", json.dumps(STRUCTURED)]  # fmt: skip
+    engine = (
+        f"-m vllm.entrypoints.openai.api_server --host {args.host} --port {args.port} --enable-prompt-tokens-details"
+    )
+    line = [sys.executable, *engine.split(), "--model", args.model]
+    line += ["--structured-outputs-config", json.dumps(STRUCTURED)]
     if args.name:
         line += ["--served-model-name", args.name]
     if args.max_model_len:

@@ -25,8 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--k", metavar="N,...", help="active latents per token; default 32")
     parser.add_argument("--seeds", metavar="N,...", help="seeds; default 0")
     parser.add_argument("--tokens", type=_study.count, metavar="N", help="token budget, such as 500k or 10M")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB=VALUE", dest="overrides",
-                        help="any other setting, such as training.lr=0.001; may be given several times")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.SUB=VALUE",
+        dest="overrides",
+        help="any other setting, such as training.lr=0.001; may be given several times",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the training run")
 
 

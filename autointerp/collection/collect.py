@@ -224,9 +224,14 @@ class _Work:
         }
         own = {name: latents[latents["dictionary"] == name] for name in drawn}
         return Collection(
-            windows=windows, latents=latents, counts=counts, seconds=self.clock.seconds, shards=found,
-            references={name: self._reference(mine, own[name]) for name, mine in drawn.items()}, fingerprint=mark,
-        )  # fmt: skip
+            windows=windows,
+            latents=latents,
+            counts=counts,
+            seconds=self.clock.seconds,
+            shards=found,
+            references={name: self._reference(mine, own[name]) for name, mine in drawn.items()},
+            fingerprint=mark,
+        )
 
     def _reference(self, drawn: sample.Drawn, latents: pd.DataFrame) -> NDArray[np.int64]:
         """Return the latents among which a dictionary's neighbours are looked for; of all latents those that fire."""

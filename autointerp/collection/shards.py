@@ -61,9 +61,14 @@ class Kept:
         offsets = np.append(0, np.cumsum(sizes))
         entries = np.repeat(self.offsets[places].astype(np.int64) - offsets[:-1], sizes) + np.arange(offsets[-1])
         return Kept(
-            latents=latents.astype(np.uint32), offsets=offsets, positions=self.positions[entries],
-            values=self.values[entries], tokens=self.tokens, explain=self.explain, held_out=self.held_out,
-        )  # fmt: skip
+            latents=latents.astype(np.uint32),
+            offsets=offsets,
+            positions=self.positions[entries],
+            values=self.values[entries],
+            tokens=self.tokens,
+            explain=self.explain,
+            held_out=self.held_out,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,15 @@ __all__ = ["bos_id", "kind_of", "read", "section", "token_ids"]
 
 
 def read(
-    documents: Iterable[Document], tokenizer: Any, config: WindowsConfig, folder: Path, *, seed: int, source: str = "",
+    documents: Iterable[Document],
+    tokenizer: Any,
+    config: WindowsConfig,
+    folder: Path,
+    *,
+    seed: int,
+    source: str = "",
     both_splits: bool = False,
-) -> TokenStore:  # fmt: skip
+) -> TokenStore:
     """Tokenise documents into `folder` as shards are read, or open what is already there.
 
     Args:

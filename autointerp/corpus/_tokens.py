@@ -99,9 +99,14 @@ class TokenStore:
         starts, segment = segments.window_starts(self.config.window_length)
         documents = segments.documents[segment]
         windows = Windows(
-            tokens=self._tokens(), starts=starts, length=self.config.window_length, documents=documents,
-            held_out=held_out[documents], decode=self.decode, fingerprint=self.fingerprint,
-        )  # fmt: skip
+            tokens=self._tokens(),
+            starts=starts,
+            length=self.config.window_length,
+            documents=documents,
+            held_out=held_out[documents],
+            decode=self.decode,
+            fingerprint=self.fingerprint,
+        )
         self._check_split(segments, held_out)
         return windows
 
@@ -123,11 +128,16 @@ class TokenStore:
         n_tokens = int(segments.starts[-1])
         n_empty = len(held_out) - len(np.unique(segments.documents))
         return {
-            "documents": len(held_out), "empty_documents": n_empty, "mended_documents": self.n_mended,
-            "cut_documents": self.n_cut, "cut_characters": self.n_cut_characters, "tokens": n_tokens,
-            "contexts": int(segments.contexts[-1]) + 1, "windows": n_windows,
+            "documents": len(held_out),
+            "empty_documents": n_empty,
+            "mended_documents": self.n_mended,
+            "cut_documents": self.n_cut,
+            "cut_characters": self.n_cut_characters,
+            "tokens": n_tokens,
+            "contexts": int(segments.contexts[-1]) + 1,
+            "windows": n_windows,
             "tokens_outside_windows": n_tokens - n_windows * self.config.window_length,
-        }  # fmt: skip
+        }
 
     def _cut(self, segments: Segments, held_out: NDArray[np.bool_], low: int, high: int) -> ShardTokens | None:
         first_of_context = np.flatnonzero(np.diff(segments.contexts, prepend=-1))
@@ -203,8 +213,14 @@ class TokenStore:
             if self._both_splits:
                 self._check_split(self._layout.segments(), np.concatenate(self._held_out))
             self.fingerprint = _of(seen.hexdigest(), lengths)
-            meta = {"key": self._key, "fingerprint": self.fingerprint, "lengths": lengths, "mended": self.n_mended,
-                    "cut": self.n_cut, "cut_characters": self.n_cut_characters}  # fmt: skip
+            meta = {
+                "key": self._key,
+                "fingerprint": self.fingerprint,
+                "lengths": lengths,
+                "mended": self.n_mended,
+                "cut": self.n_cut,
+                "cut_characters": self.n_cut_characters,
+            }
             (self.folder / "tokens.json").unlink(missing_ok=True)
             self._file = self._file.rename(self.folder / "tokens.bin")
             partial = self.folder / "tokens.json.partial"

@@ -17,9 +17,8 @@ from autointerp.subject.base import located
 
 FAMILY = "dictionaries.formats"
 # File names by which a folder inside a run or repository is known to be one dictionary.
-HALLMARKS = {
-    "sae.safetensors", "sae_weights.safetensors", "ae.pt", "params.npz", "params.safetensors", "hyperparams.json",
-}  # fmt: skip
+_HALLMARKS = "sae.safetensors sae_weights.safetensors ae.pt params.npz params.safetensors hyperparams.json"
+HALLMARKS = set(_HALLMARKS.split())
 # What a damaged checkpoint can raise beyond the errors that formats give a reason for.
 UNREAD = (
     ValueError,

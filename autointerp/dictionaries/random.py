@@ -75,9 +75,14 @@ def matched(dictionary: Dictionary, x: Tensor, own: Tensor, directions: Tensor) 
     """
     n_fired = fired(dictionary, x)
     random = replace(
-        dictionary, architecture="random-directions", W_enc=directions, activation=Activation(kind="relu"),
-        b_enc=torch.zeros(dictionary.n_latents, device=dictionary.device), pre_bias=None, l0=0.0,
-    )  # fmt: skip
+        dictionary,
+        architecture="random-directions",
+        W_enc=directions,
+        activation=Activation(kind="relu"),
+        b_enc=torch.zeros(dictionary.n_latents, device=dictionary.device),
+        pre_bias=None,
+        l0=0.0,
+    )
     thresholds = torch.empty(dictionary.n_latents, device=dictionary.device)
     # Latents that fire about as often together: only so many of their greatest projections need be ranked.
     with torch.inference_mode():

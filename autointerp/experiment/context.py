@@ -159,9 +159,14 @@ class Experiment:
         if wanted.control is not None:
             settled, _ = load_check.settled(dictionary, *read())
             made = control_arms.made(
-                wanted.control, settled, site_in, subject=self.subject, redrawn=lambda: self.redrawn,
-                tokens=self.tokens, study=self.study,
-            )  # fmt: skip
+                wanted.control,
+                settled,
+                site_in,
+                subject=self.subject,
+                redrawn=lambda: self.redrawn,
+                tokens=self.tokens,
+                study=self.study,
+            )
             return Arm(made, site_in, site_out)
         x, y = read()
         place = elsewhere.Place(
@@ -209,18 +214,29 @@ class Experiment:
     def _collect(self, subject: HookedSubject, placed: list[Placed], folder: str) -> Collection:
         study = self.study
         return collect(
-            subject, placed, self.tokens, collection=study.collection, sampling=study.sampling,
-            examples=study.examples, folder=self.run / folder, seed=study.seed,
-        )  # fmt: skip
+            subject,
+            placed,
+            self.tokens,
+            collection=study.collection,
+            sampling=study.sampling,
+            examples=study.examples,
+            folder=self.run / folder,
+            seed=study.seed,
+        )
 
     @cached_property
     def tokens(self) -> Tokens:
         """The tokenised corpus, kept in the run directory, perhaps still growing."""
         study, member = self.study, self.study.corpus
         return corpus.read(
-            member.module.documents(member.settings), self.subject.tokenizer, study.windows, self.run / "tokens",
-            seed=study.seed, source=fingerprint(member.model_dump(mode="json")), both_splits=True,
-        )  # fmt: skip
+            member.module.documents(member.settings),
+            self.subject.tokenizer,
+            study.windows,
+            self.run / "tokens",
+            seed=study.seed,
+            source=fingerprint(member.model_dump(mode="json")),
+            both_splits=True,
+        )
 
     @cached_property
     def redrawn(self) -> HookedSubject:

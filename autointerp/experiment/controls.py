@@ -156,10 +156,16 @@ def lexical(examples: LatentExamples, questions: Iterable[Question]) -> Iterator
         for position, (item, shown) in enumerate(zip(question.items, question.task.items, strict=True)):
             found = token in _looked_at(windows[item.window], shown)
             yield Judgement(
-                latent=question.latent, scorer=question.scorer, control="lexical",
-                question_id=f"{question.question_id}-lexical", position=position, item=item,
-                answer="yes" if found else "no", probability=None, explanation_id="lexical",
-            )  # fmt: skip
+                latent=question.latent,
+                scorer=question.scorer,
+                control="lexical",
+                question_id=f"{question.question_id}-lexical",
+                position=position,
+                item=item,
+                answer="yes" if found else "no",
+                probability=None,
+                explanation_id="lexical",
+            )
 
 
 def _looked_at(example: Example, shown: ShownItem) -> list[str]:

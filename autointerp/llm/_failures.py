@@ -91,9 +91,14 @@ def from_error(status: int, value: Json, wait: float = math.nan) -> Outcome:
     if status == 413:
         kind, known = "too_long", ["too_long"]
     return Outcome(
-        kind, value, printable(detail), status, wait, certain=bool(known),
+        kind,
+        value,
+        printable(detail),
+        status,
+        wait,
+        certain=bool(known),
         parameter=parameter if isinstance(parameter, str) else "",
-    )  # fmt: skip
+    )
 
 
 def by_words(status: int, detail: str, *, waits: bool = False) -> str:

@@ -221,13 +221,18 @@ def open(config: Config) -> VLLM:
 
 async def _start(config: Config) -> Any:
     settings: dict[str, Any] = {
-        "model": config.model, "revision": config.revision, "dtype": config.dtype,
-        "quantization": config.quantization, "tensor_parallel_size": config.tensor_parallel_size,
-        "gpu_memory_utilization": config.gpu_memory_utilization, "max_model_len": config.max_model_len,
-        "enable_prefix_caching": True, "disable_log_stats": True,
+        "model": config.model,
+        "revision": config.revision,
+        "dtype": config.dtype,
+        "quantization": config.quantization,
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "gpu_memory_utilization": config.gpu_memory_utilization,
+        "max_model_len": config.max_model_len,
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
         # Weak models held to a schema write white space without end.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-    }  # fmt: skip
+    }
     arguments = _vllm("engine.arg_utils").AsyncEngineArgs(**{**settings, **config.engine})
     return _vllm("v1.engine.async_llm").AsyncLLM.from_engine_args(arguments)
 

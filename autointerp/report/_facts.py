@@ -14,11 +14,17 @@ def facts(run: ReportRun) -> dict[str, Any]:
     found = findings.findings_of(run)
     shown = {table.name: {"title": table.title, "html": writers.html(table)} for table in tables.all_tables(found)}
     return {
-        "name": run.name, "subtitle": _subtitle(run), "headline": findings.headline(found),
-        "baseline": findings.baseline(found.manifests), "validity": _validity(found.control_status), "tables": shown,
-        "not_compared": findings.not_compared(found), "glossary": sorted(GLOSSARY.items(), key=_alphabet),
-        "facts": _facts(run), "usage": _usage(run.manifest.get("usage", {})),
-    }  # fmt: skip
+        "name": run.name,
+        "subtitle": _subtitle(run),
+        "headline": findings.headline(found),
+        "baseline": findings.baseline(found.manifests),
+        "validity": _validity(found.control_status),
+        "tables": shown,
+        "not_compared": findings.not_compared(found),
+        "glossary": sorted(GLOSSARY.items(), key=_alphabet),
+        "facts": _facts(run),
+        "usage": _usage(run.manifest.get("usage", {})),
+    }
 
 
 def _alphabet(entry: tuple[str, str]) -> str:

@@ -209,10 +209,15 @@ class _Parts:
             for role, content in _messages(prompt)
         ]
         return {
-            "id": identity, "scorer": scorer, "control": control, "messages": messages,
-            "reply": reply if isinstance(reply, str) else None, "failure": failure, "tokens_in": n_in,
+            "id": identity,
+            "scorer": scorer,
+            "control": control,
+            "messages": messages,
+            "reply": reply if isinstance(reply, str) else None,
+            "failure": failure,
+            "tokens_in": n_in,
             "tokens_out": n_out,
-        }  # fmt: skip
+        }
 
     def _logits_of(self, key: Key) -> dict[str, list] | None:
         rows = sorted(self._logits.get(key, []), key=lambda row: row[1])

@@ -53,10 +53,15 @@ class Findings:
 def findings_of(run: "ReportRun") -> Findings:
     """Collect a run's stored tables."""
     return Findings(
-        dictionaries=run.dictionaries, estimates=run.estimates, comparisons=run.comparisons, controls=run.controls,
-        reconstruction=run.reconstruction, summary=run.summary, manifests=(run.manifest,),
+        dictionaries=run.dictionaries,
+        estimates=run.estimates,
+        comparisons=run.comparisons,
+        controls=run.controls,
+        reconstruction=run.reconstruction,
+        summary=run.summary,
+        manifests=(run.manifest,),
         reconstruction_comparisons=run.reconstruction_comparisons,
-    )  # fmt: skip
+    )
 
 
 def model_name(role: Mapping[str, Any]) -> str:

@@ -64,8 +64,14 @@ def _compared(column: pd.Series, sign: str, value: str, condition: str) -> pd.Se
         numbers = pd.to_numeric(column)
     except (ValueError, TypeError) as error:
         raise TableError(f"latents: filter {condition!r} compares a value that is not a number") from error
-    made = {">=": numbers >= bound, "<=": numbers <= bound, "==": numbers == bound, "!=": numbers != bound,
-            ">": numbers > bound, "<": numbers < bound}  # fmt: skip
+    made = {
+        ">=": numbers >= bound,
+        "<=": numbers <= bound,
+        "==": numbers == bound,
+        "!=": numbers != bound,
+        ">": numbers > bound,
+        "<": numbers < bound,
+    }
     return made[sign]
 
 

@@ -29,9 +29,14 @@ LIMIT_BYTES = 15_000_000
 FOLDER = "report_data"
 SCRIPTS = ("core.js", "latent.js", "browser.js")
 SECTIONS = [
-    ("verdicts", "Results"), ("coverage", "Coverage"), ("controls", "Controls"), ("figures", "Figures"),
-    ("latents", "Latents"), ("protocol", "Protocol and cost"), ("glossary", "Glossary"),
-]  # fmt: skip
+    ("verdicts", "Results"),
+    ("coverage", "Coverage"),
+    ("controls", "Controls"),
+    ("figures", "Figures"),
+    ("latents", "Latents"),
+    ("protocol", "Protocol and cost"),
+    ("glossary", "Glossary"),
+]
 
 
 def write_report(run: ReportRun | Path | str, out: Path | None = None) -> Path:
@@ -102,11 +107,17 @@ def render(run: ReportRun, data: Payload, figures: list[dict[str, Any]]) -> str:
         note = f"For size this page leaves out {counts}; `autointerp show` prints them."
     shown = [{**figure, "panels": [Markup(panel) for panel in figure["panels"]]} for figure in figures]
     return environment.get_template("page.html.j2").render(
-        **facts(run), version=__version__, css=Markup(_asset("page.css")), script=Markup(script),
-        policy=policy([script], paged=data.paged), meta=Markup(_json(meta)), figures=shown,
-        blobs=[(name, Markup(text)) for name, text in blobs], data_note=note,
+        **facts(run),
+        version=__version__,
+        css=Markup(_asset("page.css")),
+        script=Markup(script),
+        policy=policy([script], paged=data.paged),
+        meta=Markup(_json(meta)),
+        figures=shown,
+        blobs=[(name, Markup(text)) for name, text in blobs],
+        data_note=note,
         sections=[section for section in SECTIONS if section[0] != "figures" or shown],
-    )  # fmt: skip
+    )
 
 
 def _json(value: object) -> str:

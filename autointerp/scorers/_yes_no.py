@@ -80,9 +80,14 @@ class YesNo:
         """Ask about every context once."""
         n = self.config.n_per_question if self.config.form == "list" else 1
         return questions(
-            deal(self._entries(examples, rng), n, rng), latent=examples.latent,
-            scorer=self.name, control=control, explanation=explanation, prompts=self.prompts, config=self.config,
-        )  # fmt: skip
+            deal(self._entries(examples, rng), n, rng),
+            latent=examples.latent,
+            scorer=self.name,
+            control=control,
+            explanation=explanation,
+            prompts=self.prompts,
+            config=self.config,
+        )
 
     def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
         """Ask the same with the contexts, or where there is one the prompt's examples, in another order."""

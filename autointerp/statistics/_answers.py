@@ -11,10 +11,7 @@ from autointerp.records import Kind
 
 KINDS: tuple[Kind, ...] = ("positive", "random", "hard", "mismarked")
 UNIT = ["dictionary", "site", "latent", "scorer", "control"]
-NEEDED = [
-    *UNIT, "document_id", "window_id", "kind", "stratum", "stratum_share", "truth", "answer",
-    "probability",
-]  # fmt: skip
+NEEDED = [*UNIT, *"document_id window_id kind stratum stratum_share truth answer probability".split()]
 # Scorers whose judge picks one of several contexts: they have no negatives to weigh against positives, and may show a
 # context in two questions.
 CHOOSING = frozenset({"intruder"})

@@ -46,10 +46,9 @@ def frequency_bins(latents: Sequence[pd.DataFrame], n_bins: int = 8) -> Bins:
 
 # Columns of the scores that are read as numbers, where they are there.
 NUMBERS = (
-    "score", "score_low", "score_high", "recall", "specificity", "score_hard", "auroc", "skill", "noise_variance",
-    "n_positive", "n_negative",
-    "inclusion_probability", "firing_rate_token", "token_share", "n_items", "n_unanswered",
-)  # fmt: skip
+    "score score_low score_high recall specificity score_hard auroc skill noise_variance n_positive n_negative "
+    "inclusion_probability firing_rate_token token_share n_items n_unanswered"
+).split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

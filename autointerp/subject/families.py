@@ -80,8 +80,13 @@ PHI = replace(
     mlp_post="mlp.fc2.input",
 )
 GPTJ = replace(
-    GPT2, z="attn.out_proj.input", mlp_pre="mlp.fc_in.output", mlp_post="mlp.fc_out.input", resid_mid="", ln2="",
-)  # fmt: skip
+    GPT2,
+    z="attn.out_proj.input",
+    mlp_pre="mlp.fc_in.output",
+    mlp_post="mlp.fc_out.input",
+    resid_mid="",
+    ln2="",
+)
 # Gate and up projection in one matrix: no module gives the pre-activation alone.
 PHI3 = replace(LLAMA, mlp_pre="")
 GLM4 = replace(PHI3, attn_out="post_self_attn_layernorm.output", mlp_out="post_mlp_layernorm.output")

@@ -10,8 +10,10 @@ from autointerp.subject import sites
 from autointerp.subject.families import block_list, module_at
 
 # The points that published dictionaries read and reconstruct, by TransformerLens' names.
-POINTS = ("hook_mlp_out", "mlp.hook_in", "mlp.hook_out", "hook_resid_post", "hook_resid_pre", "hook_resid_mid",
-          "hook_attn_out", "ln2.hook_normalized")  # fmt: skip
+POINTS = (
+    "hook_mlp_out mlp.hook_in mlp.hook_out hook_resid_post hook_resid_pre hook_resid_mid hook_attn_out "
+    "ln2.hook_normalized"
+).split()
 
 
 def elsewhere(model: nn.Module, site_in: Site, site_out: Site) -> list[tuple[Site, Site]]:

@@ -39,9 +39,15 @@ HOOKS = {
 }  # fmt: skip
 # dictionary_learning's name before `_layer_<i>` -> point; its attn and mlp are modules read by nnsight, so raw.
 SUBMODULES = {
-    "resid_pre": "resid_pre", "resid_post": "resid_post", "resid": "resid_post", "mlp_out": "mlp_raw", "mlp": "mlp_raw",
-    "attn_out": "attn_raw", "attention_out": "attn_raw", "attn": "attn_raw",
-}  # fmt: skip
+    "resid_pre": "resid_pre",
+    "resid_post": "resid_post",
+    "resid": "resid_post",
+    "mlp_out": "mlp_raw",
+    "mlp": "mlp_raw",
+    "attn_out": "attn_raw",
+    "attention_out": "attn_raw",
+    "attn": "attn_raw",
+}
 # Points whose tensor is the residual stream, or is added to it as it is.
 WRITERS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 # The input of the module whose output a point is.

@@ -15,10 +15,9 @@ from autointerp.subject.families import block_list
 
 # By transformers' model_type: models that are the same up to block i however many blocks they have, with settings that
 # count blocks in `num_hidden_layers` and may list each one's kind in `layer_types`. Others are loaded whole.
-SHORTENED = frozenset({
-    "gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2",
-    "olmo3", "opt", "bloom",
-})  # fmt: skip
+SHORTENED = frozenset(
+    "gpt2 gpt_neox llama mistral qwen2 qwen3 gemma gemma2 gemma3_text olmo olmo2 olmo3 opt bloom".split()
+)
 
 
 def skeleton(name: str, revision: str | None, *, trust_remote_code: bool) -> nn.Module:

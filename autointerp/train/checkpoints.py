@@ -35,11 +35,17 @@ def save_dictionary(weights: Weights, folder: Path, scale_in: float, scale_out: 
     arm, width = weights.arm, weights.W_dec.shape[1]
     transcodes = arm.architecture != "sae"
     config = {
-        "activation": "topk", "expansion_factor": max(1, arm.n_latents // width), "normalize_decoder": not transcodes,
-        "num_latents": arm.n_latents, "k": arm.k, "multi_topk": False, "transcode": transcodes,
-        "skip_connection": weights.W_skip is not None, "d_in": width,
+        "activation": "topk",
+        "expansion_factor": max(1, arm.n_latents // width),
+        "normalize_decoder": not transcodes,
+        "num_latents": arm.n_latents,
+        "k": arm.k,
+        "multi_topk": False,
+        "transcode": transcodes,
+        "skip_connection": weights.W_skip is not None,
+        "d_in": width,
         "pre_bias": not transcodes,  # ours; sparsify passes over keys that it does not know
-    }  # fmt: skip
+    }
     names = {"W_enc": "encoder.weight", "b_enc": "encoder.bias"}
     found = weights.folded(scale_in, scale_out)
     tensors = {names.get(name, name): tensor.cpu().contiguous() for name, tensor in found.items()}

@@ -239,11 +239,16 @@ class _Run:
         """One log line; FVU, loss and gradient norm are means over the steps since the last one."""
         arm, n = trainee.weights.arm, trainee.n
         line = {
-            "step": self.step, "n_tokens": self.n_tokens, **asdict(arm), "fvu": trainee.fvu / n,
-            "loss": trainee.total / n, "gradient_norm": trainee.norm / n,
+            "step": self.step,
+            "n_tokens": self.n_tokens,
+            **asdict(arm),
+            "fvu": trainee.fvu / n,
+            "loss": trainee.total / n,
+            "gradient_norm": trainee.norm / n,
             "dead_share": (trainee.idle >= min(self.config.dead_after, self.n_tokens)).float().mean().item(),
-            "lr": trainee.optimiser.param_groups[0]["lr"], "seconds": round(self.seconds, 1),
-        }  # fmt: skip
+            "lr": trainee.optimiser.param_groups[0]["lr"],
+            "seconds": round(self.seconds, 1),
+        }
         trainee.n, trainee.fvu, trainee.total, trainee.norm = 0, 0.0, 0.0, 0.0
         return line
 

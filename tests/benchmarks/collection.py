@@ -40,10 +40,7 @@ from autointerp.subject.model import HookedSubject
 from tests.benchmarks.collection_floor import DEVICE, LENIENT, against_floor, seconds, three
 from tests.helpers import tiny
 
-WORDS = (
-    "the", "cat", "sat", "on", "a", "mat", "and", "dog", "ran", "after", "it", "while", "two", "birds", "sang", "in",
-    "an", "old", "tree", "near", "our", "house",
-)  # fmt: skip
+WORDS = tuple("the cat sat on a mat and dog ran after it while two birds sang in an old tree near our house".split())
 SMALL, LARGE = 64_000, 512_000
 
 
@@ -73,9 +70,15 @@ def small(n_tokens: int, n_latents: int | Literal["all"]) -> dict[str, float]:
         store = read(under, Path(folder) / "tokens", n_tokens, length=128)
         placed = three("model.layers.1.mlp", 64, 2048, 16)
         found = collect(
-            under, placed, store, collection=CollectConfig(shard_tokens=2**15, values="float16"),
-            sampling=SamplingConfig(n_latents=n_latents), examples=LENIENT, folder=Path(folder), seed=0,
-        )  # fmt: skip
+            under,
+            placed,
+            store,
+            collection=CollectConfig(shard_tokens=2**15, values="float16"),
+            sampling=SamplingConfig(n_latents=n_latents),
+            examples=LENIENT,
+            folder=Path(folder),
+            seed=0,
+        )
         nnz = sum(len(part.positions) for shard in found.shards for part in shard.kept.values())
         stored = (Path(folder) / "tokens" / "tokens.bin").stat().st_size
     n = found.counts["tokens"]
@@ -139,9 +142,14 @@ def synthetic(folder: Path, n_tokens: int, n_latents: int) -> Collection:
         found.append(shard)
     starts = np.arange(0, n_tokens - 31, 32)
     windows = Windows(
-        tokens=rng.integers(0, len(WORDS), n_tokens), starts=starts, length=32, documents=starts // 640,
-        held_out=(starts // 640) % 2 == 1, decode=words, fingerprint="synthetic",
-    )  # fmt: skip
+        tokens=rng.integers(0, len(WORDS), n_tokens),
+        starts=starts,
+        length=32,
+        documents=starts // 640,
+        held_out=(starts // 640) % 2 == 1,
+        decode=words,
+        fingerprint="synthetic",
+    )
     return Collection(
         windows=windows,
         latents=pd.DataFrame(),
@@ -175,14 +183,25 @@ def selection(n_tokens: int, n_latents: int = 1000) -> dict[str, float]:
 
 def hardware(threads: int) -> dict[str, object]:
     """What it ran on."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())  # fmt: skip
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
     return {
         "arguments": " ".join(sys.argv[1:]),
-        "cpu": cpu, "cpus": os.cpu_count(), "threads": threads, "load_average": os.getloadavg()[0],
-        "gpu": torch.cuda.get_device_name() if DEVICE == "cuda" else "none", "torch": torch.__version__,
-        "transformers": transformers.__version__, "python": platform.python_version(),
-    }  # fmt: skip
+        "cpu": cpu,
+        "cpus": os.cpu_count(),
+        "threads": threads,
+        "load_average": os.getloadavg()[0],
+        "gpu": torch.cuda.get_device_name() if DEVICE == "cuda" else "none",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def table(found: dict[str, Any]) -> str:

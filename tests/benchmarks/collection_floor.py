@@ -63,17 +63,28 @@ class Given:
         starts = (first + np.arange(len(part) + 1)) * LENGTH
         windows = starts[0] + np.arange(part.size // 32) * 32
         return ShardTokens(
-            tokens=part.ravel(), offset=int(starts[0]), segment_starts=starts, segment_contexts=np.arange(len(part)),
-            window_starts=windows, window_held_out=windows // LENGTH % 2 == 1, window_length=32, bos=None,
-        )  # fmt: skip
+            tokens=part.ravel(),
+            offset=int(starts[0]),
+            segment_starts=starts,
+            segment_contexts=np.arange(len(part)),
+            window_starts=windows,
+            window_held_out=windows // LENGTH % 2 == 1,
+            window_length=32,
+            bos=None,
+        )
 
     def windows(self) -> Windows:
         """All windows."""
         starts = np.arange(self.tokens.size // 32) * 32
         return Windows(
-            tokens=self.tokens.ravel(), starts=starts, length=32, documents=starts // LENGTH,
-            held_out=starts // LENGTH % 2 == 1, decode=lambda ids: ("",) * len(ids), fingerprint="given",
-        )  # fmt: skip
+            tokens=self.tokens.ravel(),
+            starts=starts,
+            length=32,
+            documents=starts // LENGTH,
+            held_out=starts // LENGTH % 2 == 1,
+            decode=lambda ids: ("",) * len(ids),
+            fingerprint="given",
+        )
 
     def close(self) -> None:
         """Nothing is open."""
@@ -186,9 +197,15 @@ def ours(under: HookedSubject, placed: Sequence[Placed], tokens: NDArray[np.int6
     """Collection of 100 latents each into a fresh folder."""
     with tempfile.TemporaryDirectory() as folder:
         return collect(
-            under, placed, Given(tokens), collection=CollectConfig(batch_tokens=LENGTH * BATCH, shard_tokens=2**17),
-            sampling=SamplingConfig(n_latents=100), examples=LENIENT, folder=Path(folder), seed=0,
-        )  # fmt: skip
+            under,
+            placed,
+            Given(tokens),
+            collection=CollectConfig(batch_tokens=LENGTH * BATCH, shard_tokens=2**17),
+            sampling=SamplingConfig(n_latents=100),
+            examples=LENIENT,
+            folder=Path(folder),
+            seed=0,
+        )
 
 
 def seconds(work: Callable[[], object]) -> dict[str, float]:

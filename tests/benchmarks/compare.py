@@ -39,8 +39,14 @@ def judgements(arm: Arm, latents: pd.DataFrame, scorer: str, n_items: int, rng: 
     window = np.where(positive, 100_000 + latent * n_items + item, (latent * 37 + item) % 5000)
     question = pa.array([f"{arm.name}/{scorer}/{one}/{i}" for one in chosen for i in range(n_items // 5)])
     place = pa.array(np.arange(n) // 5)
-    text = {"dictionary": arm.name, "site": latents["site"].iloc[0], "scorer": scorer, "control": "none",
-            "explanation_id": "e", "status": "ok"}  # fmt: skip
+    text = {
+        "dictionary": arm.name,
+        "site": latents["site"].iloc[0],
+        "scorer": scorer,
+        "control": "none",
+        "explanation_id": "e",
+        "status": "ok",
+    }
     columns = {
         **{name: pa.array(np.full(n, value)) for name, value in text.items()},
         "latent": latent, "question_id": question.take(place), "position": item % 5, "document_id": window // 4,

@@ -71,9 +71,14 @@ def latents(counter: Counter, config: ExamplesConfig) -> Iterable[LatentExamples
         strengths = np.where(rng.random(32) < 0.08, rng.random(32), 0.0)
         strengths[int(rng.integers(32))] = 1.0
         return Example(
-            window=number, document=document, pieces=pieces, activations=tuple(strengths * active),
-            kind="positive" if active else "random", stratum=stratum, stratum_share=0.1,
-        )  # fmt: skip
+            window=number,
+            document=document,
+            pieces=pieces,
+            activations=tuple(strengths * active),
+            kind="positive" if active else "random",
+            stratum=stratum,
+            stratum_share=0.1,
+        )
 
     for index in range(N_LATENTS):
         n = config.n_explain + config.n_positives + config.n_negatives
@@ -146,10 +151,15 @@ def _row(
     out = sum(len(counter.text(reply)) for reply in replies) / N_LATENTS
     per_100 = 100 / n_contexts
     return {
-        "stage": stage, "contexts": round(n_contexts, 1), "calls": round(len(asked) / N_LATENTS, 1),
-        "in_uncached": round(tokens_in - cached), "in_cached": round(cached), "out": round(out),
-        "in_per_100_contexts": round(tokens_in * per_100), "out_per_100_contexts": round(out * per_100),
-    }  # fmt: skip
+        "stage": stage,
+        "contexts": round(n_contexts, 1),
+        "calls": round(len(asked) / N_LATENTS, 1),
+        "in_uncached": round(tokens_in - cached),
+        "in_cached": round(cached),
+        "out": round(out),
+        "in_per_100_contexts": round(tokens_in * per_100),
+        "out_per_100_contexts": round(out * per_100),
+    }
 
 
 def main() -> None:

@@ -95,10 +95,16 @@ def measure(name: str, found: Iterable[LatentExamples]) -> list[dict[str, Any]]:
             scores.setdefault((scorer.name, grade), []).append(score(put_to(llm, scorer, questions), scorer))
         judge_s.append(time.perf_counter() - began)
     rows: list[dict[str, Any]] = [
-        {"corpus": name, "scorer": scorer, "grade": grade, "mean": f"{np.mean(values):.3f}",
-         "least": f"{min(values):.3f}", "n_rules": len(values)}
+        {
+            "corpus": name,
+            "scorer": scorer,
+            "grade": grade,
+            "mean": f"{np.mean(values):.3f}",
+            "least": f"{min(values):.3f}",
+            "n_rules": len(values),
+        }
         for (scorer, grade), values in sorted(scores.items())
-    ]  # fmt: skip
+    ]
     if explain_s:
         rows[0] |= {"ms_explain": f"{1000 * np.mean(explain_s):.1f}", "ms_judge": f"{1000 * np.mean(judge_s):.1f}"}
     return rows

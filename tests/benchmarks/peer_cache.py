@@ -94,10 +94,15 @@ def ours(tokens: NDArray[np.int64], folder: Path, out: Path, n_latents: int | Li
 
     def work() -> None:
         collect(
-            under, placed, Given(tokens), collection=CollectConfig(batch_tokens=LENGTH * BATCH),
+            under,
+            placed,
+            Given(tokens),
+            collection=CollectConfig(batch_tokens=LENGTH * BATCH),
             sampling=SamplingConfig(n_latents=n_latents),
-            examples=ExamplesConfig(min_windows=1, n_explain=1, n_positives=1, n_negatives=1), folder=out, seed=0,
-        )  # fmt: skip
+            examples=ExamplesConfig(min_windows=1, n_explain=1, n_positives=1, n_negatives=1),
+            folder=out,
+            seed=0,
+        )
 
     return measured(work, held)
 
@@ -155,11 +160,16 @@ def contest(arguments: argparse.Namespace) -> dict[str, Any]:
         for key in ("seconds", "peak_mib", "above_start_mib")
     }
     return {
-        "n_tokens": n, "repeats": arguments.repeats,
+        "n_tokens": n,
+        "repeats": arguments.repeats,
         "hardware": hardware(arguments.threads) | {"arguments": settings},
-        "medians": middle, "ratios": ratio, "activations_peer": len(theirs), "activations_ours": len(mine),
-        "in_both": len(np.intersect1d(theirs, mine, assume_unique=True)), "load_after": os.getloadavg()[0],
-    }  # fmt: skip
+        "medians": middle,
+        "ratios": ratio,
+        "activations_peer": len(theirs),
+        "activations_ours": len(mine),
+        "in_both": len(np.intersect1d(theirs, mine, assume_unique=True)),
+        "load_after": os.getloadavg()[0],
+    }
 
 
 def child(arguments: argparse.Namespace) -> dict[str, float]:

@@ -46,9 +46,14 @@ CASES: dict[str, dict[str, Any]] = {
 def model_of(args: argparse.Namespace) -> Any:
     """A random GPT-NeoX-shaped model whose activations stay finite."""
     model = tiny.model(
-        "gpt_neox", hidden_size=args.width, intermediate_size=4 * args.width, num_hidden_layers=args.layers,
-        num_attention_heads=args.width // 64, max_position_embeddings=LENGTH, vocab_size=args.vocabulary,
-    )  # fmt: skip
+        "gpt_neox",
+        hidden_size=args.width,
+        intermediate_size=4 * args.width,
+        num_hidden_layers=args.layers,
+        num_attention_heads=args.width // 64,
+        max_position_embeddings=LENGTH,
+        vocab_size=args.vocabulary,
+    )
     for parameter in model.parameters():
         parameter.data.mul_(0.1)
     return model

@@ -70,11 +70,12 @@ def requests(n: int) -> list[Request]:
 
 def theirs(args: argparse.Namespace, prompts: Path) -> float:
     """Requests per second of vLLM's own benchmark."""
-    line = [os.environ.get("AUTOINTERP_VLLM_PYTHON", sys.executable), "-c", BENCH, "--backend", "openai-chat",
-            "--base-url", args.url, "--endpoint", "/v1/chat/completions", "--model", args.model, "--tokenizer",
-            args.tokenizer, "--dataset-name", "custom", "--dataset-path", str(prompts), "--num-prompts", str(args.n),
-            "--max-concurrency", str(args.concurrency), "--custom-output-len", str(N_OUT), "--ignore-eos",
-            "--temperature", "0", "--disable-shuffle"]  # fmt: skip
+    settings = "--backend openai-chat --endpoint /v1/chat/completions --dataset-name custom --ignore-eos"
+    settings += f" --num-prompts {args.n} --max-concurrency {args.concurrency} --custom-output-len {N_OUT}"
+    line = [os.environ.get("AUTOINTERP_VLLM_PYTHON", sys.executable), "-c", BENCH, *settings.split()]
+    line += ["--temperature", "0", "--disable-shuffle", "--base-url", args.url, "--model", args.model]
+    line += ["--tokenizer", args.tokenizer]
+    line += ["--dataset-path", str(prompts)]
     said = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True)
     found = re.search(r"Request throughput \(req/s\):\s+([\d.]+)", said.stdout)
     assert found, said.stdout[-2000:]
@@ -133,8 +134,8 @@ def in_process(args: argparse.Namespace, asked: list[Request]) -> None:
         return
     rates = {}
     for way in ("offline", "engine"):
-        line = [sys.executable, "-m", "tests.benchmarks.vllm_throughput", "--in-process", args.in_process, "--way", way,
-                "--n", str(args.n), "--rounds", str(args.rounds)]  # fmt: skip
+        sizes = f"-m tests.benchmarks.vllm_throughput --way {way} --n {args.n} --rounds {args.rounds}"
+        line = [sys.executable, *sizes.split(), "--in-process", args.in_process]
         said = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
         rates[way] = float(said.split("rate ")[-1])
     share = rates["engine"] / rates["offline"]

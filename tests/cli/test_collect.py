@@ -16,11 +16,9 @@ def test_it_collects_once_and_tells_the_cost(tmp_path: Path, capsys: pytest.Capt
         f"{name}={STORIES}/dictionaries/{folder}_k16/layers.2.mlp"
         for name, folder in (("sae", "sae"), ("tc", "transcoder"))
     ]
-    command = [
-        "collect", str(STORIES), *dictionaries, "--data", str(SHARED / "text/tinystories.txt"), "--explainer",
-        "pattern", "--tokens", "8k", "--latents", "7", "--out", str(tmp_path / "run"), "--set",
-        "examples.min_windows=60", "--json",
-    ]  # fmt: skip
+    text, out = str(SHARED / "text/tinystories.txt"), str(tmp_path / "run")
+    settings = "--explainer pattern --tokens 8k --latents 7 --set examples.min_windows=60 --json".split()
+    command = ["collect", str(STORIES), *dictionaries, "--data", text, "--out", out, *settings]
     assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["tokens_computed"] == found["tokens"] >= 8000

@@ -17,12 +17,10 @@ N_KILLS = 20
 def command(out: Path) -> list[str]:
     """Three dictionaries, 15 shards, a survey of five of them."""
     dictionaries = [f"{kind}={STORIES}/dictionaries/{kind}_k16/layers.2.mlp" for kind in ("sae", "transcoder")]
-    return [
-        sys.executable, "-m", "autointerp", "collect", str(STORIES), *dictionaries,
-        "--data", str(SHARED / "text/tinystories.txt"), "--explainer", "pattern", "--tokens", "60k", "--latents", "20",
-        "--out", str(out), "--set", "collection.shard_tokens=4096", "--set", "sampling.survey_share=0.3",
-        "--set", "examples.min_windows=60",
-    ]  # fmt: skip
+    settings = "--explainer pattern --tokens 60k --latents 20 --set collection.shard_tokens=4096"
+    settings += " --set sampling.survey_share=0.3 --set examples.min_windows=60"
+    line = [sys.executable, "-m", "autointerp", "collect", str(STORIES), *dictionaries]
+    return [*line, "--data", str(SHARED / "text/tinystories.txt"), "--out", str(out), *settings.split()]
 
 
 def files(out: Path) -> dict[str, bytes]:

@@ -12,8 +12,7 @@ from autointerp.run.tables import RECONSTRUCTION
 from tests.helpers import script, tiny
 
 RECIPE = Path(__file__).parents[2] / "results/reference/embedded-training/train_subject.py"
-SMALL = ["--latents", "32", "--k", "4", "--tokens", "2k", "--set", "training.context_length=32",
-         "--set", "training.contexts_per_step=4"]  # fmt: skip
+SMALL = "--latents 32 --k 4 --tokens 2k --set training.context_length=32 --set training.contexts_per_step=4".split()
 
 
 @pytest.fixture
@@ -67,8 +66,12 @@ def test_a_recipe_trains_the_subject_first_and_embeds_it(place: Path, capsys: py
     assert log[-1]["held_out_loss"] < 6  # log(300) = 5.7 knows nothing
     for folder in folders[:3]:
         assert dictionaries.load(folder).W_dec.dtype.itemsize == 2
-    assert main(["evaluate", str(place / "default/subject"), folders[0], "--data", str(place / "held.jsonl"),
-                 "--set", "windows.context_length=16", "--set", "windows.window_length=8"]) == 0  # fmt: skip
+    data = [
+        "--data",
+        str(place / "held.jsonl"),
+        *"--set windows.context_length=16 --set windows.window_length=8".split(),
+    ]
+    assert main(["evaluate", str(place / "default/subject"), folders[0], *data]) == 0
 
 
 @pytest.mark.parametrize(
@@ -85,8 +88,8 @@ def test_a_recipe_trains_the_subject_first_and_embeds_it(place: Path, capsys: py
 def test_bad_input_is_one_line_and_code_2(
     place: Path, capsys: pytest.CaptureFixture[str], changes: list[str], says: str
 ) -> None:
-    command = ["train", str(place / "model"), "--data", str(place / "texts.jsonl"), "--site", "layers.1.mlp", *SMALL,
-               "--out", str(place / "run"), *changes]  # fmt: skip
+    data = ["--data", str(place / "texts.jsonl"), "--site", "layers.1.mlp", "--out", str(place / "run")]
+    command = ["train", str(place / "model"), *data, *SMALL, *changes]
     assert main(command) == 2
     told = capsys.readouterr().err
     assert says in " ".join(told.split())

@@ -42,9 +42,14 @@ def files_end_at(n_bytes: int) -> Iterator[None]:
 def small() -> shards.Shard:
     counts = np.array([1, 2, 0])
     kept = shards.Kept(
-        latents=np.array([0, 1], np.uint32), offsets=np.array([0, 1, 3]), positions=np.array([5, 0, 7], np.uint32),
-        values=np.array([1, 2, 3], np.float32), tokens=counts, explain=counts, held_out=counts,
-    )  # fmt: skip
+        latents=np.array([0, 1], np.uint32),
+        offsets=np.array([0, 1, 3]),
+        positions=np.array([5, 0, 7], np.uint32),
+        values=np.array([1, 2, 3], np.float32),
+        tokens=counts,
+        explain=counts,
+        held_out=counts,
+    )
     return shards.Shard(kept={"d": kept}, n=np.array([9, 1, 1]))
 
 

@@ -94,9 +94,15 @@ def test_the_three_dictionaries_of_a_real_model(tmp_path: Path) -> None:
         read = text.documents(text.Config(path=str(SHARED / "text/tinystories.txt"), split="separator"))
         tokens = corpus.read(itertools.chain(read), tokenizer, config, tmp_path / "tokens", seed=0)
         return collect(
-            under, placed, tokens, collection=CollectConfig(batch_tokens=700, shard_tokens=1000),
-            sampling=SamplingConfig(n_latents="all"), examples=EXAMPLES, folder=tmp_path, seed=0,
-        )  # fmt: skip
+            under,
+            placed,
+            tokens,
+            collection=CollectConfig(batch_tokens=700, shard_tokens=1000),
+            sampling=SamplingConfig(n_latents="all"),
+            examples=EXAMPLES,
+            folder=tmp_path,
+            seed=0,
+        )
 
     assert run().counts["tokens"] == sum(map(len, documents))
     (tmp_path / "shards/000002.safetensors").unlink()

@@ -131,9 +131,14 @@ def test_a_small_pool_of_negatives_makes_more_latents_dense() -> None:
 def test_rows_say_why_a_drawn_latent_is_not_sampled() -> None:
     """The survey thought latent 1 would do; it proves rare, keeps its chance and place, and is no sampled latent."""
     table = rows(
-        counts([0, 9, 99, 99], [0, 1, 6, 6], [0, 1, 4, 4]), CONFIG, dictionary="d", architecture="sae", site="s",
-        chances=np.array([0, 0.5, 0.75, 0.75]), drawn=np.array([2, 1]),
-    )  # fmt: skip
+        counts([0, 9, 99, 99], [0, 1, 6, 6], [0, 1, 4, 4]),
+        CONFIG,
+        dictionary="d",
+        architecture="sae",
+        site="s",
+        chances=np.array([0, 0.5, 0.75, 0.75]),
+        drawn=np.array([2, 1]),
+    )
     assert table["status"].tolist() == ["dead", "rare", "sampled", "eligible"]
     assert table["sampled"].tolist() == [False, False, True, False]
     assert table["look_order"].tolist() == [-1, 1, 0, -1]

@@ -20,9 +20,14 @@ def corpus(n_windows: int = 400, seed: int = 0) -> Windows:
     number = np.arange(n_windows)
     starts = (number // 2) * (2 * LENGTH + 3) + (number % 2) * LENGTH
     return Windows(
-        tokens=rng.integers(0, 26, starts[-1] + LENGTH + 3), starts=starts, length=LENGTH, documents=number // 2,
-        held_out=(number // 2) % 2 == 1, decode=lambda ids: tuple(chr(97 + int(i)) for i in ids), fingerprint="f",
-    )  # fmt: skip
+        tokens=rng.integers(0, 26, starts[-1] + LENGTH + 3),
+        starts=starts,
+        length=LENGTH,
+        documents=number // 2,
+        held_out=(number // 2) % 2 == 1,
+        decode=lambda ids: tuple(chr(97 + int(i)) for i in ids),
+        fingerprint="f",
+    )
 
 
 def fire(windows: Windows, rate: float, seed: int = 1) -> Firing:

@@ -14,10 +14,7 @@ from safetensors.torch import save_file
 from tests.helpers import tiny
 
 NOUNS = ["cat", "dog", "bird", "fish", "tree", "house", "river", "stone", "apple", "chair"]
-FILLERS = [
-    "the", "a", "one", "this", "every", "old", "young", "small", "green", "quiet", "ran", "sat", "saw", "took", "over",
-    "under", "near", "with", "and", "then",
-]  # fmt: skip
+FILLERS = "the a one this every old young small green quiet ran sat saw took over under near with and then".split()
 
 
 def text(n_documents: int, seed: int = 0) -> str:
@@ -79,8 +76,13 @@ def write_study(world: Path, path: Path, **sections: Any) -> Path:
         "windows": {"n_tokens": 24_000, "context_length": 32, "window_length": 8},
         "dictionaries": [{"name": n, "source": str(world / n / "embed"), **site} for n in ("known", "noise")],
         "sampling": {"n_latents": 6},
-        "examples": {"min_windows": 30, "n_explain": 10, "n_positives": 10, "n_negatives": 10,
-                     "n_explain_negatives": 10},
+        "examples": {
+            "min_windows": 30,
+            "n_explain": 10,
+            "n_positives": 10,
+            "n_negatives": 10,
+            "n_explain_negatives": 10,
+        },
         "reconstruction": {"n_documents": 10, "n_bootstrap": 100},
         "explainer": "pattern",
         "explainer_llm": "pattern",
@@ -89,7 +91,7 @@ def write_study(world: Path, path: Path, **sections: Any) -> Path:
         "controls": {"n_planted": 0},
         "qualify": "off",
         **sections,
-    }  # fmt: skip
+    }
     path.write_text(yaml.safe_dump(study))
     return path
 

@@ -21,22 +21,27 @@ ARCHITECTURES = [f"random-{arm}" for arm in ARMS]
 def run(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Run:
     """A run of one dictionary behind a block of the subject, and its three control arms."""
     site = "model.layers.1.mlp.output"
-    study = validate_study({
-        "name": "arms",
-        "subject": {"model": str(world / "subject")},
-        "corpus": {"use": "text", "path": str(world / "text.txt"), "split": "blank_lines"},
-        "windows": {"n_tokens": 24_000, "context_length": 32, "window_length": 8},
-        "dictionaries": [
-            {"name": "sae", "source": f"{world}/noise/embed", "site_in": site, "site_out": site, "accept": True},
-            *({"name": arm, "source": "sae", "control": f"random_{arm}"} for arm in ARMS),
-        ],
-        "collection": {"shard_tokens": 4000},
-        "sampling": {"n_latents": "all", "survey_share": 0.4},
-        "examples": {"min_windows": 30, "n_explain": 10, "n_positives": 10, "n_negatives": 10, "n_hard": 2},
-        "reconstruction": {"n_documents": 10, "n_bootstrap": 100},
-        "explainer": "pattern", "explainer_llm": "pattern", "judge_llm": "pattern",
-        "controls": {"n_planted": 0},
-    }, source="test")  # fmt: skip
+    study = validate_study(
+        {
+            "name": "arms",
+            "subject": {"model": str(world / "subject")},
+            "corpus": {"use": "text", "path": str(world / "text.txt"), "split": "blank_lines"},
+            "windows": {"n_tokens": 24_000, "context_length": 32, "window_length": 8},
+            "dictionaries": [
+                {"name": "sae", "source": f"{world}/noise/embed", "site_in": site, "site_out": site, "accept": True},
+                *({"name": arm, "source": "sae", "control": f"random_{arm}"} for arm in ARMS),
+            ],
+            "collection": {"shard_tokens": 4000},
+            "sampling": {"n_latents": "all", "survey_share": 0.4},
+            "examples": {"min_windows": 30, "n_explain": 10, "n_positives": 10, "n_negatives": 10, "n_hard": 2},
+            "reconstruction": {"n_documents": 10, "n_bootstrap": 100},
+            "explainer": "pattern",
+            "explainer_llm": "pattern",
+            "judge_llm": "pattern",
+            "controls": {"n_planted": 0},
+        },
+        source="test",
+    )
     return pipeline.score(study, tmp_path_factory.mktemp("arms") / "run")
 
 

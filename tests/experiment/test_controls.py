@@ -135,8 +135,13 @@ def test_the_lexical_baseline_says_whether_the_token_is_there() -> None:
             if answer.scorer == "detection":
                 assert (answer.answer == "yes") == (token in windows[answer.item.window].pieces)
             elif answer.item.truth:
-                active = [p for p, a in zip(windows[answer.item.window].pieces,
-                                            windows[answer.item.window].activations, strict=True) if a]  # fmt: skip
+                active = [
+                    p
+                    for p, a in zip(
+                        windows[answer.item.window].pieces, windows[answer.item.window].activations, strict=True
+                    )
+                    if a
+                ]
                 assert (answer.answer == "yes") == (token in active)
 
 

@@ -24,9 +24,7 @@ from autointerp.report._payload import LEVELS, _Parts
 from autointerp.report.escaping import visible
 from autointerp.run.store import Run, read_json
 
-TABLES = (
-    "dictionaries", "latents", "examples", "explanations", "judgements", "reconstruction", "estimates", "comparisons",
-)  # fmt: skip
+TABLES = tuple("dictionaries latents examples explanations judgements reconstruction estimates comparisons".split())
 
 
 @pytest.fixture

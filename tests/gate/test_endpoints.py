@@ -15,9 +15,15 @@ CONFIG = GateConfig()
 
 def losses(total: np.ndarray, weight: np.ndarray) -> pd.DataFrame:
     """`reconstruction_documents` of one dictionary."""
-    return pd.DataFrame({
-        "dictionary": "d", "metric": "ce_increase", "document": np.arange(len(total)), "total": total, "weight": weight,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "dictionary": "d",
+            "metric": "ce_increase",
+            "document": np.arange(len(total)),
+            "total": total,
+            "weight": weight,
+        }
+    )
 
 
 def run_of(documents: pd.DataFrame | None, latents: pd.DataFrame | None = None) -> RunTables:

@@ -38,11 +38,16 @@ def examples(index: int, n: int = 8, dictionary: str = "sae") -> LatentExamples:
     """A latent with `n` explain windows whose texts are "latent <index> example <number>"."""
     shown = tuple(
         Example(
-            window=number, document=0, pieces=("latent ", str(index), " example ", str(number)),
-            activations=(0.0, 1.0, 0.0, 0.0), kind="positive", stratum=number % 10, stratum_share=0.1,
+            window=number,
+            document=0,
+            pieces=("latent ", str(index), " example ", str(number)),
+            activations=(0.0, 1.0, 0.0, 0.0),
+            kind="positive",
+            stratum=number % 10,
+            stratum_share=0.1,
         )
         for number in range(n)
-    )  # fmt: skip
+    )
     return LatentExamples(
         latent=latent(index, dictionary), explain=shown, explain_contrast=(), held_out=(), contrast=()
     )
@@ -88,14 +93,19 @@ class YesNo:
         chances = _answers.probabilities(reply.logprobs, len(question.items))
         return [
             Judgement(
-                latent=question.latent, scorer=question.scorer, control=question.control,
-                question_id=question.question_id, position=position, item=item,
+                latent=question.latent,
+                scorer=question.scorer,
+                control=question.control,
+                question_id=question.question_id,
+                position=position,
+                item=item,
                 answer="unanswered" if told is None else "yes" if told[position] else "no",
-                probability=chances[position], explanation_id=question.explanation_id,
+                probability=chances[position],
+                explanation_id=question.explanation_id,
                 status="unparsed" if told is None else "ok",
             )
             for position, item in enumerate(question.items)
-        ]  # fmt: skip
+        ]
 
 
 def question(
@@ -112,12 +122,17 @@ def question(
     ]
     lines = "\n".join(f"{place + 1}: {text}" for place, text in enumerate(texts))
     return Question(
-        question_id=f"{dictionary}-q{number}", latent=latent(number // 3, dictionary), scorer="yes_no", control="none",
-        explanation_id="e", items=tuple(item(number, position) for position in range(n_items)),
+        question_id=f"{dictionary}-q{number}",
+        latent=latent(number // 3, dictionary),
+        scorer="yes_no",
+        control="none",
+        explanation_id="e",
+        items=tuple(item(number, position) for position in range(n_items)),
         messages=(Message("system", "Answer with a JSON list."), *shots, Message("user", lines)),
         task=JudgeTask(explanation="even ones", items=tuple(ShownItem(text=text) for text in texts)),
-        sampling=Sampling(max_tokens=32, top_logprobs=top), schema=_answers.yes_no_schema(n_items),
-    )  # fmt: skip
+        sampling=Sampling(max_tokens=32, top_logprobs=top),
+        schema=_answers.yes_no_schema(n_items),
+    )
 
 
 def item(number: int, position: int) -> Item:

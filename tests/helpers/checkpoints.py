@@ -249,12 +249,17 @@ def llama_scope(transcode: bool = False, unit: bool = True, act: str = "jumprelu
         tensors = {"encoder.weight": W, "encoder.bias": b, "decoder.weight": W_dec, "decoder.bias": b_dec}
         save_file(tensors, folder / "checkpoints/final.safetensors")
         settings = {
-            "d_model": D, "d_sae": M, "jump_relu_threshold": 0.3, "act_fn": act, "top_k": 3,
-            "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": unit,
+            "d_model": D,
+            "d_sae": M,
+            "jump_relu_threshold": 0.3,
+            "act_fn": act,
+            "top_k": 3,
+            "norm_activation": "dataset-wise",
+            "sparsity_include_decoder_norm": unit,
             "dataset_average_activation_norm": {"in": 2.0, "out": norm_out},
             "hook_point_in": "blocks.1.mlp.hook_in" if transcode else "blocks.1.hook_mlp_out",
             "hook_point_out": "blocks.1.hook_mlp_out",
-        }  # fmt: skip
+        }
         (folder / "hyperparams.json").write_text(json.dumps(settings))
         s_in, s_out = D**0.5 / 2.0, D**0.5 / norm_out
 

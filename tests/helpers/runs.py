@@ -256,9 +256,15 @@ def _tuples(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple]:
 
 
 def _judged(
-    key: tuple, items: list[tuple], scorer: str, control: str, rates: tuple[float, float], identity: str,
-    spec: RunSpec, rng: np.random.Generator,
-) -> list[tuple]:  # fmt: skip
+    key: tuple,
+    items: list[tuple],
+    scorer: str,
+    control: str,
+    rates: tuple[float, float],
+    identity: str,
+    spec: RunSpec,
+    rng: np.random.Generator,
+) -> list[tuple]:
     """Answers about one latent's items, in shuffled prompts of five; a whole prompt fails together."""
     chosen = [items[int(i)] for i in rng.permutation(len(items))]
     if control in {"shuffled", "empty", "duplicate"}:
@@ -330,9 +336,15 @@ def make_reconstruction(dictionaries: pd.DataFrame, rng: np.random.Generator) ->
     for row in dictionaries.to_dict("records"):
         fvu, increase = centre[row["architecture"]]
         for metric, value in (
-            ("fvu", fvu), ("ce_increase", increase), ("kl", increase * 1.1), ("ce_recovered_zero", 1 - increase / 2),
-            ("ce_recovered_mean", 1 - increase), ("l0", 15.6), ("dead_share", 0.1), ("dense_share", 0.01),
-        ):  # fmt: skip
+            ("fvu", fvu),
+            ("ce_increase", increase),
+            ("kl", increase * 1.1),
+            ("ce_recovered_zero", 1 - increase / 2),
+            ("ce_recovered_mean", 1 - increase),
+            ("l0", 15.6),
+            ("dead_share", 0.1),
+            ("dense_share", 0.01),
+        ):
             value *= rng.uniform(0.95, 1.05)
             rows.append((row["dictionary"], metric, value, value * 0.96, value * 1.05, 0.95, 200, 50_000))
     return pd.DataFrame(rows, columns=list(tables.RECONSTRUCTION))

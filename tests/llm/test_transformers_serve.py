@@ -34,8 +34,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    line = [python, "-m", "transformers.cli.transformers", "serve", str(model), "--host", "127.0.0.1", "--port",
-            str(port), "--device", "cpu"]  # fmt: skip
+    address = f"--host 127.0.0.1 --port {port} --device cpu".split()
+    line = [python, "-m", "transformers.cli.transformers", "serve", str(model), *address]
     with log.open("w") as file:
         server = subprocess.Popen(line, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=file, stderr=file)
     try:

@@ -58,8 +58,9 @@ def url(python: str, model: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    line = [python, "-m", "autointerp", "serve", str(model), "--name", "tiny", "--port", str(port),
-            "--max-model-len", "4096", "--vllm-args=--dtype float32 --enforce-eager"]  # fmt: skip
+    settings = f"--name tiny --port {port} --max-model-len 4096".split()
+    settings.append("--vllm-args=--dtype float32 --enforce-eager")
+    line = [python, "-m", "autointerp", "serve", str(model), *settings]
     log = tmp_path_factory.mktemp("log") / "server.log"
     with log.open("w") as file:
         server = subprocess.Popen(line, cwd=ROOT, env=ENVIRONMENT, stdout=file, stderr=file)

@@ -198,9 +198,14 @@ def test_nan_activations_are_named() -> None:
 def test_held_out_documents_are_the_windows_of_their_split() -> None:
     """Documents 0 (3 windows), 1, 2; 0 and 2 are held out; a context of 6 cuts document 0 after 6 of its 12 tokens."""
     windows = Windows(
-        tokens=np.arange(100, 125), starts=np.array([0, 4, 8, 13, 18]), length=4, documents=np.array([0, 0, 0, 1, 2]),
-        held_out=np.array([True, True, True, False, True]), decode=lambda ids: (), fingerprint="",
-    )  # fmt: skip
+        tokens=np.arange(100, 125),
+        starts=np.array([0, 4, 8, 13, 18]),
+        length=4,
+        documents=np.array([0, 0, 0, 1, 2]),
+        held_out=np.array([True, True, True, False, True]),
+        decode=lambda ids: (),
+        fingerprint="",
+    )
     found = held_out_documents(windows, ReconstructionConfig(), 6)
     assert [document.tolist() for document in found] == [[100, 101, 102, 103, 104, 105], [118, 119, 120, 121]]
 

@@ -39,13 +39,18 @@ def found(**more: object) -> Findings:
 @pytest.mark.parametrize(
     ("number", "text"),
     [
-        (Number(value=0.6434), "0.643"), (Number(value=0.5, low=0.25, high=0.75), "0.500 [0.250, 0.750]"),
+        (Number(value=0.6434), "0.643"),
+        (Number(value=0.5, low=0.25, high=0.75), "0.500 [0.250, 0.750]"),
         (Number(value=-0.0001, low=-0.5, high=0.5, signed=True), "0.000 [-0.500, +0.500]"),
-        (Number(value=0.0816, signed=True), "+0.082"), (Number(value=float("nan")), "-"),
-        (Number(value=16.04, digits=1), "16.0"), (PValue(0.0004), "<0.001"), (PValue(1.0), "1.000"),
-        (PValue(float("nan")), "-"), (Number(value=0.5, low=float("nan"), high=0.7), "0.500"),
+        (Number(value=0.0816, signed=True), "+0.082"),
+        (Number(value=float("nan")), "-"),
+        (Number(value=16.04, digits=1), "16.0"),
+        (PValue(0.0004), "<0.001"),
+        (PValue(1.0), "1.000"),
+        (PValue(float("nan")), "-"),
+        (Number(value=0.5, low=float("nan"), high=0.7), "0.500"),
     ],
-)  # fmt: skip
+)
 def test_numbers_have_one_format(number: object, text: str) -> None:
     assert str(number) == text
 
@@ -53,8 +58,13 @@ def test_numbers_have_one_format(number: object, text: str) -> None:
 def test_comparisons_are_named_by_the_users_names_with_the_architecture_beside() -> None:
     rows = tables.comparisons(found(), tests=True).rows
     assert [str(cell) for cell in rows[0]] == [
-        "tcA (transcoder) - new (sae)", "detection", "+0.082 [+0.020, +0.140]", "<0.001", "0.970", "better",
-    ]  # fmt: skip
+        "tcA (transcoder) - new (sae)",
+        "detection",
+        "+0.082 [+0.020, +0.140]",
+        "<0.001",
+        "0.970",
+        "better",
+    ]
 
 
 def test_a_dictionary_in_no_comparison_is_said() -> None:

@@ -124,9 +124,14 @@ def test_no_prompt_shows_a_context_twice() -> None:
 def window(activations: list[float], number: int) -> Example:
     pieces = tuple(f" w{number}{i}" for i in range(len(activations)))
     return Example(
-        window=number, document=number, pieces=pieces, activations=tuple(activations), kind="positive", stratum=0,
+        window=number,
+        document=number,
+        pieces=pieces,
+        activations=tuple(activations),
+        kind="positive",
+        stratum=0,
         stratum_share=0.1,
-    )  # fmt: skip
+    )
 
 
 def test_a_dense_window_is_asked_about_in_neither_role() -> None:

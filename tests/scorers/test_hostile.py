@@ -65,9 +65,14 @@ def test_an_explanation_without_words_gets_one_answer(name: str) -> None:
 
 def window(number: int, pieces: tuple[str, ...], active: tuple[int, ...], stratum: int = 0) -> Example:
     return Example(
-        window=number, document=number, pieces=pieces, kind="positive" if active else "random",
-        activations=tuple(float(i in active) for i in range(len(pieces))), stratum=stratum, stratum_share=0.1,
-    )  # fmt: skip
+        window=number,
+        document=number,
+        pieces=pieces,
+        kind="positive" if active else "random",
+        activations=tuple(float(i in active) for i in range(len(pieces))),
+        stratum=stratum,
+        stratum_share=0.1,
+    )
 
 
 def latent(positives: list[Example], silent: list[Example]) -> LatentExamples:

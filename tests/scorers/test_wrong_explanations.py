@@ -70,9 +70,14 @@ def measured(case: tuple[str, ...]) -> dict[str, dict[str, float]]:
 
 def contrast_example(window: int, activations: tuple[float, ...]) -> Example:
     return Example(
-        window=window, document=int(corpus().documents[window]), pieces=corpus().pieces(window),
-        activations=activations, kind="positive", stratum=0, stratum_share=1.0,
-    )  # fmt: skip
+        window=window,
+        document=int(corpus().documents[window]),
+        pieces=corpus().pieces(window),
+        activations=activations,
+        kind="positive",
+        stratum=0,
+        stratum_share=1.0,
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])

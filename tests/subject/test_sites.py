@@ -31,11 +31,10 @@ OTHER_NAMES = {
         "max_position_embeddings": 32, "word_embed_proj_dim": 16, "pad_token_id": 2, "bos_token_id": 0,
     },
 }  # fmt: skip
-FAMILIES = [
-    "gpt2", "gpt_neo", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo",
-    "olmo2", "olmo3", "opt", "bloom", "gptj", "phi", "phi3", "stablelm", "starcoder2", "smollm3", "ministral", "cohere",
-    "cohere2", "glm4",
-]  # fmt: skip
+FAMILIES = (
+    "gpt2 gpt_neo gpt_neox llama mistral qwen2 qwen3 gemma gemma2 gemma3_text olmo olmo2 olmo3 opt bloom gptj phi phi3 "
+    "stablelm starcoder2 smollm3 ministral cohere cohere2 glm4"
+).split()
 # Attention and MLP side by side: nothing lies between them.
 PARALLEL = ("gpt_neox", "gptj", "phi", "cohere", "cohere2")
 
@@ -209,8 +208,14 @@ def test_every_listed_site_fires_with_its_width(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "site, expected", [("model.layers.12.mlp.input", 12), ("h.0.mlp", 0), ("embed_tokens.output", -1),
-                       ("resid_post_layer_8", 8), ("blocks.3.hook_mlp_out", 3)]
-)  # fmt: skip
+    "site, expected",
+    [
+        ("model.layers.12.mlp.input", 12),
+        ("h.0.mlp", 0),
+        ("embed_tokens.output", -1),
+        ("resid_post_layer_8", 8),
+        ("blocks.3.hook_mlp_out", 3),
+    ],
+)
 def test_layer_is_the_block_number(site: str, expected: int) -> None:
     assert sites.layer(site) == expected

@@ -30,9 +30,15 @@ ROOT = Path(__file__).parents[2]
 
 def config(**changes: Any) -> TrainConfig:
     settings = {
-        "sites": ["layers.1.mlp"], "latents": [32], "k": [4], "n_tokens": 4000, "context_length": 32,
-        "contexts_per_step": 5, "lr": 0.01, "log_steps": 5,
-    }  # fmt: skip
+        "sites": ["layers.1.mlp"],
+        "latents": [32],
+        "k": [4],
+        "n_tokens": 4000,
+        "context_length": 32,
+        "contexts_per_step": 5,
+        "lr": 0.01,
+        "log_steps": 5,
+    }
     return TrainConfig.model_validate({**settings, **changes})
 
 

@@ -60,10 +60,15 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     site_in, site_out, remarks = _sites(settings, files)
     architecture: Architecture = "sae" if site_in == site_out else "transcoder"
     return Dictionary(
-        name=config.name, architecture=architecture, site_in=site_in, site_out=site_out, remarks=remarks,
+        name=config.name,
+        architecture=architecture,
+        site_in=site_in,
+        site_out=site_out,
+        remarks=remarks,
         seed=settings.trainer.seed if settings.trainer.seed is not None else -1,
-        provenance=provenance("dictionary_learning", files, CONFIG, WEIGHTS), **parts,
-    )  # fmt: skip
+        provenance=provenance("dictionary_learning", files, CONFIG, WEIGHTS),
+        **parts,
+    )
 
 
 def _sites(settings: Saved, files: Files) -> tuple[str, str, tuple[str, ...]]:

@@ -51,6 +51,11 @@ def _promoted(
             for rank, (token, value) in enumerate(pairs):
                 text = "".join(decode(np.array([token])))
                 yield {
-                    "dictionary": dictionary.name, "site": site, "latent": latent, "side": side, "rank": rank,
-                    "token": text, "value": value,
-                }  # fmt: skip
+                    "dictionary": dictionary.name,
+                    "site": site,
+                    "latent": latent,
+                    "side": side,
+                    "rank": rank,
+                    "token": text,
+                    "value": value,
+                }

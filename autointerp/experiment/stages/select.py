@@ -175,19 +175,30 @@ def _examples(experiment: Experiment, latent: LatentId, drawing: Drawing) -> tup
     wanted, collected, seed = experiment.study.examples, experiment.collected, experiment.study.seed
     firing = collected.firing(latent.dictionary, latent.index)
     found = select.positives(
-        collected.windows, firing, latent=latent, n_explain=wanted.n_explain, n_held_out=wanted.n_positives, seed=seed,
+        collected.windows,
+        firing,
+        latent=latent,
+        n_explain=wanted.n_explain,
+        n_held_out=wanted.n_positives,
+        seed=seed,
         fit=drawing.fit,
-    )  # fmt: skip
+    )
 
     like = contrast.shapes(collected.windows, np.array([one.window for one in found.held_out], dtype=np.int64))
 
     def silent(split: bool, n: int) -> tuple[Example, ...]:
         return contrast.negatives(
-            collected.windows, firing, drawing.pools[split], latent=latent, n=n, seed=seed,
+            collected.windows,
+            firing,
+            drawing.pools[split],
+            latent=latent,
+            n=n,
+            seed=seed,
             n_hard=wanted.n_hard if split else 0,
             near=[search(latent, found.explain) for search in drawing.hard] if split else (),
-            shapes=drawing.shapes if split else None, like=like,
-        )  # fmt: skip
+            shapes=drawing.shapes if split else None,
+            like=like,
+        )
 
     examples = LatentExamples(
         latent=latent,

@@ -15,10 +15,10 @@ from autointerp.run import tables, yaml_files
 from autointerp.run.store import write_atomically
 from autointerp.statistics import validity
 
-ORDER = [
-    "estimates", "comparisons", "latents", "explanations", "judgements", "examples", "questions", "reconstruction",
-    "dictionaries", "logits", "histograms", "scores", "curves", "controls", "reconstruction_comparisons",
-]  # fmt: skip
+ORDER = (
+    "estimates comparisons latents explanations judgements examples questions reconstruction dictionaries logits "
+    "histograms scores curves controls reconstruction_comparisons"
+).split()
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 
 

@@ -201,12 +201,18 @@ def _feature(
     activations = []
     for window, peak in zip(windows.to_dict("records"), peaks, strict=True):
         inside = peaks[windows["stratum"] == window["stratum"]]
-        activations.append((peak, UploadActivation(
-            tokens=[str(piece) for piece in window["pieces"]][:MAX_TOKENS],
-            values=[float(value) for value in window["activations"]][:MAX_TOKENS],
-            quantileMin=float(inside.min()), quantileMax=float(inside.max()),
-            quantileFraction=float(window["stratum_share"]),
-        )))  # fmt: skip
+        activations.append(
+            (
+                peak,
+                UploadActivation(
+                    tokens=[str(piece) for piece in window["pieces"]][:MAX_TOKENS],
+                    values=[float(value) for value in window["activations"]][:MAX_TOKENS],
+                    quantileMin=float(inside.min()),
+                    quantileMax=float(inside.max()),
+                    quantileFraction=float(window["stratum_share"]),
+                ),
+            )
+        )
     activations.sort(key=lambda pair: -pair[0])
     return UploadFeature(
         index=int(row["latent"]),
@@ -258,8 +264,13 @@ def _detail(item: dict, window: tuple[list[str], list[float]]) -> dict[str, Any]
     answered = item["answer"] != "unanswered"
     prediction = item["answer"] == "yes" if answered else None
     return {
-        "text": "".join(window[0]), "distance": int(item["stratum"]) + 1 if item["truth"] else -1,
-        "ground_truth": item["truth"], "prediction": prediction, "highlighted": item["scorer"] == "fuzzing",
-        "correct": prediction == item["truth"] if answered else None, "probability": item["probability"],
-        "activations": window[1], "str_tokens": window[0],
-    }  # fmt: skip
+        "text": "".join(window[0]),
+        "distance": int(item["stratum"]) + 1 if item["truth"] else -1,
+        "ground_truth": item["truth"],
+        "prediction": prediction,
+        "highlighted": item["scorer"] == "fuzzing",
+        "correct": prediction == item["truth"] if answered else None,
+        "probability": item["probability"],
+        "activations": window[1],
+        "str_tokens": window[0],
+    }

@@ -20,9 +20,9 @@ from autointerp.run.files import write_atomically
 from autointerp.run.manifest import write_manifest
 
 KEPT = (
-    "dictionaries", "latents", "explanations", "judgements", "reconstruction", "estimates", "comparisons", "controls",
-    "gate", "reconstruction_documents", "reconstruction_comparisons", "scores", "curves",
-)  # fmt: skip
+    "dictionaries latents explanations judgements reconstruction estimates comparisons controls gate "
+    "reconstruction_documents reconstruction_comparisons scores curves"
+).split()
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 # Read by no figure and no statistic of a finished run, but large.
 EMPTIED = {"explanations": ["raw"]}

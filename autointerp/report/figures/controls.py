@@ -52,11 +52,17 @@ def _arms(run: ReportRun) -> list[dict[str, object]]:
         for row in status[status["dictionary"] == arm["source"]].to_dict("records"):
             own, trained = stored.get((arm["dictionary"], row["scorer"])), stored.get((arm["source"], row["scorer"]))
             if own and trained:
-                rows.append({
-                    **{name: own[name] for name in ("scorer", "value", "low", "high", "n_latents")},
-                    "control": f"{arm['dictionary']} ({arm['architecture']})", "measure": "score",
-                    "expected": trained["value"], "status": row["status"], "kind": "arm", "place": len(ORDER) + at,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        **{name: own[name] for name in ("scorer", "value", "low", "high", "n_latents")},
+                        "control": f"{arm['dictionary']} ({arm['architecture']})",
+                        "measure": "score",
+                        "expected": trained["value"],
+                        "status": row["status"],
+                        "kind": "arm",
+                        "place": len(ORDER) + at,
+                    }
+                )
     return rows
 
 

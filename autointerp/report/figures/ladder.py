@@ -17,8 +17,13 @@ SIZE: Literal["column", "page"] = "page"
 NEEDS = "the latents table"
 PANEL = "arm"
 RUNGS = list(COVERAGE)
-LOST = {"alive": "dead", "eligible": "rare or dense", "sampled": "not drawn", "explained": "explanation failed",
-        "scored": "never answered"}  # fmt: skip
+LOST = {
+    "alive": "dead",
+    "eligible": "rare or dense",
+    "sampled": "not drawn",
+    "explained": "explanation failed",
+    "scored": "never answered",
+}
 
 
 def data(run: ReportRun) -> pd.DataFrame:
@@ -31,10 +36,16 @@ def data(run: ReportRun) -> pd.DataFrame:
         before, total = int(found["total"]), int(found["total"])
         for rung in RUNGS:
             n = int(found[rung])
-            rows.append({
-                **{name: found[name] for name in ("dictionary", "arm", "architecture", "tone")}, "rung": rung, "n": n,
-                "share": n / total if total else 0.0, "lost": before - n, "lost_as": LOST.get(rung, ""),
-            })  # fmt: skip
+            rows.append(
+                {
+                    **{name: found[name] for name in ("dictionary", "arm", "architecture", "tone")},
+                    "rung": rung,
+                    "n": n,
+                    "share": n / total if total else 0.0,
+                    "lost": before - n,
+                    "lost_as": LOST.get(rung, ""),
+                }
+            )
             before = n
     return pd.DataFrame(rows)
 

@@ -24,8 +24,11 @@ TRANSPORT = (
 )
 CONTENT = ("truncated", "short", "long", "garbage", "empty", "nan-logprobs", "null", "tool-call", "thoughts-only")
 # Replies that are whole, in forms that some server or other sends.
-FORMS = ("parts", "thoughts", "chunked", "until-close", "close", "no-type", "inf-logprobs", "odd-logprobs", "odd-usage",
-         "no-usage", "no-logprobs", "null-logprobs")  # fmt: skip
+_FORMS = (
+    "parts thoughts chunked until-close close no-type inf-logprobs odd-logprobs odd-usage no-usage no-logprobs "
+    "null-logprobs"
+)
+FORMS = tuple(_FORMS.split())
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,15 @@ class Server:
     """Answers chat completions by `answer`; a context manager."""
 
     def __init__(
-        self, answer: Callable[[Body], str] = even, *, model: Model | None = None, faults: Faults | None = None,
-        port: int = 0, keep_log: bool = True, keep_count: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        answer: Callable[[Body], str] = even,
+        *,
+        model: Model | None = None,
+        faults: Faults | None = None,
+        port: int = 0,
+        keep_log: bool = True,
+        keep_count: bool = True,
+    ) -> None:
         self.answer, self.model, self.faults = answer, model or Model(), faults
         self.log: list[Call] = []
         self.in_flight = self.most_in_flight = self.n_calls = 0

@@ -43,9 +43,15 @@ class Answer:
         lines += [] if self.fault == "no-type" else ["Content-Type: application/json"]
         lines += ["Connection: close"] if self.fault in {"close", "until-close"} else []
         if self.fault == "chunked":
-            lines, body = [*lines, "Transfer-Encoding: chunked"], b"7\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (
-                body[:7], len(body) - 7, body[7:],
-            )  # fmt: skip
+            lines, body = (
+                [*lines, "Transfer-Encoding: chunked"],
+                b"7\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"
+                % (
+                    body[:7],
+                    len(body) - 7,
+                    body[7:],
+                ),
+            )
         elif self.fault != "until-close":
             lines = [*lines, f"Content-Length: {len(body)}"]
         whole = "\r\n".join([*lines, "", ""]).encode() + body
