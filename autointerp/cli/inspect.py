@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import CorpusError, DictionaryError
-from autointerp.text import mend_surrogates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,9 +220,10 @@ def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":
     reader = plugins.load("corpus", READERS.get(path.suffix, "text"))
     found: list[NDArray[np.int64]] = []
     n_tokens = 0
-    for document in reader.documents(reader.Config(path=str(path))):
-        ids = np.asarray(corpus.token_ids(tokenizer, [mend_surrogates(document.text)])[0], dtype=np.int64)
-        found += [ids[start : start + CONTEXT] for start in range(0, min(len(ids), load_check.N_TOKENS), CONTEXT)]
+    encoder = corpus.Encoder(tokenizer, load_check.N_TOKENS)
+    for one in encoder.each(reader.documents(reader.Config(path=str(path)))):
+        ids = one.ids
+        found += [ids[start : start + CONTEXT] for start in range(0, len(ids), CONTEXT)]
         n_tokens += len(ids)
         if n_tokens >= load_check.N_TOKENS:
             break

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from autointerp.corpus._encode import Encoder
 from autointerp.corpus._files import kind_of, section
 from autointerp.corpus._tokens import TokenStore, bos_id
-from autointerp.corpus.base import Document, WindowsConfig, token_ids
+from autointerp.corpus.base import Document, TokenDocument, WindowsConfig
 
-__all__ = ["bos_id", "kind_of", "read", "section", "token_ids"]
+__all__ = ["Encoder", "bos_id", "kind_of", "read", "section"]
 
 
 def read(
-    documents: Iterable[Document],
+    documents: Iterable[Document | TokenDocument],
     tokenizer: Any,
     config: WindowsConfig,
     folder: Path,

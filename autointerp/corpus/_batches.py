@@ -2,19 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
-from autointerp.corpus.base import Document
+from autointerp.corpus.base import Document, TokenDocument
 from autointerp.errors import CorpusError
 
 
-def batches(documents: Iterable[Document], n_documents: int, n_characters: int) -> Iterator[list[str]]:
-    """Yield the documents' texts in batches of at most so many documents and characters; a longer one comes alone.
-
-    Raises:
-        CorpusError: the documents cannot be read.
-    """
+def batches(documents: Iterable[Document | TokenDocument], n_documents: int, n_characters: int) -> Iterator[list[str]]:
+    """Yield the documents' texts in batches of at most so many documents and characters; a longer one comes alone."""
     batch: list[str] = []
     size = 0
-    for text in _texts(documents):
+    for text in (document.text for document in documents):
         if batch and (len(batch) == n_documents or size + len(text) > n_characters):
             yield batch
             batch, size = [], 0
@@ -24,11 +20,16 @@ def batches(documents: Iterable[Document], n_documents: int, n_characters: int) 
         yield batch
 
 
-def _texts(documents: Iterable[Document]) -> Iterator[str]:
+def readable(documents: Iterable[Document | TokenDocument]) -> Iterator[Document | TokenDocument]:
+    """Yield the documents.
+
+    Raises:
+        CorpusError: they cannot be read.
+    """
     remaining = iter(documents)
     while True:
         try:
-            yield next(remaining).text
+            yield next(remaining)
         except StopIteration:
             return
         except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from autointerp.console import note
+from autointerp.corpus.base import Document, TokenDocument
 from autointerp.errors import CorpusError
 
 # File endings by corpus member; of the members of text, each may be followed by an ending of COMPRESSED.
@@ -22,6 +23,8 @@ KINDS = {
     "csv": (".csv", ".tsv"),
     "parquet": (".parquet",),
 }
+# Columns of pre-tokenised data sets, read where there is no `text`.
+IDS = ("input_ids", "tokens", "token_ids")
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 # Files that `Dataset.save_to_disk` and `DatasetDict.save_to_disk` of the datasets library leave in their folder.
 SAVED = ("state.json", "dataset_dict.json")
@@ -168,32 +171,40 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise CorpusError(f"corpus: {path} cannot be read after line {number:,} ({error})") from error
 
 
-def text_of(value: object, column: str, where: str) -> str:
-    """Return a row's text: text itself, "" for null, or the contents of a list of chat messages.
+def document(numbers: Iterator[int], value: object, column: str, where: str) -> Iterator[Document | TokenDocument]:
+    """Yield the document in a row's cell, if any: text, a list of chat messages, or a list of token ids.
 
     Raises:
-        CorpusError: it is something else.
+        CorpusError: the cell holds something else.
     """
+    if isinstance(value, list) and value and all(type(one) is int for one in value):
+        yield TokenDocument(next(numbers), tuple(value))
+        return
+    text = _text(value, column, where)
+    if text.strip():
+        yield Document(next(numbers), text)
+
+
+def _text(value: object, column: str, where: str) -> str:
+    """Return a cell's text: text itself, "" for null and empty lists, or the contents of a list of chat messages."""
     if value is None or isinstance(value, str):
         return value or ""
-    if isinstance(value, list) and value and all(isinstance(one, dict) and "content" in one for one in value):
+    if isinstance(value, list) and all(isinstance(one, dict) and "content" in one for one in value):
         return "\n\n".join(one["content"] for one in value if isinstance(one["content"], str))
-    if isinstance(value, list) and value and all(type(one) is int for one in value[:5]):
-        raise CorpusError(
-            f"corpus: {where}: column {column!r} holds token ids; a corpus is text: decode them with the tokenizer "
-            "they were made with"
-        )
-    raise CorpusError(f"corpus: {where}: column {column!r} holds {type(value).__name__}, not text; set corpus.column")
+    kind = type(value).__name__
+    raise CorpusError(f"corpus: {where}: column {column!r} holds {kind}, neither text nor token ids; set corpus.column")
 
 
 def column_of(row_keys: list[str], column: str, where: str) -> str:
-    """Return the column if the data has it.
+    """Return the column if the data has it; for `text` otherwise a column of token ids, by its usual names.
 
     Raises:
         CorpusError: it has not; the message lists those there are.
     """
-    if column not in row_keys:
+    if column in row_keys:
+        return column
+    ids = next((name for name in IDS if name in row_keys), None) if column == "text" else None
+    if ids is None:
         held = ", ".join(row_keys[:20])
-        ids = "; token ids (input_ids) are not read, text is" if "input_ids" in row_keys else ""
-        raise CorpusError(f"corpus: {where} has no column {column!r}; it has: {held}{ids}; set corpus.column")
-    return column
+        raise CorpusError(f"corpus: {where} has no column {column!r}; it has: {held}; set corpus.column")
+    return ids

@@ -12,17 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.corpus._batches import batches, parts
+from autointerp.corpus._encode import Encoder
 from autointerp.corpus._layout import Layout, Segments
 from autointerp.corpus._pieces import decoder
-from autointerp.corpus.base import Document, ShardTokens, Windows, WindowsConfig, token_ids
+from autointerp.corpus.base import Document, ShardTokens, TokenDocument, Windows, WindowsConfig
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
-from autointerp.text import mend_surrogates
 
-# Documents and characters handed to the tokenizer at once: enough for its own threads; it takes about 160 bytes of
-# memory per character.
-BATCH_DOCUMENTS, BATCH_CHARACTERS = 64, 2**18
 # Of uint32, in which positions are kept.
 MAX_TOKENS = 2**32 - 1
 
@@ -36,7 +32,7 @@ class TokenStore:
 
     def __init__(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document | TokenDocument],
         tokenizer: Any,
         config: WindowsConfig,
         folder: Path,
@@ -49,7 +45,7 @@ class TokenStore:
         self.n_wanted = config.n_tokens
         self.bos = bos_id(tokenizer, config.bos)
         self.decode = decoder(tokenizer)
-        self._tokenizer, self._documents = tokenizer, documents
+        self._encoder, self._documents = Encoder(tokenizer, config.most_tokens), documents
         self._dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.uint32)
         self._layout = Layout(config.context_length, packed=config.packing == "packed", separated=self.bos is not None)
         self._draws = generator(seed, "split")
@@ -194,16 +190,17 @@ class TokenStore:
         with self._file.open("ab") as file:
             _lock(file, self.folder)
             file.truncate(0)
-            for batch in batches(self._documents, BATCH_DOCUMENTS, BATCH_CHARACTERS):
-                ids = [self._ids(text) for text in batch] if len(batch) == 1 else self._ids_of(batch)
-                ids = ids[: self._n_wanted([len(found) for found in ids])]
-                self._count(batch[: len(ids)], ids)
-                flat = np.concatenate([*ids, np.empty(0, self._dtype)])
+            for batch in self._encoder.batches(self._documents):
+                read = batch[: self._n_wanted([len(one.ids) for one in batch])]
+                self.n_mended += sum(one.mended for one in read)
+                self.n_cut += sum(one.n_cut > 0 for one in read)
+                self.n_cut_characters += sum(one.n_cut for one in read)
+                flat = np.concatenate([one.ids for one in read]).astype(self._dtype)
                 file.write(flat.data)
                 file.flush()
                 seen.update(flat.data)
-                lengths += [len(found) for found in ids]
-                self._grow([len(found) for found in ids])
+                lengths += [len(one.ids) for one in read]
+                self._grow([len(one.ids) for one in read])
                 if self._layout.n_tokens >= self.config.n_tokens:
                     break
                 yield
@@ -228,32 +225,6 @@ class TokenStore:
             partial.replace(self.folder / "tokens.json")
         self._finished = True
         yield
-
-    def _ids_of(self, texts: list[str]) -> list[NDArray[np.integer]]:
-        """Tokenise short documents together."""
-        found = token_ids(self._tokenizer, [mend_surrogates(text) for text in texts])
-        return [np.array(ids[: self.config.most_tokens], dtype=self._dtype) for ids in found]
-
-    def _ids(self, text: str) -> NDArray[np.integer]:
-        """Tokenise one document of any length, part by part, as far as `most_tokens`."""
-        found, n_tokens = [], 0
-        for part in parts(text, BATCH_CHARACTERS):
-            (ids,) = token_ids(self._tokenizer, [mend_surrogates(part)])
-            found.append(np.array(ids, dtype=self._dtype))
-            n_tokens += len(ids)
-            if n_tokens > self.config.most_tokens:
-                break
-        return np.concatenate([*found, np.empty(0, self._dtype)])[: self.config.most_tokens]
-
-    def _count(self, texts: list[str], ids: list[NDArray[np.integer]]) -> None:
-        """Count repaired texts, and what `most_tokens` cut off."""
-        self.n_mended += sum(mend_surrogates(text) is not text for text in texts)
-        for text, found in zip(texts, ids, strict=True):
-            if len(found) == self.config.most_tokens:
-                read = (found[i : i + BATCH_CHARACTERS] for i in range(0, len(found), BATCH_CHARACTERS))
-                n_characters = len(text) - sum(len(piece) for ids_ in read for piece in self.decode(ids_))
-                self.n_cut += n_characters > 0
-                self.n_cut_characters += max(0, n_characters)
 
     def _n_wanted(self, lengths: list[int]) -> int:
         """How many of the next documents are needed to reach `n_tokens`."""

@@ -1,7 +1,8 @@
 """What a corpus gives: documents. And how they are cut into the contexts a model reads and the windows that are judged.
 
 A member file `autointerp/corpus/<name>.py` defines a frozen pydantic `Config` and
-`documents(config) -> Iterator[Document]`, lazily and always in the same order.
+`documents(config) -> Iterator[Document]`, lazily and always in the same order; a member may yield `TokenDocument`
+instead, all of them.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from autointerp.errors import CorpusError
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -19,6 +22,23 @@ class Document:
 
     id: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDocument:
+    """One row of a pre-tokenised corpus: ids of the subject's tokenizer. It may hold several documents, or a part."""
+
+    id: int
+    ids: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """Raise an error: what needs text cannot use token ids.
+
+        Raises:
+            CorpusError: always.
+        """
+        raise CorpusError("corpus: it holds token ids, and this step needs text: give a corpus of text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.corpus._files import column_of, text_of
-from autointerp.corpus.base import Document
+from autointerp.corpus._files import column_of, document
+from autointerp.corpus.base import Document, TokenDocument
 from autointerp.errors import CorpusError
 
 
@@ -20,11 +20,11 @@ class Config(BaseModel):
     name: str = Field(description="a hub name such as EleutherAI/the_pile_deduplicated, or a local folder")
     subset: str | None = Field(default=None, description="the data set's configuration, where it has several")
     split: str = Field(default="train", description="train, validation, test, ...")
-    column: str = Field(default="text", description="the column that holds the text")
+    column: str = Field(default="text", description="the column that holds text, chat messages or token ids")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
 
 
-def documents(config: Config) -> Iterator[Document]:
+def documents(config: Config) -> Iterator[Document | TokenDocument]:
     """Yield one document per row, in the data set's order, without downloading it whole; blank texts are passed over.
 
     Raises:
@@ -34,9 +34,7 @@ def documents(config: Config) -> Iterator[Document]:
     column = ""
     for row in _rows(config):
         column = column or column_of(list(row), config.column, config.name)
-        text = text_of(row[column], column, config.name)
-        if text.strip():
-            yield Document(next(ids), text)
+        yield from document(ids, row[column], column, config.name)
 
 
 def _rows(config: Config) -> Iterator[dict[str, Any]]:
@@ -59,7 +57,8 @@ def _opened(config: Config) -> Iterable[dict[str, Any]]:
     datasets.disable_progress_bars()
     if (Path(config.name) / "state.json").is_file() or (Path(config.name) / "dataset_dict.json").is_file():
         saved = datasets.load_from_disk(config.name)
-        return saved[config.split] if isinstance(saved, datasets.DatasetDict) else saved  # pyright: ignore[reportReturnType]
+        chosen = saved[config.split] if isinstance(saved, datasets.DatasetDict) else saved
+        return chosen.with_format(None)  # rows as Python values, whatever format was saved
     return datasets.load_dataset(
         config.name, config.subset, split=config.split, revision=config.revision, streaming=True
     )  # pyright: ignore[reportReturnType]

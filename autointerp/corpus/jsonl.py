@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.corpus._files import DAMAGED, column_of, find, lines_of, open_text, text_of
-from autointerp.corpus.base import Document
+from autointerp.corpus._files import DAMAGED, column_of, document, find, lines_of, open_text
+from autointerp.corpus.base import Document, TokenDocument
 from autointerp.errors import CorpusError
 
 CHUNK_CHARACTERS = 1 << 20
@@ -20,10 +20,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(description="a .jsonl or .json file (also .gz, .zst, .bz2, .xz), a folder of them, or a glob")
-    column: str = Field(default="text", description="the field that holds the text, or a list of chat messages")
+    column: str = Field(default="text", description="the field that holds text, chat messages or token ids")
 
 
-def documents(config: Config) -> Iterator[Document]:
+def documents(config: Config) -> Iterator[Document | TokenDocument]:
     """Yield one document per object, in order; null and blank texts are skipped.
 
     Raises:
@@ -37,9 +37,7 @@ def documents(config: Config) -> Iterator[Document]:
                     f"corpus: {where} is a JSON {type(row).__name__}, not an object with a field {config.column!r}"
                 )
             column = column_of(list(row), config.column, where)
-            text = text_of(row[column], column, where)
-            if text.strip():
-                yield Document(next(ids), text)
+            yield from document(ids, row[column], column, where)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, object]]:

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autointerp.corpus._files import column_of, find, text_of
-from autointerp.corpus.base import Document
+from autointerp.corpus._files import column_of, document, find
+from autointerp.corpus.base import Document, TokenDocument
 from autointerp.errors import CorpusError
 
 ROWS = 1024
@@ -18,10 +19,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(description="a .parquet file, a folder of them, or a glob")
-    column: str = Field(default="text", description="the column that holds the text")
+    column: str = Field(default="text", description="the column that holds text, chat messages or token ids")
 
 
-def documents(config: Config) -> Iterator[Document]:
+def documents(config: Config) -> Iterator[Document | TokenDocument]:
     """Yield one document per row, in order; rows without text are skipped.
 
     Raises:
@@ -40,14 +41,22 @@ def documents(config: Config) -> Iterator[Document]:
             column = column_of(file.schema_arrow.names, config.column, str(path))
             kind = file.schema_arrow.field(column).type
             value = kind.value_type if pa.types.is_dictionary(kind) else kind
-            chat = pa.types.is_list(value) and pa.types.is_struct(value.value_type)
-            if not (pa.types.is_string(value) or pa.types.is_large_string(value) or chat):
-                raise CorpusError(f"corpus: {path}: column {column!r} is {kind}, not text; set corpus.column")
+            if not _readable(value):
+                raise CorpusError(
+                    f"corpus: {path}: column {column!r} is {kind}, neither text nor token ids; set corpus.column"
+                )
             try:
                 for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
                     for cell in batch.column(0).to_pylist():
-                        text = text_of(cell, column, str(path))
-                        if text.strip():
-                            yield Document(next(ids), text)
+                        yield from document(ids, cell, column, str(path))
             except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 raise CorpusError(f"corpus: {path}: column {column!r} cannot be read as text ({error})") from error
+
+
+def _readable(kind: Any) -> bool:
+    """Return whether an Arrow type is text, a list of structures (chat messages) or a list of integers (token ids)."""
+    import pyarrow.types as types
+
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return types.is_struct(kind.value_type) or types.is_integer(kind.value_type)
+    return types.is_string(kind) or types.is_large_string(kind)

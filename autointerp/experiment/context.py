@@ -38,12 +38,9 @@ from autointerp.subject import model as subject_model
 from autointerp.subject import neighbours, redraw, sites, skeleton
 from autointerp.subject.base import SubjectConfig, located
 from autointerp.subject.model import HookedSubject
-from autointerp.text import mend_surrogates
 
 # Documents that the load gate may read; it stops at its own number of tokens.
 GATE_DOCUMENTS = 200
-# Characters of a document that are sure to hold as many tokens as there are multiples of this; a document may be huge.
-LONGEST_TOKEN = 64
 # Hashes of checkpoints that were opened, in the run directory: a start does not read them again.
 CHECKPOINTS = "checkpoints.json"
 # The stage whose usage a role's calls are counted as, where it is not named like the role.
@@ -192,9 +189,8 @@ class Experiment:
         """
         member, length = self.study.corpus, self.study.windows.context_length
         documents = itertools.islice(member.module.documents(member.settings), GATE_DOCUMENTS)
-        texts = [mend_surrogates(one.text[: length * LONGEST_TOKEN]) for one in documents]
-        ids = corpus.token_ids(self.subject.tokenizer, texts) if texts else []
-        found = [np.array(one[:length], dtype=np.int64) for one in ids if one]
+        encoded = corpus.Encoder(self.subject.tokenizer, length).each(documents)
+        found = [one.ids for one in encoded if len(one.ids)]
         if not found:
             raise CorpusError(f"corpus {member.use}: it holds no text")
         return found

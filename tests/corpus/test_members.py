@@ -91,7 +91,7 @@ def test_datasets_by_folder_and_as_saved(tmp_path: Path) -> None:
         ("{not json", "line 1 is not JSON"),
         ("[1]", "list, not an object"),
         ('{"a": 1}', "no column 'text'; it has: a"),
-        ('{"text": 1}', "holds int, not text"),
+        ('{"text": 1}', "holds int, neither text nor token ids"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: str, message: str) -> None:

@@ -199,7 +199,7 @@ def test_a_long_document_is_read_in_parts_up_to_a_tenth_of_the_corpus(
     """Parts join to the same tokens as the whole; what the limit cuts off is counted."""
     text = "the cat sat on the mat and a dog ran after it " * 3000
     whole = tiny.tokenizer()(text, add_special_tokens=False)["input_ids"]
-    monkeypatch.setattr("autointerp.corpus._tokens.BATCH_CHARACTERS", 1000)
+    monkeypatch.setattr("autointerp.corpus._encode.BATCH_CHARACTERS", 1000)
     found = store(tmp_path / "a", [text, *TEXTS], n_tokens=10**7)
     assert found.windows().tokens[: len(whole)].tolist() == whole
     assert found.counts()["cut_documents"] == 0
