@@ -58,7 +58,7 @@ def _opened(config: Config) -> Iterable[dict[str, Any]]:
     if (Path(config.name) / "state.json").is_file() or (Path(config.name) / "dataset_dict.json").is_file():
         saved = datasets.load_from_disk(config.name)
         chosen = saved[config.split] if isinstance(saved, datasets.DatasetDict) else saved
-        return chosen.with_format(None)  # rows as Python values, whatever format was saved
+        return chosen.with_format(None)  # pyright: ignore[reportReturnType] (rows as Python values)
     return datasets.load_dataset(
         config.name, config.subset, split=config.split, revision=config.revision, streaming=True
     )  # pyright: ignore[reportReturnType]
