@@ -10,7 +10,7 @@ Kind = Literal["positive", "random", "hard", "mismarked"]
 Answer = Literal["yes", "no", "unanswered"]
 Control = Literal["none", "shuffled", "empty", "planted", "lexical", "duplicate"]
 
-# Dictionary name of the planted latents.
+# Dictionary name of the planted latents in tables; the columns `planted` and `control` mark them.
 PLANTED = "planted"
 # Names that tables use as keys beside the names of dictionaries and scorers: no dictionary or scorer may have one.
 RESERVED = frozenset({"all", "explain", "explainer", "judge", *get_args(Control)})
@@ -35,16 +35,15 @@ class Site:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LatentId:
-    """One latent of one dictionary. `site` is the site the dictionary reads, as text."""
+    """One latent of one dictionary. `site` is the site the dictionary reads, as text.
+
+    `planted` marks a rule with a known true explanation. It is no part of the text that random draws depend on.
+    """
 
     dictionary: str
     site: str
     index: int
-
-    @property
-    def planted(self) -> bool:
-        """Whether it is a planted latent: a rule whose true explanation is known."""
-        return self.dictionary == PLANTED
+    planted: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

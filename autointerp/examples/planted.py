@@ -25,7 +25,7 @@ N_STRATA = 10
 
 def latent(rule: Rule) -> LatentId:
     """Return the rule as a latent: its index is its place in the bank."""
-    return LatentId(PLANTED, SITE, RULES.index(rule))
+    return LatentId(PLANTED, SITE, RULES.index(rule), planted=True)
 
 
 def rule(latent: LatentId) -> Rule:

@@ -154,7 +154,9 @@ class _Parts:
     def __init__(self, run: ReportRun, shared: dict[str, int]) -> None:
         self._shared = shared
         own = run.scores[run.scores["dictionary"].isin(run.dictionaries["dictionary"])]
-        self._examples = _by_latent(run.examples, list(tables.EXAMPLES)[3:])
+        self._examples = _by_latent(
+            run.examples, [name for name in tables.EXAMPLES if name not in (*tables.KEY, "planted")]
+        )
         self._explanations = _by_latent(run.explanations, ["text", "status", "explainer", "n_retries", "raw"])
         self._judgements = _by_latent(
             run.judgements[run.judgements["control"] == "none"],

@@ -15,8 +15,6 @@ from autointerp.run.reading import RunTables
 if TYPE_CHECKING:
     from autointerp.statistics.summary import Summary
 
-# Dictionaries that are controls rather than objects of study.
-CONTROL_ARCHITECTURES = ("planted",)
 REQUIRED = ("dictionaries", "latents", "judgements")
 
 
@@ -58,22 +56,22 @@ class ReportRun:
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table; an optional one that is not there comes back empty, with its columns."""
-        columns: dict[str, str] = getattr(tables, name.upper())
+        columns: dict[str, str] = dict(getattr(tables, name.upper()))
+        if name == "examples":  # schema 1 has no such column, and reports show planted latents nowhere
+            del columns["planted"]
         if not self.files.has(name) and name not in REQUIRED:
             return pd.DataFrame(columns=list(columns))
         return self.files.table(name, columns)
 
     @cached_property
     def dictionaries(self) -> pd.DataFrame:
-        """One row per dictionary of the study; controls are left out."""
-        found = self.table("dictionaries")
-        return found[~found["architecture"].isin(CONTROL_ARCHITECTURES)].reset_index(drop=True)
+        """One row per dictionary of the study."""
+        return self.table("dictionaries")
 
     @cached_property
     def latents(self) -> pd.DataFrame:
         """One row per latent of the study's dictionaries, sampled or not."""
-        found = self.table("latents")
-        return found[~found["architecture"].isin(CONTROL_ARCHITECTURES)].reset_index(drop=True)
+        return self.table("latents")
 
     @cached_property
     def examples(self) -> pd.DataFrame:

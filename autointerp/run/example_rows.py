@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from autointerp.records import Example, LatentExamples, LatentId
+from autointerp.records import PLANTED, Example, LatentExamples, LatentId
 
 KEPT = ("kind", "stratum", "stratum_share")
 # (split, is it a positive) of each field of LatentExamples.
@@ -25,6 +25,7 @@ def to_rows(examples: LatentExamples) -> Iterator[dict[str, Any]]:
                 "dictionary": latent.dictionary,
                 "site": latent.site,
                 "latent": latent.index,
+                "planted": latent.planted,
                 "split": split,
                 **{key: getattr(example, key) for key in KEPT},
                 "window_id": example.window,
@@ -40,7 +41,9 @@ def from_rows(rows: Iterable[dict[str, Any]]) -> Iterator[LatentExamples]:
         rows, key=lambda row: (row["dictionary"], row["site"], row["latent"])
     ):
         found: dict[str, list[Example]] = {name: [] for name in FIELDS.values()}
+        planted = False
         for row in group:
+            planted = row.get("planted", dictionary == PLANTED)  # schema 1 has no such column
             found[FIELDS[row["split"], row["kind"] == "positive"]].append(
                 Example(
                     window=row["window_id"],
@@ -51,4 +54,4 @@ def from_rows(rows: Iterable[dict[str, Any]]) -> Iterator[LatentExamples]:
                 )
             )
         parts = {name: tuple(items) for name, items in found.items()}
-        yield LatentExamples(latent=LatentId(dictionary, site, index), **parts)
+        yield LatentExamples(latent=LatentId(dictionary, site, index, planted), **parts)

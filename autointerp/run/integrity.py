@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from autointerp.errors import RunDirectoryError
 
-# Version of the tables' columns and of these records, in every manifest. 0: manifests that do not state one.
-SCHEMA = 1
+# Version of the tables' columns and of these records, in every manifest. 0: manifests that do not state one;
+# 2: `examples` has the column `planted`.
+SCHEMA = 2
 # A log of prompts with measured latencies: two equal runs differ in it, and no later stage depends on it.
 LOGS = ("questions.parquet",)
 

@@ -71,15 +71,13 @@ def read_tables(path: Path | str, *, questions: bool = False, judged: bool = Tru
         TableError: a table lacks columns.
     """
     run = store.open_run(path)
-    latents = run.table("latents", tables.LATENTS)
-    dictionaries = run.table("dictionaries", tables.DICTIONARIES)
     return RunTables(
         names=(run.path.name,),
         judgements=read_judgements(run, questions=questions)
         if judged
         else pd.DataFrame(columns=list(tables.JUDGEMENTS)),
-        latents=latents[latents["dictionary"] != PLANTED].reset_index(drop=True),
-        dictionaries=dictionaries[dictionaries["dictionary"] != PLANTED].reset_index(drop=True),
+        latents=run.table("latents", tables.LATENTS),
+        dictionaries=run.table("dictionaries", tables.DICTIONARIES),
         reconstruction=run.table("reconstruction", tables.RECONSTRUCTION) if run.has("reconstruction") else None,
         documents=run.table("reconstruction_documents", tables.RECONSTRUCTION_DOCUMENTS)
         if run.has("reconstruction_documents")

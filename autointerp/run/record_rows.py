@@ -55,9 +55,11 @@ def read_examples(run: Run) -> Iterator[LatentExamples]:
 
 def planted_latents(run: Run) -> list[LatentId]:
     """Return the planted latents that have examples."""
-    rows = run.read("examples", tables.KEY)
-    rows = rows[rows["dictionary"] == PLANTED].drop_duplicates()
-    return [LatentId(*row) for row in rows.itertuples(index=False)]
+    names = pq.read_schema(run.verified("examples.parquet")).names
+    rows = run.read("examples", [name for name in (*tables.KEY, "planted") if name in names]).drop_duplicates()
+    if "planted" not in names:  # tables of schema 1
+        rows = rows.assign(planted=rows["dictionary"] == PLANTED)
+    return [LatentId(*row) for row in rows[rows["planted"]].itertuples(index=False)]
 
 
 def read_explanations(run: Run) -> Iterator[Explanation]:
@@ -89,9 +91,8 @@ def with_status(run: Run, asked: frozenset[LatentId] | None = None) -> pd.DataFr
 
 def sampled_latents(run: Run) -> list[LatentId]:
     """Return the latents that are explained."""
-    latents = run.read("latents", [*tables.KEY, "architecture", "sampled"])
-    wanted = latents.loc[latents["sampled"] & (latents["architecture"] != "planted"), tables.KEY]
-    return [LatentId(*row) for row in wanted.itertuples(index=False)]
+    latents = run.read("latents", [*tables.KEY, "sampled"])
+    return [LatentId(*row) for row in latents.loc[latents["sampled"], tables.KEY].itertuples(index=False)]
 
 
 def look_order(run: Run) -> dict[LatentId, int]:

@@ -47,11 +47,12 @@ LATENTS = {
     "status": "str",  # dead | rare | dense | eligible | sampled | explanation_failed | explained | scored
 }
 
-# One row per example window of a sampled latent.
+# One row per example window of a sampled or planted latent.
 EXAMPLES = {
     "dictionary": "str",
     "site": "str",
     "latent": "int64",
+    "planted": "bool",  # a rule of the bank in place of a latent; schema 1 has no such column
     "split": "str",  # explain | held_out
     "kind": "str",  # positive | random | hard
     "stratum": "int64",

@@ -70,7 +70,7 @@ def pairs(
     Raises:
         TableError: there is no dictionary of the reference's name.
     """
-    arms = trained(dictionaries[dictionaries["dictionary"] != "planted"])
+    arms = trained(dictionaries)
     if reference is not None and reference not in set(arms["dictionary"]):
         known = ", ".join(map(str, arms["dictionary"]))
         raise TableError(f"statistics.reference {reference!r} is not a dictionary of this run; use one of: {known}")

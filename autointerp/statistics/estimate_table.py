@@ -48,7 +48,7 @@ def estimate_table(
     details = dictionaries.set_index("dictionary")[["layer", "k", "seed"]].rename(columns={"seed": "training_seed"})
     for name in dictionaries["dictionary"]:
         parts = {control: scores[(scores["dictionary"] == name) & (scores["control"] == control)] for control in USED}
-        if name not in bins or (parts["none"].empty and name != "planted"):
+        if name not in bins or parts["none"].empty:
             why = "no latent was scored" if name in bins else "no latent was eligible"
             skipped.append({"what": f"estimates of {name}", "reason": why})
             continue

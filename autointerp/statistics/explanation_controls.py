@@ -71,7 +71,7 @@ def _distinct(explanations: pd.DataFrame | None) -> dict[str, tuple[int, int]]:
     known = explanations[explanations["text"].notna()]
     texts = known["text"].astype(str).str.casefold().str.split().str.join(" ")
     grouped = texts.groupby(known["dictionary"].astype(str), sort=False)
-    return {str(name): (int(part.nunique()), len(part)) for name, part in grouped if name != "planted"}
+    return {str(name): (int(part.nunique()), len(part)) for name, part in grouped}
 
 
 def _share_row(name: str, measure: str, value: float, n: int, reason: str) -> dict[str, object]:

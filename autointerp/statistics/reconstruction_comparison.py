@@ -173,7 +173,7 @@ def _seed_rows(
     """Compare architectures whose dictionaries were trained from at least two seeds each."""
     by = [name for name in config.by if name != "seed"]
     rows = []
-    for group in groups(dictionaries[dictionaries["dictionary"] != "planted"], by).values():
+    for group in groups(dictionaries, by).values():
         for first, second in CLAIMS:
             sides = [group[group["architecture"] == name] for name in (first, second)]
             if min(side["seed"].nunique() for side in sides) < LEAST_SEEDS:

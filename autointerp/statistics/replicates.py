@@ -63,7 +63,7 @@ def architecture_rows(
     parts = {str(name): part for name, part in own.groupby("dictionary", sort=False, observed=True)}
     by = [name for name in config.by if name != "seed"]
     rows = []
-    for group in groups(dictionaries[dictionaries["dictionary"] != "planted"], by).values():
+    for group in groups(dictionaries, by).values():
         for first, second in CLAIMS:
             sides = [group[group["architecture"] == name] for name in (first, second)]
             if min(side["seed"].nunique() for side in sides) < LEAST_SEEDS:

@@ -175,11 +175,9 @@ def make_examples(latents: pd.DataFrame, spec: RunSpec, rng: np.random.Generator
                 height = scale * (decile + 1) / 10
                 window = 1000 + len(blocks) if positive else int(chosen[i])
                 document = int(rng.integers(5000)) * 2 + (split == "held_out") if positive else window * 2 + 1
-                blocks.append((
-                    row["dictionary"], row["site"], row["latent"], split, kind, decile, 0.1 if positive else 1.0,
-                    window, document, pieces,
-                    _bump(pieces, row["peak_token"], height, rng) if positive else [0.0] * len(pieces),
-                ))  # fmt: skip
+                key = (row["dictionary"], row["site"], row["latent"], False, split, kind, decile)
+                values = _bump(pieces, row["peak_token"], height, rng) if positive else [0.0] * len(pieces)
+                blocks.append((*key, 0.1 if positive else 1.0, window, document, pieces, values))
     return pd.DataFrame(blocks, columns=list(tables.EXAMPLES))
 
 

@@ -34,7 +34,7 @@ def measured(case: tuple[str, ...]) -> dict[str, dict[str, float]]:
     pool = contrast.pool(corpus(), held_out=True, size=2000, seed=0)
     holds = {rule.name: np.array([bool(rule.spans("".join(corpus().pieces(int(w))))) for w in pool]) for rule in rules}
     firing = planted.firing(rules[0], corpus(), pool)
-    latent = LatentId("planted", "text", 0)
+    latent = LatentId("planted", "text", 0, planted=True)
     # The hard stratum: windows of the latent's neighbours, which the broad rule describes.
     near = [(holds["broad"] | holds["near"]).astype(float)]
     hard = contrast.negatives(corpus(), firing, pool, latent=latent, n=0, seed=0, n_hard=30, near=near)

@@ -58,6 +58,5 @@ def run(experiment: Experiment) -> Counts:
 
 
 def _curves(known: RunTables, found: statistics.Summary, level: float) -> pd.DataFrame:
-    """Compute the curves that figures draw, of all dictionaries but the planted one."""
-    shown = known.latents[known.latents["architecture"] != "planted"]
-    return curves(known.judgements, found.scores, shown, found.estimates, known.reconstruction, level=level)
+    """Compute the curves that figures draw."""
+    return curves(known.judgements, found.scores, known.latents, found.estimates, known.reconstruction, level=level)
