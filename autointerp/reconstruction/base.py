@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +12,48 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autointerp.corpus.base import Windows
 from autointerp.records import Site
-from autointerp.subject.base import Predicted, Subject
+from autointerp.subject.base import CleanRun, Predicted, Subject
 
 if TYPE_CHECKING:
     import torch
 
 
+Ablation = Literal["zero", "mean"]
+
+
+class Precision(BaseModel):
+    """Half-widths of intervals at which measuring stops; half of what comparisons call negligible is a good choice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    ce_increase: float = Field(default=0.005, ge=0, description="of the cross-entropy increase, in nats; 0: never stop")
+    fvu: float = Field(default=0.01, ge=0, description="of the fraction of variance unexplained; 0: never stop")
+
+    @property
+    def stops(self) -> bool:
+        """Whether measuring can stop before the last document."""
+        return self.ce_increase > 0 and self.fvu > 0
+
+
 class ReconstructionConfig(BaseModel):
-    """How much text what the dictionaries preserve is measured on, and how sure it is said."""
+    """On how much text dictionaries are measured, and how precisely."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = Field(default=True, description="measure reconstruction at all")
-    n_documents: int = Field(default=200, ge=2, le=10**7, description="held-out documents; of each its first context")
-    batch_tokens: int = Field(default=4096, ge=1, le=2**24, description="tokens per forward pass, padding included")
-    n_bootstrap: int = Field(
-        default=1000, ge=100, le=100_000, description="resamples of documents behind each interval"
+    n_documents: int = Field(
+        default=200, ge=2, le=10**7, description="held-out documents at most; of each its first context"
     )
+    precision: Precision = Field(
+        default=Precision(),
+        description="stop, after 40 documents or more, once the intervals of every dictionary are this narrow",
+    )
+    ablations: tuple[Ablation, ...] = Field(
+        default=(),
+        description="also replace each site by zero, mean or both: gives ce_recovered_zero, ce_recovered_mean",
+    )
+    batch_tokens: int = Field(default=4096, ge=1, le=2**24, description="tokens per forward pass, padding included")
+    n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="resamples of documents for each interval")
     level: float = Field(default=0.95, gt=0, lt=1, description="level of the intervals")
     dense_above: float = Field(
         default=0.1, gt=0, lt=1, description="a latent that fires on more of the tokens is dense"
@@ -53,16 +78,26 @@ class Dictionary(Protocol):
 
 
 class Spliceable(Subject, Protocol):
-    """A subject whose predictions can be compared with those it makes untouched."""
+    """A subject whose activations can be replaced; see `HookedSubject`."""
 
-    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """Last hidden states [batch, sequence, d] with nothing replaced."""
+    def run(
+        self,
+        ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        sites: Sequence[Site],
+        changed: Sequence[Site] = (),
+    ) -> CleanRun:
+        """Run untouched to the end; keep what `replaced` needs to change an activation at one of `changed`."""
+        ...
+
+    def replaced(self, clean: CleanRun, site: Site, new: torch.Tensor) -> torch.Tensor:
+        """Last hidden states [runs, batch, sequence, d] with `new` [runs, batch, sequence, d] at a site."""
         ...
 
     def predictions(
-        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, hidden: Sequence[torch.Tensor]
+        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, hidden: Sequence[torch.Tensor], *, kl: bool = True
     ) -> list[Predicted]:
-        """Cross-entropy and KL of several runs over the same tokens, the untouched one first."""
+        """Cross-entropy of several runs over the same tokens, and their KL from the first."""
         ...
 
 

@@ -6,7 +6,8 @@
     l0                  mean latents active per token
     ce_increase         mean next-token cross-entropy with yhat in place of y, less that of the clean run; nats
     kl                  mean KL of the clean next-token distribution from the spliced one; nats
-    ce_recovered_zero   (CE_zero - CE_spliced) / (CE_zero - CE_clean), y ablated to zero; 1 is perfect, 0 is ablation
+    ce_recovered_zero   (CE_zero - CE_spliced) / (CE_zero - CE_clean), y ablated to zero; 1 is perfect, 0 is ablation;
+                        measured if `ablations` names it
     ce_recovered_mean   the same with y ablated to its mean over these tokens
     dead_share          share of latents that fire on no token here; falls as more text is read
     dense_share         share of latents that fire on more than `dense_above` of the tokens
@@ -25,7 +26,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autointerp.reconstruction.base import Arm, ReconstructionConfig, Spliceable
-from autointerp.reconstruction.measure import ArmSums, SiteSums, Sums, measure
+from autointerp.reconstruction.measure import measure
+from autointerp.reconstruction.sums import ArmSums, SiteSums, Sums
 from autointerp.run.tables import RECONSTRUCTION, RECONSTRUCTION_DOCUMENTS, check
 from autointerp.seeds import generator
 
@@ -78,33 +80,30 @@ def evaluate_documents(
     Raises:
         SubjectError: an activation is NaN or infinite, or the splice of a site by itself changes the loss.
     """
-    sums = measure(subject, arms, documents, bos, config.batch_tokens)
-    draws = generator(seed, "reconstruction", len(documents))
-    n = len(documents)
+    sums = measure(subject, arms, documents, bos, config)
+    n = len(sums.ce_clean)
+    draws = generator(seed, "reconstruction", n)
     weights = draws.multinomial(n, np.full(n, 1 / n), size=config.n_bootstrap).astype(np.float64)
     rows = [
         row
         for arm, found in zip(arms, sums.arms, strict=True)
         for row in _rows(arm, sums, sums.sites[arm.site_out], found, weights, config)
     ]
-    parts = [
-        _by_document(arm, sums, sums.sites[arm.site_out], found) for arm, found in zip(arms, sums.arms, strict=True)
-    ]
+    parts = [_by_document(arm, sums, found) for arm, found in zip(arms, sums.arms, strict=True)]
     return Evaluated(
         table=check(pd.DataFrame(rows, columns=pd.Index(list(RECONSTRUCTION))), RECONSTRUCTION, "reconstruction"),
         documents=check(pd.concat(parts, ignore_index=True), RECONSTRUCTION_DOCUMENTS, "reconstruction_documents"),
     )
 
 
-def _by_document(arm: Arm, sums: Sums, site: SiteSums, found: ArmSums) -> pd.DataFrame:
+def _by_document(arm: Arm, sums: Sums, found: ArmSums) -> pd.DataFrame:
     """Each document's share of the metrics that are ratios of sums: their value is sum(total) / sum(weight)."""
-    centre = site.y.sum(0) / site.n_tokens.sum()
-    spread = site.y_square - 2 * site.y @ centre + site.n_tokens * (centre @ centre)
+    spread = sums.spread(arm.site_out)
     ratios = {
         "fvu": (found.error, spread),
         "ce_increase": (found.ce - sums.ce_clean, sums.n_predicted),
         "kl": (found.kl, sums.n_predicted),
-        "l0": (found.active, site.n_tokens),
+        "l0": (found.active, sums.sites[arm.site_out].n_tokens),
     }
     parts = [
         pd.DataFrame({"metric": metric, "document": np.arange(len(total)), "total": total, "weight": weight})
@@ -144,20 +143,19 @@ def _metrics(sums: Sums, site: SiteSums, found: ArmSums, config: ReconstructionC
         return weights @ found.error / (weights @ site.y_square - mean_square)
 
     tokens, predicted = site.n_tokens, sums.n_predicted
-    return {
+    metrics = {
         "fvu": fvu,
         "cosine": mean(found.cosine, tokens),
         "l0": mean(found.active, tokens),
         "ce_increase": mean(found.ce - sums.ce_clean, predicted),
         "kl": mean(found.kl, predicted),
-        "ce_recovered_zero": recovered(site.ce_zero),
-        "ce_recovered_mean": recovered(site.ce_mean),
         "dead_share": _share(found, lambda counts, _: counts == 0, tokens),
         "dense_share": _share(found, lambda counts, n: counts > config.dense_above * n, tokens),
         "ce_clean": mean(sums.ce_clean, predicted),
-        "ce_zero": mean(site.ce_zero, predicted),
-        "ce_mean": mean(site.ce_mean, predicted),
     }
+    for kind, ce in site.ce_ablated.items():
+        metrics |= {f"ce_recovered_{kind}": recovered(ce), f"ce_{kind}": mean(ce, predicted)}
+    return metrics
 
 
 def _share(
@@ -169,6 +167,6 @@ def _share(
 
     def share(weights: Weights) -> NDArray[np.float64]:
         parts = (weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK))
-        return np.concatenate([holds(part @ found.fired, (part @ tokens)[:, None]).mean(1) for part in parts])
+        return np.concatenate([holds((found.fired.T @ part.T).T, (part @ tokens)[:, None]).mean(1) for part in parts])
 
     return share

@@ -29,6 +29,7 @@ WORDS: dict[str, str] = {
 }
 GROUP = ["architectures", "k", "training_seed", "metric", "scope"]
 LEAST_SEEDS = 2
+LEAST_DOCUMENTS = 2
 # Standard error of a difference that no document moves, in place of 0.
 NO_ERROR = 1e-12
 
@@ -41,6 +42,13 @@ class Kept:
     se: float
     moved: Floats | None  # [documents], summing to 0; the variance of the value is n / (n - 1) sum(moved^2)
     length: Floats | None  # [documents] their predicted tokens: tells whether two dictionaries saw the same ones
+    sums: tuple[Floats, Floats] | None = None  # [documents] each: total and weight, whose ratio of sums is the value
+
+    def of_first(self, n: int) -> "Kept":
+        """Return the metric over the first n documents."""
+        if self.sums is None or self.length is None or n == len(self.length):
+            return self
+        return of_documents(self.sums[0][:n], self.sums[1][:n], self.length[:n])
 
 
 def compare_reconstruction(
@@ -122,13 +130,22 @@ def of_documents(total: Floats, weight: Floats, length: Floats) -> Kept:
     value = float(total.sum() / weight.sum())
     moved = (total - value * weight) / weight.sum()
     n = len(total)
-    return Kept(value=value, se=float(np.sqrt(n / (n - 1) * (moved**2).sum())), moved=moved, length=length)
+    se = float(np.sqrt(n / (n - 1) * (moved**2).sum()))
+    return Kept(value=value, se=se, moved=moved, length=length, sums=(total, weight))
 
 
-def _shared(arms: Sequence[Kept]) -> bool:
-    """Tell whether all were measured on the same documents."""
-    first = arms[0].length
-    return first is not None and all(arm.length is not None and np.array_equal(arm.length, first) for arm in arms)
+def _on_shared_documents(arms: Sequence[Kept]) -> list[Kept] | None:
+    """Return all arms on the documents that all of them read, None where they read others.
+
+    Measuring reads the same documents in the same order, and stops when it is precise: one may have read more.
+    """
+    lengths = [arm.length for arm in arms if arm.length is not None]
+    n = min(map(len, lengths), default=0)
+    if len(lengths) < len(arms) or n < LEAST_DOCUMENTS:
+        return None
+    if not all(np.array_equal(length[:n], lengths[0][:n]) for length in lengths):
+        return None
+    return [arm.of_first(n) for arm in arms]
 
 
 def _pair_rows(
@@ -144,7 +161,8 @@ def _pair_rows(
         for metric in METRICS:
             if (pair.a, metric) not in kept or (pair.b, metric) not in kept:
                 continue
-            a, b = kept[pair.a, metric], kept[pair.b, metric]
+            a, b = (kept[name, metric] for name in (pair.a, pair.b))
+            a, b = _on_shared_documents([a, b]) or (a, b)
             first = details.loc[pair.b]
             design, se, df, n = _pair_error(a, b)
             front = {
@@ -160,7 +178,7 @@ def _pair_rows(
 
 def _pair_error(a: Kept, b: Kept) -> tuple[str, float, float, int]:
     """Return design, standard error, degrees of freedom and documents of the difference of two dictionaries."""
-    if _shared([a, b]) and a.moved is not None and b.moved is not None:
+    if _on_shared_documents([a, b]) and a.moved is not None and b.moved is not None:
         n = len(a.moved)
         return "documents", float(np.sqrt(n / (n - 1) * ((b.moved - a.moved) ** 2).sum())), n - 1.0, n
     # An interval over documents is not told how many there were; 30 degrees of freedom widen it by 4 %.
@@ -198,10 +216,13 @@ def over_seeds(a: Sequence[Kept], b: Sequence[Kept], metric: str, config: Statis
 
     Never less than what the documents alone leave open, however alike the seeds came out.
     """
+    shared = _on_shared_documents([*a, *b])
+    if shared is not None:
+        a, b = shared[: len(a)], shared[len(a) :]
     means = [float(np.mean([one.value for one in arm])) for arm in (a, b)]
     parts = [(float(np.var([one.value for one in arm], ddof=1)) / len(arm), len(arm) - 1.0) for arm in (a, b)]
     n, least = 0, float(sum(one.se**2 / len(arm) ** 2 for arm in (a, b) for one in arm))
-    if _shared([*a, *b]):
+    if shared is not None:
         moved = [np.array([one.moved for one in arm]) / len(arm) for arm in (a, b)]
         n = moved[0].shape[1]
         least = float(((moved[1].sum(0) - moved[0].sum(0)) ** 2).sum()) * n / (n - 1)

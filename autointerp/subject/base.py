@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -55,8 +55,27 @@ class Predicted:
     kl: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanRun:
+    """An untouched run over a batch.
+
+    Attributes:
+        ids: [batch, sequence] token ids.
+        attention_mask: [batch, sequence], 1 for tokens and 0 for padding; None where nothing is padded.
+        activations: [batch, sequence, d] of each site, in forward order.
+        hidden: [batch, sequence, d] last hidden states.
+        outputs: output of a block, as the model's own code received it, by the number of the block after it.
+    """
+
+    ids: torch.Tensor
+    attention_mask: torch.Tensor | None
+    activations: Mapping[Site, torch.Tensor]
+    hidden: torch.Tensor
+    outputs: Mapping[int, Any]
+
+
 class Subject(Protocol):
-    """A causal language model whose activations can be read at sites and replaced at one of them."""
+    """A causal language model whose activations can be read at sites."""
 
     model: Any
     tokenizer: Any
@@ -72,15 +91,4 @@ class Subject(Protocol):
         self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: Sequence[Site]
     ) -> dict[Site, torch.Tensor]:
         """Return the activations [batch, sequence, d] at each site; nothing behind the last site is computed."""
-        ...
-
-    def splice(
-        self,
-        ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        site_out: Site,
-        replace: Callable[[Mapping[Site, torch.Tensor]], torch.Tensor],
-        sites_in: Sequence[Site] = (),
-    ) -> torch.Tensor:
-        """Last hidden states [batch, sequence, d] with `replace({site: activation})` for what `site_out` gives."""
         ...

@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import nn
 
 from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
-from autointerp.subject.base import Predicted, SubjectConfig, located
+from autointerp.subject import replay
+from autointerp.subject.base import CleanRun, Predicted, SubjectConfig, located
 from autointerp.subject.families import text_config
 from autointerp.subject.hooks import See, attached
 from autointerp.subject.skeleton import shorten
@@ -27,8 +28,6 @@ HASH_WHOLE_BYTES = 2 << 30
 HASH_END_BYTES = 16 << 20
 # Rows of logits held at once while cross-entropy or KL is computed: 512 x 256k entries in fp32 are half a GB.
 HEAD_ROWS = 512
-
-Replace = Callable[[Mapping[Site, torch.Tensor]], torch.Tensor]
 
 
 class _StopForwardError(Exception):
@@ -47,6 +46,7 @@ class HookedSubject:
         self._widths: dict[Site, int] = {}
         self._in_place: set[Site] = set()
         self._head_works: bool | None = None
+        self._first_blocks: dict[Site, int] = {}
 
     # ------------------------------------------------------------------ reading
 
@@ -104,45 +104,86 @@ class HookedSubject:
 
     # ------------------------------------------------------------------ replacing
 
-    def splice(
+    def run(
         self,
         ids: torch.Tensor,
         attention_mask: torch.Tensor | None,
-        site_out: Site,
-        replace: Replace,
-        sites_in: Sequence[Site] = (),
-    ) -> torch.Tensor:
-        """Return the trunk's last hidden states [batch, sequence, d] with `replace(activations)` at `site_out`.
+        sites: Sequence[Site],
+        changed: Sequence[Site] = (),
+    ) -> CleanRun:
+        """Run untouched to the end; keep what `replaced` needs to change an activation at one of `changed`.
 
-        `replace` is given the activations [batch, sequence, d] at `sites_in` and at `site_out` itself, and returns the
-        replacement [batch, sequence, d]. Returning `site_out`'s own activation changes nothing at all.
+        Args:
+            ids: as of `capture`.
+            attention_mask: as of `capture`.
+            sites: whose activations are kept, in any order; those of `changed` are kept too.
+            changed: the sites at which activations will be replaced.
 
         Raises:
-            SiteError: a site does not exist, or one of `sites_in` lies behind `site_out`.
+            SiteError: a site does not exist, or does not fire exactly once per forward pass.
         """
-        self.widths([*sites_in, site_out])
+        self.widths([*sites, *changed])
+        return self._run(ids, attention_mask, {*sites, *changed}, {self._first_block(site) for site in changed})
+
+    def replaced(self, clean: CleanRun, site: Site, new: torch.Tensor) -> torch.Tensor:
+        """Return last hidden states [runs, batch, sequence, d] with `new` [runs, batch, sequence, d] at a site.
+
+        Blocks before the site are not computed again (see `replay`). Replacing an activation by itself changes nothing.
+        """
+        return self._replaced(clean, site, new, self._first_block(site))
+
+    def _run(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: set[Site], firsts: set[int]
+    ) -> CleanRun:
         read: dict[Site, torch.Tensor] = {}
 
-        def swap(site: Site, x: torch.Tensor) -> torch.Tensor | None:
-            read[site] = x.view(*ids.shape, -1)
-            if site != site_out:
-                return None
-            if missing := [str(other) for other in sites_in if other not in read]:
-                raise SiteError(f"{', '.join(missing)} lies behind {site_out}, where the replacement is needed")
-            new = replace(read)
-            assert new.shape == read[site].shape, f"replacement is {tuple(new.shape)}, not {tuple(read[site].shape)}"
-            return new.to(x.dtype).view(x.shape)
+        def keep(site: Site, x: torch.Tensor) -> None:
+            read[site] = (x.clone() if site in self._in_place else x).view(*ids.shape, -1)
 
-        with torch.inference_mode(), self._hooks({*sites_in, site_out}, swap):
-            return self._trunk(ids, attention_mask)
+        with torch.inference_mode(), replay.recorded(self.model, firsts) as outputs, self._hooks(sites, keep):
+            hidden = self._trunk(ids, attention_mask)
+        return CleanRun(ids=ids, attention_mask=attention_mask, activations=read, hidden=hidden, outputs=outputs)
 
-    def clean(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """Return the trunk's last hidden states [batch, sequence, d] with nothing replaced."""
-        with torch.inference_mode():
-            return self._trunk(ids, attention_mask)
+    def _replaced(self, clean: CleanRun, site: Site, new: torch.Tensor, first: int) -> torch.Tensor:
+        n = len(new)
+        assert new.shape[1:] == clean.activations[site].shape, f"{tuple(new.shape)} at {site}"
+
+        def swap(_: Site, x: torch.Tensor) -> torch.Tensor:
+            return new.to(x.dtype).reshape(x.shape)
+
+        ids, mask = clean.ids.repeat(n, 1), clean.attention_mask
+        mask = None if mask is None else mask.repeat(n, 1)
+        with (
+            torch.inference_mode(),
+            replay.skipped(self.model, first, clean.outputs.get(first), n),
+            self._hooks({site}, swap),
+        ):
+            return self._trunk(ids, mask).unflatten(0, (n, -1))
+
+    def _first_block(self, site: Site) -> int:
+        """Return the first block that is computed again for a change at a site: 0 where none can be skipped."""
+        if site not in self._first_blocks:
+            first = replay.first_block(self.model, site)
+            self._first_blocks[site] = first if first and self._replays(site, first) else 0
+        return self._first_blocks[site]
+
+    def _replays(self, site: Site, first: int) -> bool:
+        """Whether skipping blocks changes nothing at all, on four tokens."""
+        ids = torch.arange(4, device=self.device)[None]
+        try:
+            clean = self._run(ids, None, {site}, {first})
+            again = self._replaced(clean, site, clean.activations[site][None], first)
+        except (SiteError, RuntimeError, LookupError, TypeError, ValueError, AttributeError):
+            return False
+        return torch.equal(again[0], clean.hidden)
 
     def predictions(
-        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, hidden: Sequence[torch.Tensor]
+        self,
+        ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        hidden: Sequence[torch.Tensor],
+        *,
+        kl: bool = True,
     ) -> list[Predicted]:
         """Return cross-entropy and KL of several runs over the same tokens; the logits of each are computed once.
 
@@ -150,22 +191,24 @@ class HookedSubject:
             ids: [batch, sequence] token ids.
             attention_mask: as of `capture`.
             hidden: last hidden states [batch, sequence, d] of each run, the untouched one first.
+            kl: compute KL too; NaN without.
         """
         n, targets = len(ids), ids[:, 1:].flatten()
-        rows = [one[:, :-1].flatten(0, 1).split(HEAD_ROWS) for one in hidden]
-        ce, kl = (torch.empty(len(hidden), len(targets), device=ids.device) for _ in range(2))
-        with torch.inference_mode():
-            for chunk, target in enumerate(targets.split(HEAD_ROWS)):
-                at = slice(chunk * HEAD_ROWS, chunk * HEAD_ROWS + len(target))
-                clean = self.logits(rows[0][chunk]).log_softmax(-1)
-                for run, parts in enumerate(rows):
-                    found = self.logits(parts[chunk]).log_softmax(-1) if run else clean
-                    ce[run, at] = -found.gather(1, target[:, None])[:, 0]
-                    kl[run, at] = (clean.exp() * (clean - found)).sum(-1)
+        known = torch.arange(len(targets), device=ids.device)
         if attention_mask is not None:
-            padding = attention_mask[:, 1:].flatten() == 0
-            ce[:, padding] = kl[:, padding] = torch.nan
-        return [Predicted(ce=one.view(n, -1), kl=other.view(n, -1)) for one, other in zip(ce, kl, strict=True)]
+            known = known[attention_mask[:, 1:].flatten() != 0]
+        flat = [one[:, :-1].flatten(0, 1) for one in hidden]
+        ce, divergence = (torch.full((len(hidden), len(targets)), torch.nan, device=ids.device) for _ in range(2))
+        with torch.inference_mode():
+            for at in known.split(HEAD_ROWS):
+                clean = self.logits(flat[0][at]).log_softmax(-1)
+                chances = clean.exp() if kl else clean
+                for run, rows in enumerate(flat):
+                    found = self.logits(rows[at]).log_softmax(-1) if run else clean
+                    ce[run, at] = -found.gather(1, targets[at, None])[:, 0]
+                    if kl:
+                        divergence[run, at] = torch.linalg.vecdot(chances, clean - found)
+        return [Predicted(ce=one.view(n, -1), kl=other.view(n, -1)) for one, other in zip(ce, divergence, strict=True)]
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the logits [..., vocabulary] (fp32) of the trunk's last hidden states [..., d].

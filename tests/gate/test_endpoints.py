@@ -68,6 +68,10 @@ def test_cross_entropy_is_compared_document_by_document() -> None:
     assert found.se == pytest.approx(rises.std(), rel=0.08)
     apart = run_of(losses(now, weight * 1.01))
     assert row(base, apart, "ce_increase").design == "intervals"
+    # A baseline that read more of the same documents is compared on those that both read.
+    longer = run_of(losses(np.append(old, [1.0, 2.0]), np.append(weight, [99.0, 98.0])))
+    again = row(longer, new, "ce_increase")
+    assert (again.design, again.diff, again.se) == (found.design, found.diff, found.se)
     assert row(base, apart, "ce_increase").se > 5 * found.se
 
 

@@ -1,5 +1,6 @@
 """What is measured agrees with plain torch in float64, written without any of the code under test."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -12,8 +13,8 @@ from autointerp import dictionaries
 from autointerp.corpus.base import Windows
 from autointerp.dictionaries.activations import Activation, Codes
 from autointerp.dictionaries.spec import Dictionary, Provenance
-from autointerp.errors import SubjectError
-from autointerp.reconstruction.base import Arm, ReconstructionConfig, held_out_documents
+from autointerp.errors import SiteError, SubjectError
+from autointerp.reconstruction.base import Arm, Precision, ReconstructionConfig, held_out_documents
 from autointerp.reconstruction.metrics import evaluate, evaluate_documents
 from autointerp.records import Site
 from autointerp.subject import sites
@@ -25,7 +26,7 @@ from tests.helpers.shared import SHARED, needs_shared
 SITE_IN, SITE_OUT = Site("model.layers.1.mlp", "input"), Site("model.layers.1.mlp", "output")
 D, M, K = 16, 24, 3
 Replace = Callable[[tuple[torch.Tensor], torch.Tensor], torch.Tensor]
-CONFIG = ReconstructionConfig(n_documents=6, batch_tokens=40, n_bootstrap=200)
+CONFIG = ReconstructionConfig(n_documents=6, batch_tokens=40, n_bootstrap=200, ablations=("zero", "mean"))
 
 
 def documents() -> list[NDArray[np.int64]]:
@@ -228,3 +229,49 @@ def test_published_fvus_are_found_again() -> None:
     fvu = table[table["metric"] == "fvu"].set_index("dictionary")["value"]
     assert dict(fvu) == pytest.approx(PUBLISHED, abs=0.01)
     assert table.loc[table["metric"] == "dead_share", "value"].max() == 0
+
+
+def many(n: int) -> list[NDArray[np.int64]]:
+    rng = np.random.default_rng(1)
+    return [rng.integers(1, tiny.VOCABULARY, size=int(k)) for k in rng.integers(5, 20, n)]
+
+
+def test_measuring_stops_at_the_stated_precision_and_equals_that_of_the_documents_read() -> None:
+    """The intervals are no wider than asked for, documents are the first ones, and the numbers are theirs alone."""
+    arms, texts = [Arm(skip_transcoder(), SITE_IN, SITE_OUT)], many(120)
+    precision = Precision(ce_increase=0.09, fvu=0.35)
+    config = ReconstructionConfig(n_documents=120, batch_tokens=400, n_bootstrap=500, precision=precision)
+    stopped = evaluate(subject(), arms, texts, config, bos=0, seed=0)
+    n = int(stopped["n_documents"][0])
+    assert 40 <= n < 120
+    rows = stopped.set_index("metric")
+    for metric, wanted in (("ce_increase", precision.ce_increase), ("fvu", precision.fvu)):
+        # The rule is linearised with a normal quantile; the interval is a bootstrap's, with noise of its own.
+        assert (rows.loc[metric, "high"] - rows.loc[metric, "low"]) / 2 < 1.25 * wanted
+    whole = config.model_copy(update={"precision": Precision(ce_increase=0)})
+    pd.testing.assert_frame_equal(stopped, evaluate(subject(), arms, texts[:n], whole, bos=0, seed=0), rtol=1e-9)
+    assert evaluate(subject(), arms, texts, whole, bos=0, seed=0)["n_documents"].eq(120).all()
+
+
+def test_arms_of_several_sites_side_by_side_equal_each_alone() -> None:
+    """Ten dictionaries at two sites, more of one site than are batched together."""
+    other = Site("model.layers.0.mlp", "output")
+    arms = [Arm(Exact(), other, other)]
+    several = [dataclasses.replace(skip_transcoder(), name=str(i), b_dec=torch.ones(D) * i / 9) for i in range(9)]
+    arms += [Arm(one, SITE_IN, SITE_OUT) for one in several]
+    together = evaluate(subject(), arms, documents(), CONFIG, bos=0, seed=0)
+    alone = pd.concat([evaluate(subject(), [arm], documents(), CONFIG, bos=0, seed=0) for arm in arms])
+    pd.testing.assert_frame_equal(together, alone.reset_index(drop=True), rtol=1e-6, atol=1e-6)
+
+
+def test_ablations_are_measured_only_if_asked_for() -> None:
+    config = CONFIG.model_copy(update={"ablations": ("mean",)})
+    found = values(evaluate(subject(), [Arm(Exact(), SITE_OUT, SITE_OUT)], documents(), config, bos=0, seed=0))
+    assert "ce_recovered_mean" in found
+    assert "ce_mean" in found
+    assert not {"ce_zero", "ce_recovered_zero"} & set(found)
+
+
+def test_a_dictionary_that_reads_behind_its_output_is_named() -> None:
+    with pytest.raises(SiteError, match=r"skip: model\.layers\.1\.mlp\.output, which it reads, lies behind"):
+        evaluate(subject(), [Arm(skip_transcoder(), SITE_OUT, SITE_IN)], documents(), CONFIG, bos=0, seed=0)

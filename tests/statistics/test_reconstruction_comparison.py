@@ -46,6 +46,13 @@ def test_paired_error_equals_the_jackknife_over_documents() -> None:
     wider = compare_reconstruction(table, dictionaries).iloc[0]
     assert wider["design"] == "intervals"
     assert wider["se"] > 1.5 * row["se"]
+    # One that stopped earlier is compared on the documents that both read.
+    short = documents[(documents["dictionary"] == "a") | (documents["document"] < 40)]
+    both = documents[documents["document"] < 40]
+    columns = ["design", "diff", "se", "n_documents", "verdict"]
+    mixed, exact = (compare_reconstruction(table, dictionaries, one).iloc[0] for one in (short, both))
+    assert mixed[columns].tolist() == exact[columns].tolist()
+    assert mixed["n_documents"] == 40
 
 
 def test_the_same_dictionary_twice_is_equivalent_and_other_documents_are_not_paired() -> None:

@@ -1,4 +1,4 @@
-"""Reading at sites equals the model's own forward; splicing the same back changes nothing."""
+"""Reading at sites equals the model's own forward; predictions are the model's own."""
 
 from pathlib import Path
 
@@ -57,30 +57,16 @@ def test_padding_beyond_a_sliding_window_changes_no_loss() -> None:
     ids = torch.randint(1, 250, (2, 60), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     mask[1, 4:] = 0
-    (beside,) = under.predictions(ids, mask, [under.clean(ids, mask)])
-    (alone,) = under.predictions(ids[1:, :4], None, [under.clean(ids[1:, :4], None)])
+    (beside,) = under.predictions(ids, mask, [under.run(ids, mask, []).hidden])
+    (alone,) = under.predictions(ids[1:, :4], None, [under.run(ids[1:, :4], None, []).hidden])
     torch.testing.assert_close(beside.ce[1, :3], alone.ce[0])
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_identity_splice_changes_the_loss_by_exactly_nothing(family: str) -> None:
-    """Putting back what was there gives the very same numbers; putting back zeros does not."""
-    under = subject(family)
-    before, after = sites(family)
-    same = under.splice(IDS, MASK, after, lambda read: read[after], [before])
-    other = under.splice(IDS, MASK, after, lambda read: torch.zeros_like(read[after]))
-    clean, put_back, zeroed = under.predictions(IDS, MASK, [under.clean(IDS, MASK), same, other])
-    assert torch.equal(put_back.ce.nan_to_num(), clean.ce.nan_to_num())
-    assert put_back.kl.nan_to_num().abs().max() == 0
-    assert not torch.allclose(zeroed.ce.nan_to_num(), clean.ce.nan_to_num())
-    assert zeroed.kl[0].min() > 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cross_entropy_is_the_model_s_own(family: str) -> None:
     """The mean over real targets equals the loss transformers computes with labels; padding is NaN."""
     under = subject(family)
-    (clean,) = under.predictions(IDS, MASK, [under.clean(IDS, MASK)])
+    (clean,) = under.predictions(IDS, MASK, [under.run(IDS, MASK, []).hidden])
     labels = IDS.masked_fill(MASK == 0, -100)
     with torch.inference_mode():
         own = under.model(input_ids=IDS, attention_mask=MASK, labels=labels).loss
@@ -139,12 +125,6 @@ def test_a_site_that_fires_twice_is_an_error() -> None:
         under.capture(IDS, MASK, [Site(MLP["llama"], "output")])
 
 
-def test_a_splice_that_needs_a_later_site_is_an_error() -> None:
-    before, after = sites("llama")
-    with pytest.raises(SiteError, match="lies behind"):
-        subject("llama").splice(IDS, MASK, before, lambda read: read[before], [after])
-
-
 def test_load_reads_a_folder_and_fingerprints_what_matters(tmp_path: Path) -> None:
     """The same files in two places have one fingerprint; another dtype has another."""
     first, second = tiny.save(tmp_path / "a"), tiny.save(tmp_path / "b")
@@ -165,5 +145,5 @@ def test_the_real_model_predicts_stories() -> None:
     """The pretrained model is far better than chance on its own kind of text (log 512 = 6.2 nats)."""
     under = load(SubjectConfig(model=str(STORIES), device="cpu"))
     ids = under.tokenizer("Once upon a time, there was a little girl named Lily.", return_tensors="pt").input_ids
-    (found,) = under.predictions(ids, None, [under.clean(ids, None)])
+    (found,) = under.predictions(ids, None, [under.run(ids, None, []).hidden])
     assert found.ce.mean() < 2.0
