@@ -54,7 +54,7 @@ def score(
 
     Raises:
         UserError: something in the study, its inputs or the directory is wrong.
-        StoppedError: an LLM or a limit stopped it; what is finished is kept, the same call continues.
+        StoppedError: an LLM or a limit stopped it; finished work is kept and the same call continues.
     """
     from autointerp.cli import _study
     from autointerp.experiment import pipeline
@@ -107,7 +107,7 @@ def open_run(path: Path | str) -> "ReportRun":
         run.compare("sae_k16", "transcoder_k16")
 
     Raises:
-        RunDirectoryError: there is no run in that folder.
+        RunDirectoryError: the folder holds no run.
     """
     from autointerp.report.run import ReportRun
 

@@ -24,7 +24,7 @@ BUG = 70
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line with near misses; flags cannot be abbreviated."""
+    """Argument parser with one-line errors that suggest similar names; flags cannot be abbreviated."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         _note(args.verb, str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _note(args.verb, "interrupted; everything finished is kept, the same command continues")
+        _note(args.verb, "interrupted; finished work is kept, the same command continues")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,14 +102,14 @@ def main(argv: list[str] | None = None) -> int:
             _note(args.verb, reason)
             return AutointerpError.exit_code
         traceback.print_exc()
-        _note(args.verb, "this is a bug in autointerp; what is finished is kept")
+        _note(args.verb, "this is a bug in autointerp; finished work is kept")
         return BUG
 
 
 def plain_reason(error: Exception) -> str:
     """Return what to tell a person about an error of the machine (disk, files, memory); "" for any other error."""
     if disk_is_full(error):
-        return f"the disk is full ({error}); what is finished is kept: free some space and run the same command again"
+        return f"the disk is full ({error}); finished work is kept: free some space and run the same command again"
     if isinstance(error, shutil.Error):
         return " ".join(str(error).split())[:500]
     if isinstance(error, OSError) and error.filename is not None:
@@ -121,7 +121,7 @@ def plain_reason(error: Exception) -> str:
         or "t allocate memory" in str(error)
     ):
         detail = " ".join(str(error).split())[:200]
-        return f"out of memory ({detail or 'no detail'}); what is finished is kept: choose smaller settings"
+        return f"out of memory ({detail or 'no detail'}); finished work is kept: choose smaller settings"
     if isinstance(error, ValueError) and "null byte" in str(error):
         return f"a path holds a null character ({error})"
     return ""

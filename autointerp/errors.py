@@ -7,11 +7,11 @@
     │   ├── SubjectError              a subject model that cannot be loaded or driven
     │   │   └── SiteError             a site that does not exist or did not fire
     │   ├── DictionaryError           a checkpoint that is missing, broken or would be misread
-    │   ├── TemplateError             a prompt template that cannot be found or rendered
+    │   ├── TemplateError             a prompt template that is missing or cannot be rendered
     │   ├── TableError                tables without the columns or properties that a function needs
     │   └── RunDirectoryError         a run directory of another study, or not writable
     ├── NotQualifiedError             exit 3: explainer or judge is below its limit on planted rules
-    └── StoppedError                  exit 4: stopped early, everything finished is kept; run again to continue
+    └── StoppedError                  exit 4: stopped early; finished work is kept, run again to continue
         ├── EngineError               the LLM engine or server is down, or refuses the key
         │   └── UselessRepliesError   it answers, but none of its replies can be used
         └── LimitError                a limit on calls, tokens, money or time was reached
@@ -69,7 +69,7 @@ class DictionaryError(UserError):
 
 
 class TemplateError(UserError):
-    """A prompt template cannot be found or rendered."""
+    """A prompt template is missing or cannot be rendered."""
 
 
 class TableError(UserError):
@@ -87,7 +87,7 @@ class NotQualifiedError(AutointerpError):
 
 
 class StoppedError(AutointerpError):
-    """Work stopped early; everything finished is kept."""
+    """Work stopped early; finished work is kept."""
 
     exit_code = 4
 

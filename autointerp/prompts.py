@@ -62,7 +62,7 @@ class Prompts:
     """The templates of one study: those of a user's folder first, then the project's own.
 
     Raises:
-        TemplateError: the folder does not exist, or no shipped templates can be found.
+        TemplateError: the folder does not exist, or the shipped templates are missing.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

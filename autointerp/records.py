@@ -18,7 +18,7 @@ RESERVED = frozenset({"all", "explain", "explainer", "judge", *get_args(Control)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Site:
-    """A place in the subject where activations are read: `<module path>.<input|output>`.
+    """A point of the subject model where activations are read: `<module path>.<input|output>`.
 
     `transform` is "" for the plain tensor, "pre_gain" for an RMSNorm's output divided by its gain
     (TransformerLens' `ln2.hook_normalized`).

@@ -71,7 +71,7 @@ class Judged:
 
 
 def connect(llm: LLM, *, store: Path | None, budget: Budget | None = None, price: Price = FREE) -> LLM:
-    """Put an LLM behind the run's limits and its response store (None: no store, every call is made again)."""
+    """Wrap an LLM with the run's limits and its response store (None: no store, every call is repeated)."""
     limited = Limited(llm, budget or Budget(), price)
     return limited if store is None else Cached(limited, Store(store))
 

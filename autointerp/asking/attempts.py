@@ -175,7 +175,7 @@ def _n_bytes(text: str) -> int:
 
 
 def _learn(llm: Served | None, like: Request, usage: StageUsage) -> None:
-    """Let a back end of a real model find out what it can do; its test prompts are stored and counted as any."""
+    """Let a real model's back end detect its capabilities; its test prompts are stored and counted like any request."""
     if llm is None:
         return
 

@@ -106,7 +106,7 @@ class StageUsage:
     """How the questions of one stage ended: shown by the progress bar, stored as the manifest's `usage`.
 
     Calls, tokens and money are those of this invocation. `cached_calls` replies came from the response store, and had
-    cost `stored_tokens_in` and `stored_tokens_out` when they were made.
+    cost `stored_tokens_in` and `stored_tokens_out` when they were requested.
     """
 
     price: Price = FREE
@@ -119,7 +119,7 @@ class StageUsage:
     tokens_cached: int = 0
     tokens_out: int = 0
     tokens_thinking: int = 0  # part of tokens_out
-    estimated: int = 0  # replies whose tokens the server did not count
+    estimated: int = 0  # replies without token counts from the server
     usd: float = 0.0
     shortened: int = 0
     retried: Counter[str] = field(default_factory=Counter)

@@ -23,7 +23,7 @@ class Cached(Wrapped):
         self.store = store
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """Answer from the store, else by `llm`, whose replies are committed before they are yielded."""
+        """Reply from the store, else from `llm`; new replies are committed before they are yielded."""
         source = iter(requests)
         ready: deque[Reply] = deque()
         sent: dict[str, tuple[bytes, Request]] = {}

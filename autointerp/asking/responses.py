@@ -17,7 +17,7 @@ from typing import Any
 from autointerp.errors import RunDirectoryError
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
 
-# Written into the file; 2 is the first version whose keys no two requests can share. Rows are in order of arrival: in
+# Written into the file; since version 2 two requests never share a key. Rows are in order of arrival: in
 # the order of keys, every insert would change another page.
 VERSION = 2
 SCHEMA = f"""

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prompts", type=Path, metavar="DIR", help="templates to use instead of the shipped ones")
     parser.add_argument(
-        "--store", type=Path, metavar="FILE", help="response store: replies kept here are not paid twice"
+        "--store", type=Path, metavar="FILE", help="response store: stored replies are not requested again"
     )
     parser.add_argument("--json", action="store_true", help="print the qualification as JSON")
 
@@ -48,7 +48,7 @@ def candidate(args: argparse.Namespace, explainer: str, judge: str) -> "Candidat
 
 
 def report(found: "Qualification", args: argparse.Namespace) -> int:
-    """Print what was found; return 0, or 3 below a limit."""
+    """Print the qualification; return 0, or 3 below a limit."""
     from autointerp.console import results
     from autointerp.qualification import keep, show
 

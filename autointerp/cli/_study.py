@@ -107,7 +107,7 @@ def out_of(args: argparse.Namespace, study: "Study") -> Path:
 
 
 def _shortcuts(args: argparse.Namespace) -> list[str]:
-    """Return the settings that single flags stand for."""
+    """Return the settings that the short flags set."""
     from autointerp.run import yaml_files
 
     given = {

@@ -12,7 +12,7 @@ STEPS = ("total", "alive", "eligible", "sampled", "scored")
 
 
 def show(run: Run) -> None:
-    """Print what a run found; every number is one of its stored tables."""
+    """Print a run's results; every number comes from its stored tables."""
     opened = ReportRun(run.path)
     found = findings.findings_of(opened)
     results().print(Text(findings.headline(found)), soft_wrap=True)

@@ -23,7 +23,7 @@ class TrainStudy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    subject: SubjectConfig = Field(description="the model whose dictionaries are trained")
+    subject: SubjectConfig = Field(description="model to train dictionaries for")
     corpus: CorpusMember = Field(description="the text that is trained on")
     held_out: CorpusMember | None = Field(default=None, description="text never trained on; equal texts are left out")
     training: TrainConfig = Field(description="which dictionaries, and how")

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Collect, print what it cost."""
+    """Collect activations and print the cost."""
     study = _study.study_of(args)
 
     from autointerp.experiment import pipeline

@@ -1,6 +1,6 @@
 """Estimate and compare finished runs from their tables, in seconds, without a model.
 
-Several runs are compared as one study if they were made under one protocol and with one pool of contexts; otherwise the
+Several runs are compared as one study if they share the protocol and the pool of contexts; otherwise the
 differing settings are listed; --allow compares them and lists the differences in the output.
 
 exit codes: 0 done, 2 invalid input, 3 a control failed (the comparison is INVALID; everything is printed and written).
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(found: "Findings", answers: "pd.DataFrame | None") -> None:
-    """Print the tables, then what a reader must know beside them."""
+    """Print the tables, then the warnings that go with them."""
     from autointerp.cli import _summary, _tables
     from autointerp.report import findings, tables, writers
     from autointerp.report.escaping import visible

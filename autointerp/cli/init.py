@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEADER = """\
 # A study for `autointerp score`: what is measured, on what, and by whom.
 # Settings left out keep their defaults; unknown ones are refused. Paths are relative to where the command runs.
-# `{use: NAME, ...}` picks a member of a family; an unknown name is answered with the names there are.
+# `{use: NAME, ...}` picks a member of a family; an unknown name is rejected with the list of known names.
 """
 
 

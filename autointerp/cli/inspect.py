@@ -119,7 +119,7 @@ def facts(dictionary: "Dictionary") -> dict[str, object]:
 
 
 def record(dictionary: "Dictionary") -> dict[str, object]:
-    """What the checkpoint says, for machines; `seed` is null where it is not told."""
+    """Return the checkpoint's settings as JSON; `seed` is null where unknown."""
     activation, source = dictionary.activation, dictionary.provenance
     return {
         "format": source.format, "source": source.source, "revision": source.revision,
@@ -204,7 +204,7 @@ def plausible(admitted: "Admitted") -> bool:
 
 
 def tokens(data: str, tokenizer: Any) -> "list[NDArray[np.int64]]":
-    """Tokenise documents of a file, cut into contexts, until there are enough.
+    """Tokenise a file's documents and cut them into contexts until there are enough.
 
     Raises:
         CorpusError: no such file, of unknown type, or with too little text.

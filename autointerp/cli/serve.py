@@ -69,7 +69,7 @@ def _further(given: str) -> list[str]:
         raise UserError(f"--vllm-args: {str(error).lower()}; quote it as for a shell") from error
     for word in words:
         name = word.partition("=")[0].replace("_", "-")
-        # argparse takes any beginning of a name that is no other's.
+        # argparse accepts any unambiguous prefix of a name.
         if name.startswith("--api-k") or name == "--api":
             raise UserError(
                 f"--vllm-args holds {name}: every user of this machine could read the key in the list of processes; "

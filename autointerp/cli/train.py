@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("what", metavar="MODEL | STUDY.yaml", help="a model (folder or hub id) or a training study")
     parser.add_argument("--data", metavar="PATH_OR_NAME", help="text as for `autointerp score --data`")
-    parser.add_argument("--site", metavar="MODULE,...", help="modules whose input and output are read: layers.5.mlp")
+    parser.add_argument("--site", metavar="MODULE,...", help="modules to train on: layers.5.mlp")
     parser.add_argument("--architecture", metavar="NAME,...", help="of sae, transcoder, skip-transcoder; default: all")
     parser.add_argument("--latents", metavar="N,...", help="numbers of latents; default 32768")
     parser.add_argument("--k", metavar="N,...", help="active latents per token; default 32")

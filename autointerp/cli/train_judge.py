@@ -1,4 +1,4 @@
-"""Train a small judge of your own: a cross-encoder over explanation and context, on rules whose truth is known.
+"""Train a small judge of your own: a cross-encoder over explanation and context, on rules with known truth.
 
     autointerp train-judge --data docstrings --data stories.txt --held-out wiki.txt \
         --base sentence-transformers/all-MiniLM-L6-v2 --out judges/minilm
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="RUN",
-        help="run directory whose recorded answers are trained on too; may be given several times",
+        help="run directory with recorded answers to train on too; may be given several times",
     )
     parser.add_argument("--steps", type=_study.count, metavar="N", help="optimiser steps")
     parser.add_argument(

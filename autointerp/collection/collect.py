@@ -51,9 +51,9 @@ def collect(
         placed: the dictionaries, each with the site it reads; names are unique.
         tokens: the corpus, which may still be growing.
         collection: how.
-        sampling: which latents are kept.
+        sampling: which latents to keep.
         examples: what makes a latent eligible.
-        folder: where shards are kept; finished ones of the same study are taken up again.
+        folder: where shards are stored; finished shards of the same study are reused.
         seed: the study's.
 
     Raises:
@@ -150,7 +150,7 @@ class _Work:
     # ------------------------------------------------------------------ shards
 
     def every_shard(self, drawn: Sample, bar: Bar) -> Iterator[shards.Shard]:
-        """Yield every shard of the corpus with the sample kept: as found, thinned from the survey's, or computed."""
+        """Yield every shard of the corpus for the sample: reused, filtered from the survey's, or computed."""
         for number, tokens in enumerate(self._tokens(range(2**40))):
             yield self._shard(number, tokens, drawn, bar)
 
@@ -174,7 +174,7 @@ class _Work:
         return found
 
     def _place(self, number: int, tokens: ShardTokens, drawn: Sample | None) -> tuple[Path, str]:
-        """Where a shard is kept, and the hash of all it depends on."""
+        """Return a shard's folder and the hash of everything it depends on."""
         kept = {name: None if part.kept is None else part.kept.tolist() for name, part in (drawn or {}).items()}
         kind = "survey" if drawn is None else "shards"
         return self.folder / kind / f"{number:06d}.safetensors", fingerprint(self.key, _hash(tokens), kept)

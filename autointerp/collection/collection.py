@@ -35,7 +35,7 @@ class Collection:
     shards: Sequence[shards.Shard]
 
     def firing(self, dictionary: str, latent: int) -> Firing:
-        """Return one kept latent's activations over the whole corpus."""
+        """Return a sampled latent's activations over the whole corpus."""
         parts = [shard.kept[dictionary] for shard in self.shards]
         slices = [part.of(latent) for part in parts]
         return Firing(

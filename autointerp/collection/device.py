@@ -41,7 +41,7 @@ class Encoder(Protocol):
 
     @property
     def d_in(self) -> int:
-        """Width of what it reads."""
+        """Width of the activation that it reads."""
         ...
 
     def encode(self, x: Tensor, workspace: Workspace) -> Codes:
@@ -65,7 +65,7 @@ class Placed:
 class Clock:
     """Seconds of this process per part of the work: tokens (waiting for them), subject, encode, select, write.
 
-    On a GPU work runs behind the host, and its time is told by the part that waits for it.
+    On a GPU work is asynchronous: its time shows up in the step that waits for it.
     """
 
     seconds: dict[str, float] = field(
@@ -98,7 +98,7 @@ class Device:
 
         Args:
             tokens: the shard's contexts.
-            keep: for each dictionary's name the latents whose activations are kept; None for all of them.
+            keep: for each dictionary's name the latents to record activations of; None for all of them.
             bar: advances by tokens.
 
         Raises:

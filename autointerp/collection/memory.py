@@ -1,4 +1,4 @@
-"""Memory of collection: taken once, kept in large pieces, given back, so that its peak is what the work needs.
+"""Memory of collection: large buffers, allocated once and returned to the system, keep the peak near what is needed.
 
 glibc's heap keeps resident what is freed below something that is still in use. Of a batch, temporaries of several MB
 are freed and a little is kept: with each batch's share a block of its own in the heap there were gaps between them, and

@@ -28,7 +28,7 @@ from autointerp.errors import StudyError
 from autointerp.run.store import Run, write_atomically
 from autointerp.seeds import generator
 
-# Latents whose activations are kept besides the sample, per dictionary: hard negatives by co-firing and decoder rows
+# Latents recorded in addition to the sample, per dictionary: hard negatives by co-firing and decoder rows
 # come from where they fire, so that those of a latent do not depend on how many others are explained.
 N_REFERENCE = 512
 PARTS = ("latents", "chances", "reference")
@@ -43,7 +43,7 @@ class Drawn:
     Attributes:
         latents: in the order in which they join the sample as it grows; None for all latents.
         chances: [n_latents] inclusion probabilities, 0 where a latent could not be drawn.
-        reference: latents, ascending, whose activations hard negatives are looked for among.
+        reference: latents, ascending, that hard negatives are searched among by their activations.
     """
 
     latents: NDArray[np.int64] | None
@@ -52,7 +52,7 @@ class Drawn:
 
     @property
     def kept(self) -> NDArray[np.int64] | None:
-        """The latents whose activations are kept, ascending; None for all."""
+        """The latents to record activations of, ascending; None for all."""
         return None if self.latents is None else np.union1d(self.latents, self.reference)
 
 
@@ -113,7 +113,7 @@ def inclusion(weight: NDArray[np.floating], n: int) -> NDArray[np.float64]:
     """Return the probability that each index is among the first n to join, summing to min(n, weights above 0).
 
     Index i joins before a threshold q with probability min(1, w_i q). It is drawn if fewer than n others are below its
-    rank; their number is a sum of independent indicators, whose distribution is approximated by its first three moments
+    rank; their number is a sum of independent indicators; its distribution is approximated by its first three moments
     (Edgeworth), not to be told from simulation (`tests/collection/test_sample.py`); equal weights give n / N exactly.
     """
     found, positive = np.zeros(len(weight)), weight > 0
@@ -179,8 +179,8 @@ def taken(path: Path, n_latents: Mapping[str, int], seed: int) -> dict[str, Draw
     """Take the sample of a finished run, dictionary by dictionary, so that two runs can be compared latent by latent.
 
     Raises:
-        StudyError: that run has no dictionary of such a name and width.
-        RunDirectoryError: there is no such run.
+        StudyError: that run has no dictionary of this name and width.
+        RunDirectoryError: the run does not exist.
     """
     columns = ["dictionary", "latent", "sampled", "look_order", "inclusion_probability"]
     table = Run(path).read("latents", columns)

@@ -48,14 +48,14 @@ class Kept:
     held_out: NDArray[np.integer]
 
     def of(self, latent: int) -> slice:
-        """Return where the latent's activations lie; an empty slice for one that was not kept."""
+        """Return the slice of the latent's activations; empty if they were not recorded."""
         place = int(np.searchsorted(self.latents, latent))
         if place == len(self.latents) or self.latents[place] != latent:
             return slice(0, 0)
         return slice(int(self.offsets[place]), int(self.offsets[place + 1]))
 
     def only(self, latents: NDArray[np.integer]) -> "Kept":
-        """Keep some of the kept latents (ascending); counts stay those of every latent."""
+        """Restrict to some of the recorded latents (ascending); counts stay those of every latent."""
         places = np.searchsorted(self.latents, latents)
         sizes = np.diff(self.offsets)[places]
         offsets = np.append(0, np.cumsum(sizes))

@@ -30,7 +30,7 @@ class Codes(Protocol):
 
 
 class Keep:
-    """Which latents' activations are kept: a lookup table on the device, so that no others ever leave it."""
+    """The latents to record, as a lookup table on the device: other activations never leave it."""
 
     def __init__(self, n_latents: int, latents: NDArray[np.integer] | None, device: torch.device) -> None:
         self.n_latents = n_latents
@@ -42,7 +42,7 @@ class Keep:
             self._places = torch.from_numpy(places).to(device)
 
     def places(self, indices: Tensor) -> Tensor:
-        """Return the place of each index in `latents`, -1 for those not kept."""
+        """Return the position of each index in `latents`, -1 for those not recorded."""
         return indices if self._places is None else self._places[indices]
 
 
@@ -54,7 +54,7 @@ class Tally:
         self._tokens = torch.zeros(n + 1, dtype=torch.int64, device=device)
         self._windows = torch.zeros(2, n + 1, dtype=torch.int64, device=device)
         self._finite = torch.ones((), dtype=torch.bool, device=device)
-        self._entries = Columns()  # place in `Keep.latents`, position in the shard, value; in no order
+        self._entries = Columns()  # index into `Keep.latents`, position in the shard, value; unordered
 
     def add(self, codes: Codes, positions: Tensor, window_rows: Tensor, held_out: Tensor) -> None:
         """Add a batch.
@@ -83,7 +83,7 @@ class Tally:
         self._entries.extend([column[kept].cpu() for column in (places.to(torch.int32), at, values)])
 
     def finish(self, offset: int, dtype: str, name: str) -> Kept:
-        """Sort what was kept by latent and position; `offset` is the shard's first position.
+        """Sort the recorded activations by latent and position; `offset` is the shard's first position.
 
         Raises:
             SubjectError: an activation is not a finite number.

@@ -30,9 +30,9 @@ def read(
         documents: the corpus, in order; read only as far as `config.n_tokens` needs.
         tokenizer: a Hugging Face tokenizer.
         config: how documents become contexts and windows.
-        folder: where the tokens are kept, once.
+        folder: where the tokens are stored.
         seed: the study's, for the split of documents into explain and held-out.
-        source: the corpus's settings as text; a store made from other settings is not reused.
+        source: the corpus's settings as text; a store with other settings is not reused.
         both_splits: refuse a corpus without windows of both splits as soon as all of it is read, not only in
             `windows()`: reading a shard then raises the error.
 

@@ -199,7 +199,7 @@ def column_of(row_keys: list[str], column: str, where: str) -> str:
     """Return the column if the data has it; for `text` otherwise a column of token ids, by its usual names.
 
     Raises:
-        CorpusError: it has not; the message lists those there are.
+        CorpusError: it has not; the message lists the fields it has.
     """
     if column in row_keys:
         return column

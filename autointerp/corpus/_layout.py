@@ -39,7 +39,7 @@ class Layout:
         self.n_tokens = self.n_contexts = 0
 
     def add(self, document: int, n_tokens: int) -> None:
-        """Lay a document's tokens behind those already there."""
+        """Append a document's tokens."""
         if n_tokens == 0:
             return
         end = self.n_tokens + n_tokens

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BYTE_TOKEN = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
-# A token that stands before the one in question, for tokenizers whose tokens can only be decoded together.
+# A token put in front, for tokenizers that only decode tokens in context.
 ANCHOR = "a"
 
 

@@ -19,7 +19,7 @@ from autointerp.corpus.base import Document, ShardTokens, TokenDocument, Windows
 from autointerp.errors import CorpusError, RunDirectoryError
 from autointerp.seeds import generator
 
-# Of uint32, in which positions are kept.
+# Of uint32, the type of stored positions.
 MAX_TOKENS = 2**32 - 1
 
 
@@ -62,7 +62,7 @@ class TokenStore:
     # ------------------------------------------------------------------ reading
 
     def shard(self, number: int, shard_tokens: int) -> ShardTokens | None:
-        """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None behind the last one.
+        """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None after the last one.
 
         Tokenises as far as it needs. What a shard holds depends on nothing but the corpus and the settings.
 
@@ -81,7 +81,7 @@ class TokenStore:
         return self._cut(self._layout.segments(), np.concatenate(self._held_out), low, high)
 
     def close(self) -> None:
-        """Give up an unfinished store, so that another may be written in its place."""
+        """Discard an unfinished store, so that another can replace it."""
         if not self._finished and isinstance(self._writing, Generator):
             self._writing.close()
 
@@ -169,7 +169,7 @@ class TokenStore:
     # ------------------------------------------------------------------ writing
 
     def _read_beyond(self, n_tokens: int) -> None:
-        """Tokenise until there are more than `n_tokens` tokens, or all of the corpus that is wanted."""
+        """Tokenise until there are more than `n_tokens` tokens, or the whole corpus is done."""
         try:
             while self._error is None and not self._finished and self._layout.n_tokens <= n_tokens:
                 next(self._writing)
@@ -255,7 +255,7 @@ class TokenStore:
         return True
 
     def _fingerprint_of(self, lengths: list[int]) -> str:
-        """Hash what is on disk, so that tokens that a disk or a copy broke are read anew."""
+        """Hash the files on disk, so that damaged tokens are detected and rewritten."""
         seen = hashlib.sha256(self._key.encode())
         with (self.folder / "tokens.bin").open("rb") as file:
             while chunk := file.read(1 << 20):

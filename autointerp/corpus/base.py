@@ -118,7 +118,7 @@ class Tokens(Protocol):
         ...
 
     def shard(self, number: int, shard_tokens: int) -> ShardTokens | None:
-        """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None behind the last one."""
+        """Return the contexts that begin in tokens [number, number + 1) * shard_tokens; None after the last one."""
         ...
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class WindowsConfig(BaseModel):
         description="auto: the tokenizer's BOS starts each context; none: no BOS; or another token's text",
     )
     held_out_share: float = Field(
-        default=0.5, gt=0, lt=1, description="share of documents kept from the explainer, for judging"
+        default=0.5, gt=0, lt=1, description="share of documents held out from the explainer, for judging"
     )
 
     @property

@@ -1,6 +1,6 @@
 """Docstrings of the Python standard library, or of installed packages: English and code that is always there.
 
-A document is a module's docstring, a top-level function's, or a class's with those of its members, each behind the line
+A document is a module's docstring, a top-level function's, or a class's with those of its members, each after the line
 that defines it. Sources are parsed, never imported. Files come in an order drawn from their names, so that any first
 part of the corpus is a fair sample of its packages; test folders are left out, since not every installation has them.
 """

@@ -34,7 +34,7 @@ def load(
         site_in: the site it reads, where the checkpoint does not say or is wrong; likewise `site_out`, which it
             reconstructs, `k`, and `input_scale`, a factor on activations before encoding.
         site_out: see `site_in`.
-        architecture: what it must be; refused if the weights say otherwise.
+        architecture: the expected architecture; loading fails if the weights contradict it.
         pre_bias: whether b_dec is subtracted from the input, for formats that do not record it.
         k: see `site_in`.
         activation: confirms ReLU for a checkpoint that records no activation.

@@ -32,7 +32,7 @@ class DictionaryConfig(BaseModel):
     )
     site_out: str | None = Field(default=None, description="site it reconstructs, likewise")
     architecture: Architecture | None = Field(
-        default=None, description="what it must be; refused if the weights say otherwise"
+        default=None, description="expected architecture; loading fails if the weights contradict it"
     )
     pre_bias: bool | None = Field(
         default=None, description="is b_dec subtracted from the input? Only for formats that do not record it"

@@ -1,6 +1,6 @@
-"""Would a dictionary whose FVU is doubtful do much better at another site, or with another k?
+"""Search for a site or k at which a dictionary with a doubtful FVU does much better.
 
-FVU alone does not tell a poor dictionary from one at the wrong place: TopK dictionaries of a small Llama with FVU .16
+FVU does not distinguish a poor dictionary from one at the wrong site: TopK dictionaries of a small Llama with FVU .16
 to .25 at their own site leave .3 to .9 a layer away or at the residual stream, as poor ones do at their own.
 """
 
@@ -43,9 +43,9 @@ def look(
     """Try a dictionary at other sites and with other k; None where nothing explains clearly more.
 
     Args:
-        dictionary: as loaded: where its pre-bias is open, that is decided at each site anew.
+        dictionary: as loaded; if its pre-bias is undecided, it is decided at each site.
         place: where and on what.
-        fvu: what it leaves unexplained as it is; nothing is tried where that is no more than `doubtful`.
+        fvu: its FVU as configured; nothing is tried if that is at most `doubtful`.
         doubtful: see above.
     """
     if fvu <= doubtful:

@@ -151,7 +151,7 @@ def _refusal(error: Exception) -> str:
     if isinstance(error, errors.GatedRepoError):
         return "on the hub it is gated: accept its conditions on its page, and set HF_TOKEN to a token of that account"
     if isinstance(error, errors.RevisionNotFoundError):
-        return "the hub has no such revision of it; check the name behind @"
+        return "the hub does not have this revision; check the name after @"
     if isinstance(error, errors.RepositoryNotFoundError):
         return "the hub has no such repository, or HF_TOKEN does not open it; check the name, or set HF_TOKEN"
     if isinstance(error, errors.HFValidationError):

@@ -1,4 +1,4 @@
-"""Which checkpoint a source holds, told without reading gigabytes again: hashes kept beside how the files looked.
+"""Identify a checkpoint without reading gigabytes again: cached hashes, keyed by the files' size and time.
 
 `remember` writes down the hash of an opened dictionary; `recall` gives it back while source, listing and every file
 that was read still look the same: size, times of change of content and of inode, inode and device. A file that
@@ -23,7 +23,7 @@ def recall(config: DictionaryConfig, memory: Path) -> str | None:
     """Return the sha256 over the files of a dictionary that was opened before; None where it must be opened to tell.
 
     Raises:
-        DictionaryError: there is no such checkpoint any more.
+        DictionaryError: the checkpoint no longer exists.
     """
     kept = _kept(memory).get(_key(config))
     if kept is None:

@@ -18,12 +18,12 @@ from autointerp.errors import DictionaryError
 from autointerp.records import Site
 from autointerp.subject.base import Subject
 
-# A dictionary that explains less than the mean does is not reading what it was trained on.
+# A dictionary that explains less than the mean does reads the wrong activations.
 MAX_FVU = 1.0
-# Mean L0 further than this factor from what the checkpoint stands for. TopK fires at most k, and less only where fewer
+# Mean L0 further than this factor from the checkpoint's stated L0. TopK fires at most k, and less only where fewer
 # than k pre-activations are positive; thresholds were set on other text, hence not 1.
 L0_FACTOR = 3.0
-# Where a checkpoint stands for no L0: a latent that fires on a quarter of the tokens, on average, is no sparse
+# If a checkpoint states no L0: a latent that fires on a quarter of the tokens, on average, is no sparse
 # dictionary.
 MAX_DENSITY = 0.25
 # Published dictionaries have some dead latents, broken ones have nothing else.
@@ -85,7 +85,7 @@ def rows(
 
     Each document's first position is left out, the BOS or, without one, the first token: models keep activations a
     hundred times as long there, which dictionaries are trained without and which would decide the FVU alone.
-    Reads documents until there are `n_wanted` tokens.
+    Reads documents until it has `n_wanted` tokens.
     """
     read = captured(subject, documents, [site_in, site_out], bos=bos, n_wanted=n_wanted)
     return read[site_in], read[site_out]
@@ -148,14 +148,14 @@ def admit(
     accept: bool = False,
     elsewhere: Callable[[float], Elsewhere | None] = lambda _: None,
 ) -> Admitted:
-    """Decide what the checkpoint left open, measure, and stop where the dictionary cannot be what it was trained to be.
+    """Decide settings that the checkpoint leaves open, measure, and reject a dictionary with impossible measurements.
 
     Args:
         dictionary: as loaded.
         x: rows [n, d_in] at its site_in.
         y: rows [n, d_out] at its site_out.
         accept: go on in spite of a diagnosis, which then is a note.
-        elsewhere: told its FVU, finds a site or k at which it explains more; `autointerp.dictionaries.elsewhere.look`.
+        elsewhere: given its FVU, searches for a better site or k; `autointerp.dictionaries.elsewhere.look`.
 
     Raises:
         DictionaryError: its vital signs are impossible, or far better elsewhere, and `accept` is False; the message

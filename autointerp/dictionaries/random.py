@@ -1,12 +1,12 @@
 """Control arms: what a trained dictionary is compared with to see what its training, or its subject's, is worth.
 
-    random_directions   as many random directions; each fires where its projection exceeds a threshold of its own, set
-                        such that it fires as often as the trained latent in its place (matched firing rates)
-    random_encoder      the trained dictionary with its encoder's directions drawn at random, everything else kept
-    random_subject      the trained encoder's directions in a subject whose weights were drawn anew
+    random_directions   as many random directions; each fires where its projection exceeds its threshold, set
+                        such that it fires as often as the trained latent of its index (matched firing rates)
+    random_encoder      the trained dictionary with random encoder directions, everything else unchanged
+    random_subject      the trained encoder's directions in a subject with redrawn weights
                         (`autointerp.subject.redraw`), firing rates matched as of random directions
 
-The first two read what the trained dictionary reads; the third has a subject of its own, and so costs a second pass
+The first two read what the trained dictionary reads; the third needs another subject, hence a second pass
 over the corpus and a second model in memory. None reconstructs anything: they have no FVU.
 
 Source: arXiv 2501.17727 and 2602.14111: scores of explanations barely separate trained from random. 2501.17727 trains
@@ -45,7 +45,7 @@ def arm(kind: ControlKind, dictionary: Dictionary, x: Tensor, own: Tensor, rng: 
         rng: draws the directions.
 
     Raises:
-        DictionaryError: a random encoder of a dictionary whose latents do not compete, which would fire at no rate in
+        DictionaryError: a random encoder of a dictionary without competing latents, which would fire at no rate in
             particular.
     """
     if kind == "random_subject":

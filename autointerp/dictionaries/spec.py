@@ -91,7 +91,7 @@ class Dictionary:
 
     @property
     def d_in(self) -> int:
-        """Width of what it reads."""
+        """Width of the activation that it reads."""
         return self.W_enc.shape[0]
 
     @property
@@ -101,7 +101,7 @@ class Dictionary:
 
     @property
     def d_out(self) -> int:
-        """Width of what it reconstructs."""
+        """Width of the activation that it reconstructs."""
         return self.W_dec.shape[1]
 
     @property
@@ -111,7 +111,7 @@ class Dictionary:
 
     @property
     def expected_l0(self) -> float:
-        """Mean L0 that the checkpoint stands for; 0 where it tells none."""
+        """Mean L0 that the checkpoint states; 0 if unknown."""
         return float(self.k) or self.l0
 
     @property
@@ -122,7 +122,7 @@ class Dictionary:
     def encode(self, x: Tensor, workspace: Workspace | None = None) -> Codes:
         """Sparse activations of rows x [n, d_in]: values and indices [n, w], w = k, or the widest row's count.
 
-        Works tile by tile over rows: no buffer of [n, n_latents]. With a `workspace` (not where gradients are wanted)
+        Works in tiles of rows: no buffer of [n, n_latents]. With a `workspace` (not if gradients are needed)
         tiles lie in it.
         """
         assert x.shape[1:] == (self.d_in,), f"{self.name}: rows {tuple(x.shape)}, expected [n, {self.d_in}]"
@@ -133,7 +133,7 @@ class Dictionary:
             return workspace((len(tile), self.n_latents), self._dtype(tile), self.device)
 
         encoder = replace(self, W_enc=self.W_enc.to(self._dtype(x)))  # once, not for each tile
-        # No name for a tile: it would stay while the next is made.
+        # No variable for a tile: it would stay in memory during the next one.
         return Codes.cat(
             [self.activation.sparse(encoder.pre_activations(tile, out=into(tile))) for tile in self._tiles(x)]
         )
@@ -141,7 +141,7 @@ class Dictionary:
     def encode_dense(self, x: Tensor, latents: Tensor | None = None) -> Tensor:
         """Activations of rows x [n, d_in] as [n, n_latents], or [n, len(latents)] of some latents.
 
-        Dictionaries whose latents do not compete (relu, jumprelu, gated) read the weights of `latents` only.
+        Dictionaries without competing latents (relu, jumprelu, gated) read the weights of `latents` only.
         """
         if latents is None:
             return self.activation.dense(self.pre_activations(x))

@@ -189,7 +189,7 @@ def _npz(path: Path) -> Tensors:
 
 
 def _npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Tensor:
-    """Read one array after comparing what its header claims with the bytes there are."""
+    """Read one array after checking its header against the file's size."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -43,7 +43,7 @@ from autointerp.subject.model import HookedSubject
 GATE_DOCUMENTS = 200
 # Hashes of checkpoints that were opened, in the run directory: a start does not read them again.
 CHECKPOINTS = "checkpoints.json"
-# The stage whose usage a role's calls are counted as, where it is not named like the role.
+# The stage that a role's calls are counted under, if its name differs from the role's.
 STAGE_OF = {"explainer": "explain"}
 
 
@@ -81,7 +81,7 @@ class Experiment:
         """The scorers by the names that their judgements carry.
 
         Raises:
-            StudyError: two have the same name, so that nobody could tell their judgements apart.
+            StudyError: two dictionaries share a name, so their judgements could not be distinguished.
         """
         built = [member.module.build(member.settings, self.prompts) for member in self.study.scorers]
         names = [scorer.name for scorer in built]
@@ -185,7 +185,7 @@ class Experiment:
         """Token ids of the corpus's first documents, each cut to one context: enough for the load gate.
 
         Raises:
-            CorpusError: there is no document.
+            CorpusError: the corpus has no document.
         """
         member, length = self.study.corpus, self.study.windows.context_length
         documents = itertools.islice(member.module.documents(member.settings), GATE_DOCUMENTS)
@@ -222,7 +222,7 @@ class Experiment:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """The tokenised corpus, kept in the run directory, perhaps still growing."""
+        """The tokenised corpus, stored in the run directory; it may still grow."""
         study, member = self.study, self.study.corpus
         return corpus.read(
             member.module.documents(member.settings),
@@ -243,7 +243,7 @@ class Experiment:
     def asking(
         self, role: str, back_end: LLMMember | None = None, *, stage: str = ""
     ) -> Iterator[tuple[LLM, StageUsage]]:
-        """Open a role's LLM behind the limits and the response store; what it is and cost goes into the manifest.
+        """Open a role's LLM with limits and response store; its identity and usage go into the manifest.
 
         Roles are `explainer` and `judge`, and those of scorers that bring a `back_end` of their own. `stage` names the
         usage in the manifest where it is not the role's own stage.
@@ -297,7 +297,7 @@ class Experiment:
 
     @cached_property
     def known_hashes(self) -> dict[str, str]:
-        """Hashes of the dictionaries whose files are unchanged since an earlier invocation hashed them."""
+        """Hashes of dictionaries with files unchanged since an earlier invocation hashed them."""
         hashes = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}
         return {name: sha256 for name, sha256 in hashes.items() if sha256 is not None}
 

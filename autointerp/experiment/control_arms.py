@@ -37,7 +37,7 @@ def made(
         study: the study.
 
     Raises:
-        CorpusError: there is no text.
+        CorpusError: the corpus has no text.
         DictionaryError: the dictionary can have no such control.
     """
     numbers = survey_shards(tokens, study.sampling, study.collection)

@@ -110,7 +110,7 @@ def _wordless(told: Explanation) -> Explanation:
 
 
 def questions(examples: LatentExamples, plan: Plan, scorers: Mapping[str, Scorer], seed: int) -> Iterator[Question]:
-    """Yield all questions about one latent: its own, its controls', and a share of its own once more, reshuffled.
+    """Yield all questions about one latent: its own, its controls', and a reshuffled share of its own.
 
     A control's questions are dealt as its own are: the same items in the same order, only the explanation differs.
     """
@@ -131,7 +131,7 @@ def _again(made: list[Question], scorer: Scorer, share: float, seed: int) -> Ite
 
 
 def not_asked(examples: LatentExamples, questions: Iterable[Question]) -> Counter[str]:
-    """Count by scorer the latent's activating held-out windows that none of its own questions asks about."""
+    """Count by scorer the latent's activating held-out windows that none of its questions covers."""
     asked: dict[str, set[int]] = {}
     for question in questions:
         if question.control in ("none", "planted"):

@@ -13,9 +13,9 @@ from autointerp.run import record_rows
 from autointerp.scorers.base import ControlsConfig, Scorer
 from autointerp.seeds import generator
 
-# Latents whose prompts are written out and counted; the rest is scaled.
+# Latents to render and count prompts for; the rest is extrapolated.
 SAMPLE = 20
-# Latents whose questions are written out to estimate the total of a progress bar.
+# Latents to render questions for, to estimate the total of a progress bar.
 BAR_SAMPLE = 3
 # Stands for an explanation not yet written: as long as those that language models give.
 TYPICAL = "words that name the objects, people or actions in a sentence, mostly right after an article or a verb"
@@ -55,7 +55,7 @@ def n_questions(experiment: Experiment, drawn: controls.Plan, scorers: Mapping[s
 
 
 def _drawn(experiment: Experiment, latents: list[LatentId]) -> controls.Plan:
-    """Draw the controls of a run whose explanations are not written yet."""
+    """Draw the controls of a run before its explanations exist."""
     true = map(planted.explanation, record_rows.planted_latents(experiment.run))
     return controls.plan([*map(_typical, latents), *true], experiment.study.controls, experiment.study.seed)
 

@@ -47,7 +47,7 @@ def score(
 
     Raises:
         UserError: something in the study, its inputs, the baseline or the directory is wrong.
-        StoppedError: an LLM or a limit stopped it; what is done is kept, and the same command continues.
+        StoppedError: an LLM or a limit stopped it; finished work is kept and the same command continues.
     """
     base = read_tables(baseline)
     refuse_empty(base, baseline)

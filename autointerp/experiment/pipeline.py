@@ -55,14 +55,14 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
 
     Args:
         study: what to do.
-        path: the run directory, made where it is not there.
+        path: the run directory, created if missing.
         update: let a changed study redo the stages that the change touches, instead of refusing.
         cache: keep and reuse LLM replies.
         until: stop after this stage.
 
     Raises:
         UserError: something in the study, its inputs or the directory is wrong.
-        StoppedError: an LLM or a limit stopped it; what is done is kept.
+        StoppedError: an LLM or a limit stopped it; finished work is kept.
     """
     with claimed(path) as run:
         experiment = Experiment(study=study, run=run, cache=cache, only_reads=until == "collect")

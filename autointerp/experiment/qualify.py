@@ -1,7 +1,7 @@
 """Stage `qualify`: explainer and judge show on planted rules what they can do, before any latent is paid for.
 
 Rules of the bank are run over the docstrings of the Python standard library, which are always there, so that what was
-found is kept per model, prompts and protocol across runs (`qualification.keep`). The study's own planted controls, on
+result is stored per model, prompts and protocol (`qualification.keep`). The study's own planted controls, on
 its own text, are judged later as before.
 """
 
@@ -31,7 +31,7 @@ from autointerp.run.record_rows import Counts
 from autointerp.scorers.base import Scorer
 
 FILE = "qualification.json"
-# Bump when a kept qualification would no longer tell what a new one would.
+# Bump when stored qualifications no longer predict a new one.
 VERSION = 1
 # Prompt forms that `auto` chooses among, the cheapest first, and by how much a dearer one must be better.
 FORMS, WORTH = ("list", "single", "token"), 0.05
@@ -250,7 +250,7 @@ def apply(experiment: Experiment) -> None:
 
 
 def programs(study: Study) -> bool:
-    """Tell whether neither role is a model whose calls cost anything."""
+    """Return whether neither role is a model with a cost per call."""
     return {study.explainer_llm.use, study.judge_llm.use} <= {"pattern", "scripted"}
 
 
@@ -288,7 +288,7 @@ def _key(experiment: Experiment) -> str:
 
 
 def _identity(member: LLMMember) -> str:
-    """Return what tells one model from another: the fingerprint under which its replies are kept."""
+    """Return a model's identity: the fingerprint that its replies are stored under."""
     back_end = member.module.open(member.settings)
     try:
         return back_end.fingerprint

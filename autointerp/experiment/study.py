@@ -1,6 +1,6 @@
 """The study file: what is measured, on which text, by which LLMs; frozen, unknown keys rejected, validated first.
 
-Every section is defined beside the code that uses it; this file only puts them together. Paths are relative to the
+Every section is defined in the room that uses it; this file only puts them together. Paths are relative to the
 directory the command runs in; `embedded/...` is what the package ships.
 """
 
@@ -39,7 +39,7 @@ from autointerp.statistics.base import StatisticsConfig
 from autointerp.subject.base import EMBEDDED as EMBEDDED
 from autointerp.subject.base import SubjectConfig
 
-# Sections that change how fast or how safely a run goes, never what it finds.
+# Sections that change how fast or how safely a run goes, never its results.
 OPERATIONAL = ("limits", "ask")
 # Sections that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
@@ -144,7 +144,7 @@ class Study(BaseModel):
 
     name: str = Field(description="names the run directory results/<name>", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(default=0, ge=0, lt=2**63, description="of every random draw")
-    subject: SubjectConfig = Field(description="the model whose dictionaries are measured")
+    subject: SubjectConfig = Field(description="model that the dictionaries were trained on")
     corpus: CorpusMember = Field(description="the text it reads")
     windows: WindowsConfig = Field(default_factory=WindowsConfig, description="how text becomes contexts and windows")
     dictionaries: Annotated[tuple[DictionaryConfig, ...], AfterValidator(_unique)] = Field(
@@ -203,7 +203,7 @@ def essential(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a dumped study that can change a result."""
     kept = {section: value for section, value in values.items() if section not in OPERATIONAL}
     if isinstance(kept.get("qualify"), dict) and kept["qualify"].get("mode") != "auto":
-        del kept["qualify"]  # it decides whether a run goes on, never what it finds
+        del kept["qualify"]  # it decides whether a run continues, never its results
     for section in ("explainer_llm", "judge_llm"):
         if isinstance(kept.get(section), dict):
             kept[section] = {key: value for key, value in kept[section].items() if key not in llm.OPERATIONAL}

@@ -259,7 +259,7 @@ def _more(found: Difference, margin: float, n: int, drift: float) -> int:
 
 
 def _futile(path: Path, rows: list[Row], config: GateConfig, chance: float) -> bool:
-    """Tell whether some endpoint can hardly pass by the last look, nor any endpoint fail.
+    """Return whether some endpoint can hardly pass by the last look, nor any endpoint fail.
 
     Passing is given the benefit of no true difference, failing that of the difference seen.
     """

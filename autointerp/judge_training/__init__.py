@@ -1,1 +1,1 @@
-"""Training of the cross-encoder judge (`autointerp.llm.cross_encoder`) on rules whose truth is known."""
+"""Training of the cross-encoder judge (`autointerp.llm.cross_encoder`) on rules with known truth."""

@@ -43,7 +43,7 @@ class Lexicon:
     held_out: bool = False
 
     def fits(self, text: str) -> bool:
-        """Tell whether rules of this side may be about a text."""
+        """Return whether rules of this side may be about a text."""
         return (digest("judge training", text) % 5 == 0) == self.held_out
 
     def word(self, rng: Rng, least: int = 2) -> str:

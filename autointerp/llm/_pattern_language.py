@@ -90,7 +90,7 @@ def key(unit: str) -> str:
 
 
 def is_what(clause: Clause, unit: str) -> bool:
-    """Tell whether a unit is what the clause names, whatever its neighbours."""
+    """Return whether a unit is what the clause names, whatever its neighbours."""
     if clause.what == "lower":  # by far the most frequent
         return key(unit) == clause.text
     match clause.what:

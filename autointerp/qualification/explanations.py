@@ -29,7 +29,7 @@ def words(text: str) -> list[str]:
 
 
 def same(a: str, b: str) -> bool:
-    """Tell whether two explanations say the same in nearly the same words.
+    """Return whether two explanations say the same in nearly the same words.
 
     >>> same('the word "cat"', 'The word "cat".'), same('the word "cat"', 'the word "dog"')
     (True, False)
@@ -42,12 +42,12 @@ def same(a: str, b: str) -> bool:
 
 
 def copies(text: str, few_shot: Sequence[str]) -> bool:
-    """Tell whether an explanation repeats one of the prompt's few-shot answers."""
+    """Return whether an explanation repeats one of the prompt's few-shot answers."""
     return any(same(text, answer) for answer in few_shot)
 
 
 def quotes_context(text: str, contexts: Sequence[str]) -> bool:
-    """Tell whether most of an explanation is one stretch of a context that it was shown."""
+    """Return whether most of an explanation is one stretch of a context that it was shown."""
     said = words(text)
     for context in contexts:
         match = SequenceMatcher(None, said, words(context), autojunk=False).find_longest_match()
@@ -57,7 +57,7 @@ def quotes_context(text: str, contexts: Sequence[str]) -> bool:
 
 
 def not_english(text: str) -> bool:
-    """Tell whether a text of four words or more has none of the commonest English words outside quotes."""
+    """Return whether a text of four words or more has none of the commonest English words outside quotes."""
     said = words(re.sub(r'"[^"]*"', " ", text))
     return len(said) >= 4 and not _ENGLISH & set(said)
 

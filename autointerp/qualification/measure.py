@@ -133,7 +133,7 @@ def position_effect(answers: Sequence[Answered]) -> float | None:
 
 
 def depends_on_position(answers: Sequence[Answered]) -> bool:
-    """Tell whether the position effect is large, and larger than chance makes it."""
+    """Return whether the position effect is large, and larger than chance makes it."""
     effect = position_effect(answers)
     shown = [int(bool(a.yes)) - int(a.truth) for a in answers if a.n_shown > 1]
     if effect is None or effect < LARGE_POSITION_EFFECT:

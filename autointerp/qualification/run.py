@@ -196,7 +196,7 @@ def _judged(
 
 
 def _repeats(reply: str, shots: Sequence[str]) -> bool:
-    """Tell whether a reply is an example's answer, or begins with all of the last example's."""
+    """Return whether a reply is an example's answer, or begins with all of the last example's."""
     return reply in shots or (
         bool(shots) and _DIGIT.findall(shots[-1]) == _DIGIT.findall(reply)[: shots[-1].count(",") + 1]
     )

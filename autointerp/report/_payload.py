@@ -25,7 +25,7 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """What the browser part of the page is made from; `chunks` and `index` are gzip as base64 text."""
+    """Data of the page's browser; `chunks` and `index` are gzip as base64 text."""
 
     index: str
     chunks: list[str]
@@ -47,14 +47,14 @@ def packed(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """How much of each latent a page carries; what it does not is counted, and `autointerp show` prints it."""
+    """How much of each latent a page carries; the rest is counted, and `autointerp show` prints it."""
 
     control_prompts: bool = True
     explain_prompts: bool = True
     n_explain: int | None = None
 
 
-# Tried in this order until the page is small enough; what no level makes small enough is kept beside the page, in full.
+# Tried in this order until the page is small enough; if none is, the full data goes into a folder next to the page.
 LEVELS = (
     Level(),
     Level(control_prompts=False),
@@ -174,7 +174,7 @@ class _Parts:
         self._histograms = _histograms(run.histograms)
 
     def detail(self, key: Key, level: Level) -> tuple[dict[str, Any], dict[str, int]]:
-        """Everything about one latent that a level carries, and counts of what it leaves out."""
+        """Everything about one latent that a level carries, and counts of the rest."""
         questions = self._questions.get(key, [])
         own = [row for row in questions if level.control_prompts or row[2] == "none"]
         asked = [row for row in own if level.explain_prompts or row[1] != "explain"]

@@ -1,17 +1,17 @@
-"""Prompts repeat the example windows: a prompt is kept as what it quotes of them and what it adds.
+"""Prompts repeat the example windows: a prompt is stored as quotes of them plus the text that it adds.
 
 The page's scripts put it together again (`quoted` in latent.js), character by character the same.
 """
 
-# A quote shorter than this costs more than the text; also the length of the keys that quotes are found by.
+# A quote shorter than this costs more than the text; also the length of the keys that quotes are looked up by.
 SHORTEST = 16
 Quoted = str | list[str | tuple[int, int]]
 
 
 def places(base: str) -> dict[str, int]:
-    """First place of every run of `SHORTEST` characters in the text that is quoted from.
+    """First position of every run of `SHORTEST` characters in the quoted text.
 
-    Empty where the text has characters that JavaScript counts as two, since places would then not agree.
+    Empty if the text has characters that JavaScript counts as two, since positions would differ.
     """
     if any(ord(char) > 0xFFFF for char in base):
         return {}

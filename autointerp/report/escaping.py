@@ -65,7 +65,7 @@ def csv_cell(value: object) -> object:
 
 
 def csv(table: pd.DataFrame, float_format: str | None = None) -> str:
-    """Write a table as CSV whose text cells no spreadsheet runs."""
+    """Write a table as CSV with text cells that no spreadsheet evaluates."""
     text = {
         name: column.map(csv_cell)
         for name, column in table.items()

@@ -1,4 +1,4 @@
-"""What a run or a comparison of runs found, and the sentences that must stand with its numbers."""
+"""Results of a run or a comparison of runs, and the warnings that must accompany them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -42,10 +42,10 @@ SECTIONS = [
 def write_report(run: ReportRun | Path | str, out: Path | None = None) -> Path:
     """Write the page of a run, `report.html` in the run directory unless `out` names another file.
 
-    A run too large for one file of 15 MB gets a folder `report_data` beside the page, which must travel with it.
+    A run too large for one file of 15 MB gets a folder `report_data` next to the page; move both together.
 
     Raises:
-        RunDirectoryError: the run lacks the tables that a report is made from.
+        RunDirectoryError: the run lacks a table that a report needs.
     """
     run = run if isinstance(run, ReportRun) else ReportRun(run)
     out = run.path / "report.html" if out is None else out
@@ -79,7 +79,7 @@ def _hash(script: str) -> str:
 
 
 def policy(scripts: list[str], *, paged: bool) -> str:
-    """Write the content security policy: these scripts alone, and with a data folder the scripts beside the page."""
+    """Write the content security policy: these scripts alone, and with a data folder the scripts in it."""
     allowed = " ".join([_hash(script) for script in scripts] + (["file:", "'self'"] if paged else []))
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "

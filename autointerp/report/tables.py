@@ -17,7 +17,7 @@ from autointerp.statistics import validity
 from autointerp.statistics.random_arms import CONTROL_ARMS
 
 NAN = float("nan")
-# Populations of a narrow table (terminal, README): what was judged, and what it says of the whole dictionary.
+# Populations of a narrow table (terminal, README): the judged sample, and the whole dictionary.
 NARROW = ("eligible", "iti")
 WIDE = tuple(POPULATIONS)
 
@@ -71,7 +71,7 @@ class PValue:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A word that has a colour of its own on the page: a verdict or a status, with an optional reason."""
+    """A coloured label on the page: a verdict or a status, with an optional reason."""
 
     text: str
     kind: str
@@ -130,7 +130,7 @@ def comparisons(found: Findings, populations: Sequence[str] = ("eligible",), *, 
     """Differences between dictionaries, named by the user's names, with the verdict of the eligible population.
 
     Args:
-        found: the findings.
+        found: the results.
         populations: differences over these populations, each with its interval.
         tests: add the adjusted p values.
     """

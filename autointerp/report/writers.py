@@ -116,7 +116,7 @@ def html(table: Table) -> Markup:
 
 
 def _badges(table: Table) -> int:
-    """Return the place of the column of verdicts, which is text, or the number of columns."""
+    """Return the index of the column of verdicts, or the number of columns if it has none."""
     last = len(table.columns) - 1
     return last if table.rows and isinstance(table.rows[0][last], Badge) else last + 1
 

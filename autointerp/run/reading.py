@@ -67,7 +67,7 @@ def read_tables(path: Path | str, *, questions: bool = False, judged: bool = Tru
         judged: False for a run that has not judged anything yet: its judgements are then empty.
 
     Raises:
-        RunDirectoryError: it is no run directory, or lacks a table.
+        RunDirectoryError: not a run directory, or a table is missing.
         TableError: a table lacks columns.
     """
     run = store.open_run(path)
@@ -123,12 +123,12 @@ def _column(path: Path, name: str) -> pd.Series:
 
 
 def _chooses(file: pq.ParquetFile) -> bool:
-    """Tell whether a scorer is there whose contexts may come in several questions."""
+    """Return whether a scorer is there whose contexts may come in several questions."""
     return "intruder" in file.read(columns=["scorer"])["scorer"].unique().to_pylist()
 
 
 def check_splits(path: Path | str) -> None:
-    """Refuse a run in which a document was both shown to an explainer and judged, for the same latent.
+    """Reject a run  in which a document was both shown to an explainer and judged, for the same latent.
 
     Raises:
         TableError: a document is in both splits; the message names the first.
@@ -149,7 +149,7 @@ def check_splits(path: Path | str) -> None:
 
 
 def refuse_empty(run: RunTables, path: Path | str) -> None:
-    """Refuse a run that judged nothing.
+    """Reject a run  that judged nothing.
 
     Raises:
         TableError: it has no judgements.

@@ -185,7 +185,7 @@ def _planted_row(scorer: str, part: pd.DataFrame, least: float) -> dict[str, obj
 def planted_moved(
     scores: pd.DataFrame, reference: pd.DataFrame, *, limits: Limits | None = None, against: str = "the reference"
 ) -> pd.DataFrame:
-    """Tell whether the judge knows planted latents as it did before: an LLM behind an unchanged name may have changed.
+    """Compare the judge's accuracy on planted latents with a reference run: an LLM may change under one name.
 
     Args:
         scores: `latent_scores(..., control=None)` of a run; only control `planted` is read.

@@ -69,7 +69,7 @@ def join_pairs(a: pd.DataFrame, b: pd.DataFrame, *, force: bool = False) -> pd.D
 
 
 def is_replay(pairs: pd.DataFrame) -> bool:
-    """Tell whether pairs are one dictionary scored twice with the same result, as its firing rates show.
+    """Return whether pairs are one dictionary scored twice with the same result, as its firing rates show.
 
     Equal scores alone prove nothing: a change that few latents feel leaves most scores where they were.
     """

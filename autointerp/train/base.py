@@ -30,7 +30,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    sites: tuple[str, ...] = Field(min_length=1, description="modules whose input and output are read: layers.5.mlp")
+    sites: tuple[str, ...] = Field(min_length=1, description="modules to train on: layers.5.mlp")
     architectures: tuple[Architecture, ...] = Field(
         default=("sae", "transcoder", "skip-transcoder"), min_length=1, description="what is trained at each site"
     )

@@ -15,7 +15,7 @@ MOST = 2**40
 
 
 def _no_truth_value(value: object) -> object:
-    """Refuse JSON's true where a number is wanted: it would be read as 1."""
+    """Reject JSON's true as a number: it would be read as 1."""
     if isinstance(value, bool):
         raise ValueError("is a truth value, not a number")
     return value
@@ -50,7 +50,7 @@ Saved = TypeVar("Saved", bound=Settings)
 
 
 def beside(files: Files, *names: str) -> bool:
-    """Whether the source is a folder with these files, or one of them with the others beside it."""
+    """Whether the source is a folder with these files, or one of the files in such a folder."""
     return set(names) <= set(files.names) and files.focus in ("", *names)
 
 

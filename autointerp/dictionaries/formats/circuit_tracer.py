@@ -22,7 +22,7 @@ CONFIG = "config.yaml"
 TRAINING_CONFIGS = ("wandb-config.yaml", "wanb-config.yaml")
 LAYER = re.compile(r"layer_(\d+)\.safetensors")
 CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
-# k is written nowhere in this repository; circuit-tracer sets it by the repository's name.
+# k is not stored in this repository; circuit-tracer sets it by the repository's name.
 KNOWN_K = {"facebook/crv-8b-instruct-transcoders": 128}
 REFUSAL = (
     "a cross-layer transcoder: its latents write to several layers, which one site_in -> site_out cannot hold; only "
@@ -42,7 +42,7 @@ class Saved(Settings):
 
 
 def recognises(files: Files) -> bool:
-    """Whether there are layer files, or one is named, or a configuration that names them elsewhere."""
+    """Whether the source holds or names a layer file, or a configuration that lists them."""
     if files.focus not in ("", CONFIG):
         return bool(LAYER.fullmatch(files.focus) or CROSS_LAYER.fullmatch(files.focus))
     if any(LAYER.fullmatch(name) or CROSS_LAYER.fullmatch(name) for name in files.names):
@@ -103,7 +103,7 @@ def elsewhere(settings: Saved) -> str:
     """Say how to name a transcoder that config.yaml only points to."""
     listed = [entry for entry in settings.transcoders or () if isinstance(entry, str)]
     if not listed:
-        return f"{CONFIG} without layer_<i>.safetensors beside it and without a list of transcoders"
+        return f"{CONFIG} without layer_<i>.safetensors in its folder and without a list of transcoders"
     return (
         f"{CONFIG} names {len(listed)} transcoders that lie elsewhere, which are not opened on a file's word; name the "
         f"one you mean as the source (layer 0 is {source_of(listed[0])!r}), with architecture: transcoder, site_in: "
@@ -139,7 +139,7 @@ def _activation(tensors: Tensors, settings: Saved | None, config: DictionaryConf
         raise DictionaryError(f"{files.source}: activation {named!r} in {CONFIG}; known: relu, topk")
     if settings is None and config.activation is None and not any(name in files.names for name in TRAINING_CONFIGS):
         raise DictionaryError(
-            f"{files.source}: without {CONFIG} and without a threshold, ReLU and top-k cannot be told apart; add "
+            f"{files.source}: without {CONFIG} and without a threshold, ReLU and top-k cannot be distinguished; add "
             "`k: <number>` for top-k or `activation: relu`"
         )
     return Activation(kind="relu")

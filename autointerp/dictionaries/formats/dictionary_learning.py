@@ -40,7 +40,7 @@ class Saved(Settings):
 
 
 def recognises(files: Files) -> bool:
-    """Whether config.json stands beside ae.pt."""
+    """Whether the folder holds config.json and ae.pt."""
     return beside(files, CONFIG, WEIGHTS)
 
 
@@ -48,7 +48,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     """Read one dictionary.
 
     Raises:
-        DictionaryError: broken, of an unknown class, or a BatchTopK whose threshold was never set.
+        DictionaryError: damaged, of an unknown class, or a BatchTopK without a threshold.
     """
     settings = saved(Saved, files, CONFIG)
     kind = settings.trainer.dict_class

@@ -62,7 +62,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
 
 
 def sites_of(folder: str) -> tuple[str, str]:
-    """Sites that a Gemma Scope folder stands for, by TransformerLens names; "" where the folder does not tell."""
+    """Return the sites that a Gemma Scope folder's name implies, by TransformerLens names; "" if unknown."""
     layer = layer_in(folder)
     if re.search(r"embedding", folder):
         return "hook_embed", "hook_embed"

@@ -1,6 +1,6 @@
 """Gemma Scope 2 (Gemma 3): `<kind>/layer_N_width_16k_l0_small[_affine]/{config.json, params.safetensors}`.
 
-Source: huggingface.co/google/gemma-scope-2; missing config.json is made good from the folder's name as SAELens does.
+Source: huggingface.co/google/gemma-scope-2; a missing config.json is inferred from the folder's name, as SAELens does.
 Its `hf_hook_point_in` and `_out` are module paths with a side: our own vocabulary.
 """
 
@@ -74,7 +74,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
 
 
 def inferred(folder: str) -> Saved | None:
-    """Settings that a folder's name stands for; None where it does not tell."""
+    """Return the settings that a folder's name implies; None if it implies none."""
     layer = layer_in(folder)
     kind = next((kind for kind in PLACES if kind in folder), None)
     if layer is None or kind is None:

@@ -52,7 +52,7 @@ class Saved(Settings):
 
 
 def recognises(files: Files) -> bool:
-    """Whether hyperparams.json stands beside a checkpoints folder."""
+    """Whether the folder holds hyperparams.json and a checkpoints folder."""
     return any(beside(files, CONFIG, name) for name in WEIGHTS)
 
 

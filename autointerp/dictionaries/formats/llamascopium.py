@@ -47,7 +47,7 @@ class Saved(Settings):
 
 
 def recognises(files: Files) -> bool:
-    """Whether config.json stands beside sae_weights.safetensors, or says that it is of this library."""
+    """Whether the folder holds config.json and sae_weights.safetensors, or config.json names this library."""
     if beside(files, CONFIG, WEIGHTS):
         return True
     return files.focus in ("", CONFIG) and CONFIG in files.names and "sae_type" in read_config(files, CONFIG)

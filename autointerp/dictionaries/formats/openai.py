@@ -1,4 +1,4 @@
-"""OpenAI's GPT-2 autoencoders: one PyTorch file `<place>/autoencoders/<layer>.pt`.
+"""OpenAI's GPT-2 autoencoders: one PyTorch file `<hook>/autoencoders/<layer>.pt`.
 
 Source: github.com/openai/sparse_autoencoder, `model.py` and `paths.py`. TopK ones normalise each token's activations
 (mean subtracted, divided by the unbiased standard deviation) and undo it on the output. Use the model's own weights:

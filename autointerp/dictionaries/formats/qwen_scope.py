@@ -1,6 +1,6 @@
 """Qwen Scope: one PyTorch file `layer<n>.sae.pt` per layer; TopK SAEs of the residual stream.
 
-Source: huggingface.co/Qwen, as SAELens' `qwen_scope` loader reads it. k stands in the repository's name (`...-L0_50`)
+Source: huggingface.co/Qwen, as SAELens' `qwen_scope` loader reads it. k is part of the repository's name (`...-L0_50`)
 only; elsewhere the study says it.
 """
 
@@ -26,7 +26,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     """Read one layer's SAE.
 
     Raises:
-        DictionaryError: broken, or k is told nowhere.
+        DictionaryError: damaged, or k is unknown.
     """
     named = FILE.fullmatch(files.focus)
     if not named:
@@ -34,7 +34,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     told = re.search(r"-L0_(\d+)", files.folder)
     k = int(told[1]) if told else config.k
     if not k:
-        raise DictionaryError(f"{files.source}: k stands in the repository's name (-L0_50) only; add `k: <number>`")
+        raise DictionaryError(f"{files.source}: k is stored only in the repository's name (-L0_50); add `k: <number>`")
     tensors = read_tensors(files.path(files.focus))
     m, d = tensors.matrix("W_enc")
     W_enc, W_dec = tensors.take("W_enc", m, d).T, tensors.take("W_dec", d, m).T

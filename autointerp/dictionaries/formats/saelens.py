@@ -38,7 +38,7 @@ OLD_NAMES = {
     "hook_point_head_index": "hook_head_index",
     "activation_fn_str": "activation_fn",
 }
-# Models whose norm is a LayerNorm: in others TransformerLens does not centre, whatever it was asked.
+# Models with LayerNorm: in others TransformerLens never centres, whatever its options say.
 CENTRED = re.compile(r"gpt2|gpt-2|pythia|neo|opt-|bloom|tiny-?stories", re.IGNORECASE)
 
 
@@ -71,7 +71,7 @@ class Saved(Settings):
 
 
 def recognises(files: Files) -> bool:
-    """Whether cfg.json stands beside sae_weights.safetensors."""
+    """Whether the folder holds cfg.json and sae_weights.safetensors."""
     return beside(files, CONFIG, WEIGHTS)
 
 
@@ -206,7 +206,7 @@ def _finetuned(settings: Saved, tensors: Tensors, W_dec: torch.Tensor) -> torch.
 
 
 def _input_scale(settings: Saved, files: Files, config: DictionaryConfig) -> tuple[float, tuple[str, ...]]:
-    """Return the factor on activations that training used, and the file that told it."""
+    """Return the factor that training applied to activations, and the file that states it."""
     if settings.normalize_activations != "expected_average_only_in":
         if config.input_scale is not None:
             raise DictionaryError(

@@ -51,7 +51,7 @@ class Saved(Settings):
 
 
 def recognises(files: Files) -> bool:
-    """Whether cfg.json stands beside sae.safetensors."""
+    """Whether the folder holds cfg.json and sae.safetensors."""
     return _common.beside(files, CONFIG, WEIGHTS)
 
 
@@ -86,7 +86,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
 
 
 def hookpoint_of(files: Files) -> str:
-    """Module path that the folder is named after; of `.../layers.5.mlp/seed1` too; "" where it is no module path."""
+    """Module path that the folder is named after; of `.../layers.5.mlp/seed1` too; "" if it is not a module path."""
     name = _steps(files)[-1]
     return name if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+|embed\w*", name) else ""
 

@@ -30,7 +30,7 @@ def run(experiment: Experiment) -> Counts:
         for arm, one in zip(experiment.arms, experiment.opened, strict=True):
             mine = sampled.loc[sampled["dictionary"] == one.name, "latent"].to_numpy()
             if one.name in experiment.study.control_names:
-                left_out[one.name] = "a control arm has no decoder of its own"
+                left_out[one.name] = "a control arm has no decoder"
                 continue
             if reason := unembedding.obstacle(experiment.subject.model, arm.site_out, one.d_out):
                 left_out[one.name] = reason

@@ -62,7 +62,7 @@ def run(experiment: Experiment) -> Counts:
 
 
 def _by_back_end(scorers: Mapping[str, Scorer]) -> Iterator[tuple[LLMMember | None, Mapping[str, Scorer]]]:
-    """Yield the scorers that the study's judge answers, together, then each that brings a back end of its own."""
+    """Yield the scorers that the study's judge answers, together, then each scorer with its own back end."""
     judged = {name: scorer for name, scorer in scorers.items() if scorer.needs == "llm"}
     if judged:
         yield None, judged

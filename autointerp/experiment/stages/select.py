@@ -87,7 +87,7 @@ def _described(
 ) -> pd.DataFrame:
     """Return the latents table with the sampled rows' peak tokens, and the reasons of those that cannot be judged.
 
-    These stay drawn: they keep their place in `look_order` and their inclusion probability, and stand for undrawn ones.
+    These stay drawn: they keep their rank in `look_order` and inclusion probability, and represent undrawn ones.
     """
     dropped = np.array([bool(reason) for reason in reasons], dtype=bool)
     kept, lost = rows[~dropped], rows[dropped]
@@ -151,7 +151,7 @@ def _embedder(model: str | None) -> near.Embed:
 def _decoder_neighbours(experiment: Experiment) -> Callable[[LatentId], NDArray[np.intp]]:
     """Return what gives a latent's nearest reference latents of its dictionary by the cosine of decoder rows."""
     controls = {one.name for one in experiment.study.dictionaries if one.control is not None}
-    # A control arm has no decoder rows of its own, hence no neighbours.
+    # A control arm has no decoder rows, hence no neighbours.
     weights = {one.name: one.W_dec for one in experiment.opened if one.name not in controls}
 
     def rows(name: str, latents: list[int]) -> NDArray[np.floating]:

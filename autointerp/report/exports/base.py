@@ -1,4 +1,4 @@
-"""An export is one file `autointerp/report/exports/<name>.py`: a `Config` and `write`, which says what it left out."""
+"""An export is one file `autointerp/report/exports/<name>.py`: `Config` and `write`, which reports what it omits."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -32,7 +32,7 @@ class Config(BaseModel):
 
 
 def write(run: ReportRun, out: Path, config: Config) -> Export:
-    """Write `data/<table>.parquet`, the card `README.md`, and the run's manifest, summary and study beside them."""
+    """Write `data/<table>.parquet`, the card `README.md`, and the run's manifest, summary and study."""
     (out / "data").mkdir(parents=True, exist_ok=True)
     there = [name for name in ORDER if run.files.has(name)]
     files = []

@@ -1,4 +1,4 @@
-"""Neuronpedia: upload batches as JSON lines within the receiver's limits, and the scores beside them.
+"""Neuronpedia: upload batches as JSON lines within the receiver's limits, and the scores.
 
 Each line of `<dictionary>.jsonl` is the body of one `POST /api/feature/upload-batch`. The API takes no scores, so
 `<dictionary>.scores.jsonl` keeps them in the shape of Neuronpedia's own score rows.

@@ -35,7 +35,7 @@ class Config(BaseModel):
 
 
 def write(run: ReportRun, out: Path, config: Config) -> Export:
-    """Write the kept tables, the run's manifest, summary and study, and a README.md with its tables of numbers.
+    """Write the reference's tables, the run's manifest, summary and study, and a README.md with its tables of numbers.
 
     Raises:
         StudyError: the folder is the run itself.
@@ -66,7 +66,7 @@ def write(run: ReportRun, out: Path, config: Config) -> Export:
 
 
 def _list_tables(run: ReportRun, out: Path) -> None:
-    """Write the manifest with the export's own list of tables in place of the lists of the run's stages."""
+    """Write the manifest with the export's list of tables instead of the stages' lists."""
     there = [name for name in (*(f"{name}.parquet" for name in KEPT), "summary.json") if (out / name).is_file()]
     stages = {
         stage: {key: value for key, value in marker.items() if key not in ("inputs", "outputs")}

@@ -32,7 +32,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scorer: str = Field("detection", description="the scorer whose mean becomes autointerp_score")
+    scorer: str = Field("detection", description="scorer to take autointerp_score from (its mean)")
     release: str = Field("", description="release name, part of the file's name; default: the study's name")
 
 

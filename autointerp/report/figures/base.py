@@ -1,7 +1,7 @@
-"""What a figure is: its data as one table of stored numbers, a caption made from it, and one drawing for every output.
+"""Protocol of figures: one table of stored numbers, a caption computed from it, and one drawing for every output.
 
 A figure is one file `autointerp/report/figures/<name>.py`. It computes no statistic: what it draws is in the run's
-stored tables, and in the table that is written beside the picture as CSV. Print shows all panels side by side; the page
+stored tables, and in the CSV table next to the picture. Print shows all panels side by side; the page
 shows them one by one, so that they stack on a narrow screen.
 """
 
@@ -55,7 +55,7 @@ SCREEN = Style(name="screen", column=4.2, page=4.2, font=7.5, scale=1.15)
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """How one dictionary is drawn; `label` is its architecture where there are too many to distinguish."""
+    """Style of one dictionary; `label` is its architecture if there are too many to distinguish."""
 
     dictionary: str
     label: str
@@ -64,7 +64,7 @@ class Arm:
 
 
 class FigureModule(Protocol):
-    """The members that every figure file has. `PANEL` is the column whose values are the panels."""
+    """The members of every figure file. `PANEL` is the column that panels are split by."""
 
     TITLE: str
     SIZE: Literal["column", "page"]
@@ -102,7 +102,7 @@ def with_arm(table: pd.DataFrame, run: ReportRun) -> pd.DataFrame:
 
 
 def arms(table: pd.DataFrame) -> list[Arm]:
-    """List the dictionaries of rows made by `with_arm`, each with its colour and marker."""
+    """List the dictionaries in rows of `with_arm`, each with its colour and marker."""
     known = table.dropna(subset=["arm"]).drop_duplicates("arm")
     many, others, found = len(known) > MANY, 0, []
     for name, architecture, tone in zip(known["arm"], known["architecture"], known["tone"], strict=True):

@@ -1,4 +1,4 @@
-"""Does the judge's P(yes) mean what it says? Binned, with intervals clustered by latent."""
+"""Calibration of the judge's P(yes): binned, with intervals clustered by latent."""
 
 from typing import TYPE_CHECKING, Literal
 

@@ -1,4 +1,4 @@
-"""The controls beside what they must show: chance for wrong explanations, near 1 for planted latents."""
+"""Controls and their expected values: chance for wrong explanations, near 1 for planted latents."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +26,7 @@ KEPT = ["control", "scorer", "measure", "value", "low", "high", "expected", "n_l
 def data(run: ReportRun) -> pd.DataFrame:
     """Rows of the controls table over all dictionaries, in their own measure; then a row per control arm.
 
-    An arm's row is its stored estimate over eligible latents; `expected` is that of the dictionary it is made of.
+    An arm's row is its stored estimate over eligible latents; `expected` is that of the dictionary it controls for.
     """
     table = run.controls
     if table.empty:
@@ -70,7 +70,7 @@ def caption(table: pd.DataFrame) -> str:
     """Count what passed."""
     counts = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items())
     arms = (
-        " Control arms, untrained, must score less than the dictionary they are made of, whose mean is the bar beside; "
+        " Control arms, untrained, must score less than their dictionary (the bar shows its mean); "
         "their intervals are 95 %."
         if (table["kind"] == "arm").any()
         else ""

@@ -44,7 +44,7 @@ def height(table: pd.DataFrame) -> float:
 
 
 def draw(table: pd.DataFrame, figure: "Figure") -> None:
-    """Draw one row per population, dictionaries beside each other."""
+    """Draw one row per population, dictionaries side by side."""
     populations = [name for name in POPULATIONS if name in set(table["population"])][::-1]
     names, scorers = arms(table), scorers_of(table)
     for axis, scorer in zip(_paper.panels(figure, scorers, sharex=True), scorers, strict=True):

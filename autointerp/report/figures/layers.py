@@ -24,7 +24,7 @@ BANDS = ["band_lo", "band_hi", "pi_lo", "pi_hi"]
 
 
 def data(run: ReportRun) -> pd.DataFrame:
-    """Comparisons over eligible latents; `low`, `high` are simultaneous over layers where there are several."""
+    """Comparisons over eligible latents; `low`, `high` are simultaneous over layers if there are several."""
     table = run.comparisons
     rows = table[table["population"] == "eligible"] if len(table) else table
     if rows.empty:
