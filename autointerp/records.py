@@ -20,13 +20,13 @@ RESERVED = frozenset({"all", "explain", "explainer", "judge", *get_args(Control)
 class Site:
     """A point of the subject model where activations are read: `<module path>.<input|output>`.
 
-    `transform` is "" for the plain tensor, "pre_gain" for an RMSNorm's output divided by its gain
-    (TransformerLens' `ln2.hook_normalized`).
+    `transform` is "" for the plain tensor, "pre_gain" for a norm's output before its gain (TransformerLens'
+    `ln2.hook_normalized`), and `x0.22` for the tensor times a factor.
     """
 
     module: str
     side: Literal["input", "output"]
-    transform: Literal["", "pre_gain"] = ""
+    transform: str = ""
 
     def __str__(self) -> str:
         """Write the site as users do: `model.layers.2.mlp.output`."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from autointerp.errors import SiteError
 from autointerp.records import Site
-from autointerp.subject.sites import pre_gain
+from autointerp.subject.sites import factor_of, pre_gain
 
 # Sees one activation; a tensor it returns takes the activation's place.
 See = Callable[[Site, torch.Tensor], torch.Tensor | None]
@@ -21,16 +21,28 @@ def attached(modules: Mapping[Site, nn.Module], see: See) -> Iterator[None]:
     handles = []
     try:
         for site, module in modules.items():
+            watch = _times(see, factor_of(site.transform)) if factor_of(site.transform) else see
             if site.transform == "pre_gain":
                 handles.append(module.register_forward_hook(_normalized_hook(site, see)))
             elif site.side == "input":
-                handles.append(module.register_forward_pre_hook(_input_hook(site, see), with_kwargs=True))
+                handles.append(module.register_forward_pre_hook(_input_hook(site, watch), with_kwargs=True))
             else:
-                handles.append(module.register_forward_hook(_output_hook(site, see)))
+                handles.append(module.register_forward_hook(_output_hook(site, watch)))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _times(see: See, factor: float) -> See:
+    """Show an activation times a factor, and divide what replaces it; numbers left as they were stay exactly so."""
+
+    def scaled(site: Site, x: torch.Tensor) -> torch.Tensor | None:
+        shown = x * factor
+        new = see(site, shown)
+        return None if new is None else torch.where(new == shown, x, new / factor)
+
+    return scaled
 
 
 def _input_hook(site: Site, see: See) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
 from autointerp.subject import replay
 from autointerp.subject.base import CleanRun, Predicted, SubjectConfig, located
-from autointerp.subject.families import text_config
+from autointerp.subject.blocks import text_config
 from autointerp.subject.hooks import See, attached
 from autointerp.subject.skeleton import shorten
 

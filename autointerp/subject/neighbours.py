@@ -7,7 +7,7 @@ from torch import nn
 from autointerp.errors import SiteError
 from autointerp.records import Site
 from autointerp.subject import sites
-from autointerp.subject.families import block_list, module_at
+from autointerp.subject.blocks import block_list, module_at
 
 # The points that published dictionaries read and reconstruct, by TransformerLens' names.
 POINTS = (

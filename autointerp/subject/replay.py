@@ -15,7 +15,7 @@ from torch import nn
 
 from autointerp.errors import SiteError
 from autointerp.records import Site
-from autointerp.subject.families import block_list
+from autointerp.subject.blocks import block_list
 
 
 def blocks(model: nn.Module) -> Sequence[nn.Module]:

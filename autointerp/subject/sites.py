@@ -12,12 +12,14 @@ Known names, for block i of a transformers model:
 Two traps that cost others wrong numbers. TransformerLens' block-level `hook_mlp_out` and `hook_attn_out` are what is
 added to the residual stream, after a post-norm where the model has one (Gemma 2/3, OLMo-2), while `mlp.hook_out` is the
 module's own output. `ln2.hook_normalized` is a norm's output before its gain, not the MLP's input. So resid_pre +
-attention's contribution + MLP's contribution = resid_post is the law that the tables are tested by.
+attention's contribution + MLP's contribution = resid_post is the law by which they are tested. Where the points are is
+read off the model (`autointerp.subject.points`); a site `...:x0.22` is a module's output times the factor with which a
+model adds it to the residual stream (Granite).
 """
 
 import difflib
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -25,7 +27,8 @@ from torch import Tensor, nn
 
 from autointerp.errors import SiteError
 from autointerp.records import Site
-from autointerp.subject.families import GEMMA, Family, block_list, embeds_only, family_of, module_at, some_modules
+from autointerp.subject.blocks import block_list, module_at, some_modules
+from autointerp.subject.points import POINTS, points_of
 
 Side = Literal["input", "output"]
 
@@ -37,6 +40,9 @@ HOOKS = {
     "attn.hook_in": "attn_in", "attn.hook_z": "z", "attn.hook_out": "attn_raw",
     "mlp.hook_in": "mlp_in", "mlp.hook_pre": "mlp_pre", "mlp.hook_post": "mlp_post", "mlp.hook_out": "mlp_raw",
 }  # fmt: skip
+NORMS = {"ln1.hook_normalized": "ln1", "ln2.hook_normalized": "ln2"}
+# Names that a list shows: one for each point.
+ALIASES = {hook: point for hook, point in HOOKS.items() if hook not in ("hook_in", "hook_out", "hook_mlp_in")} | NORMS
 # dictionary_learning's name before `_layer_<i>` -> point; its attn and mlp are modules read by nnsight, so raw.
 SUBMODULES = {
     "resid_pre": "resid_pre",
@@ -56,11 +62,11 @@ BEFORE = {"resid_pre": "resid_pre", "resid_post": "resid_pre", "mlp_raw": "mlp_i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedSite:
-    """A site as `autointerp sites` shows it: its TransformerLens name, and its width (0 where it did not fire)."""
+    """A site as `autointerp sites` shows it: its TransformerLens name, and its width."""
 
     site: Site
     alias: str
-    width: int = 0
+    width: int
 
 
 def resolve(model: nn.Module, name: str, role: Side | None = None) -> Site:
@@ -75,76 +81,62 @@ def resolve(model: nn.Module, name: str, role: Side | None = None) -> Site:
         SiteError: no such site, or the name's sense for this architecture is not known.
     """
     bare, _, transform = name.strip().partition(":")
-    if transform not in ("", "pre_gain"):
-        raise SiteError(f"site {name!r}: {transform!r} is unknown behind the colon; there is: pre_gain")
+    if transform not in ("", "pre_gain") and not factor_of(transform):
+        raise SiteError(f"site {name!r}: unknown {transform!r} after the colon; use pre_gain, or a factor: x0.22")
     site = _literal(model, bare, role) or _alias(model, bare)
     if site is None:
         raise SiteError(_unknown(model, name))
-    return replace(site, transform="pre_gain") if transform else site
+    return replace(site, transform=transform) if transform else site
 
 
-def list_sites(model: nn.Module, *, widths: bool = False) -> list[ListedSite]:
-    """List the block-level sites of a model of a known family, in forward order.
+def list_sites(model: nn.Module) -> list[ListedSite]:
+    """List the block-level sites of a model with their widths, in forward order; a pass of two tokens runs.
 
     Args:
-        model: a transformers model; a forward of 2 tokens runs where `widths` is asked for (the meta device will do).
-        model: see above.
-        widths: fill in the width of each site.
+        model: a transformers model; the meta device will do.
 
     Raises:
-        SiteError: the family is not known; the message lists module paths, which can be named all the same.
+        SiteError: it has no list of blocks, or cannot be run; module paths can be named all the same.
     """
-    family = family_of(model)
-    prefix, n_blocks = block_list(model)
-    names = [(hook, point) for hook, point in HOOKS.items() if hook not in ("hook_in", "hook_out", "hook_mlp_in")]
-    names += [(f"{norm}.hook_normalized", norm) for norm in ("ln1", "ln2")]
-    order = [field.name for field in fields(Family)]
-    names.sort(key=lambda pair: order.index(pair[1]))
     found = []
-    for index in range(n_blocks):
-        for hook, point in names:
-            site = _point(family, prefix, index, point)
-            if site is not None:
-                found.append(ListedSite(site=site, alias=f"blocks.{index}.{hook}"))
-    return _measured(model, found) if widths else found
-
-
-def writers(model: nn.Module) -> set[Site]:
-    """Return the sites that are the residual stream or are added to it as they are, of a model of a known family.
-
-    Raises:
-        SiteError: the family is not known.
-    """
-    family = family_of(model)
-    prefix, n_blocks = block_list(model)
-    points = [_point(family, prefix, index, point) for index in range(n_blocks) for point in WRITERS]
-    found = {site for site in points if site is not None}
-    get = getattr(model, "get_input_embeddings", None)
-    embedding = [name for name, module in model.named_modules() if get is not None and module is get()]
-    if embeds_only(model) and family is not GEMMA:  # Gemma multiplies the embedding before it is the stream
-        found |= {Site(name, "output") for name in embedding}
+    order = sorted(ALIASES.items(), key=lambda pair: POINTS.index(pair[1]))
+    for index, block in enumerate(points_of(model).blocks):
+        for hook, point in order:
+            if point in block.sites:
+                found.append(
+                    ListedSite(site=block.sites[point], alias=f"blocks.{index}.{hook}", width=block.widths[point])
+                )
     return found
 
 
-def read(site: Site, module: nn.Module, args: tuple, kwargs: dict[str, object], output: object) -> Tensor:
-    """Take a site's tensor out of what a forward hook (`with_kwargs=True`) sees.
+def unlisted(model: nn.Module) -> dict[str, str]:
+    """Return TransformerLens names that `list_sites` leaves out in some block, with the reason."""
+    reasons: dict[str, str] = {}
+    for index, block in enumerate(points_of(model).blocks):
+        for hook, point in ALIASES.items():
+            if point in block.missing:
+                reasons.setdefault(f"blocks.{index}.{hook}", block.missing[point])
+    return reasons
 
-    It is [batch, sequence, width], but for OPT's MLP and the norm before it: [batch * sequence, width].
+
+def writers(model: nn.Module) -> set[Site]:
+    """Return the sites that are the residual stream or are added to it as they are.
 
     Raises:
-        SiteError: the module was called without a tensor there.
+        SiteError: it has no list of blocks, or cannot be run.
     """
-    if site.transform == "pre_gain":
-        value = pre_gain(module, _first_tensor(args, kwargs, site))
-    elif site.side == "input":
-        value = _first_tensor(args, kwargs, site)
-    else:
-        value = output[0] if isinstance(output, tuple | list) else output
-    if not isinstance(value, Tensor):
-        raise SiteError(
-            f"site {site}: the module gives a {type(value).__name__}, not a tensor; name a module inside it"
-        )
-    return value
+    points = points_of(model)
+    found = {block.sites[point] for block in points.blocks for point in WRITERS if point in block.sites}
+    found |= {site for block in points.blocks for site in block.others}
+    if points.embedding and not points.embedding_scaled:
+        found.add(Site(points.embedding, "output"))
+    return found
+
+
+def factor_of(transform: str) -> float:
+    """Return the factor that a transform such as `x0.22` stands for, 0 where it is none."""
+    found = re.fullmatch(r"x(-?\d+(?:\.\d+)?(?:e-?\d+)?)", transform)
+    return float(found[1]) if found else 0.0
 
 
 def pre_gain(norm: nn.Module, x: Tensor) -> Tensor:
@@ -173,38 +165,25 @@ def layer(site: Site | str) -> int:
     return int(found[1]) if found else -1
 
 
-def _point(family: Family, prefix: str, index: int, point: str) -> Site | None:
-    where = getattr(family, point)
-    if not where:
-        return None
-    if point in ("ln1", "ln2"):
-        return Site(f"{prefix}.{index}.{where}", "output", "pre_gain")
-    module, _, side = f"{prefix}.{index}.{where}".rpartition(".")
-    return Site(module, "input" if side == "input" else "output")
-
-
 def _alias(model: nn.Module, name: str) -> Site | None:
     hook = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     submodule = re.fullmatch(r"(\w+)_layer_(\d+)(\.input)?(?:\.output)?", name)
-    if hook and hook[2] in HOOKS:
-        index, point = int(hook[1]), HOOKS[hook[2]]
-    elif hook and hook[2] in ("ln1.hook_normalized", "ln2.hook_normalized"):
-        index, point = int(hook[1]), hook[2].partition(".")[0]
+    if hook and hook[2] in {**HOOKS, **NORMS}:
+        index, point = int(hook[1]), {**HOOKS, **NORMS}[hook[2]]
     elif submodule and submodule[1] in SUBMODULES:
         index, point = int(submodule[2]), SUBMODULES[submodule[1]]
         point = BEFORE[point] if submodule[3] else point
-    elif name == "hook_embed" and embeds_only(model):
+    elif name == "hook_embed" and points_of(model).embedding:
         index, point = 0, "resid_pre"
     else:
         return None
-    family = family_of(model)
-    prefix, n_blocks = block_list(model)
-    if index >= n_blocks:
-        raise SiteError(f"site {name!r}: the model has blocks 0..{n_blocks - 1}")
-    site = _point(family, prefix, index, point)
-    if site is None:
-        raise SiteError(f"site {name!r}: this architecture has no such site (no norm there, or attention beside MLP)")
-    return site
+    blocks = points_of(model).blocks
+    if index >= len(blocks):
+        raise SiteError(f"site {name!r}: the model has blocks 0..{len(blocks) - 1}")
+    if point not in blocks[index].sites:
+        why = blocks[index].missing.get(point, "this block has no such norm")
+        raise SiteError(f"site {name!r}: no such site: {why}; module paths name sites too (`--modules` lists them)")
+    return blocks[index].sites[point]
 
 
 def _literal(model: nn.Module, name: str, role: Side | None) -> Site | None:
@@ -244,39 +223,3 @@ def _unknown(model: nn.Module, name: str) -> str:
         blocks = ""
     hint = f"near: {', '.join(f'{path}.input/.output' for path in near)}" if near else f"it has {some_modules(model)}"
     return f"site {name!r} does not exist in {type(model).__name__}: {blocks}{hint} (`autointerp sites` lists all)"
-
-
-def _first_tensor(args: tuple, kwargs: dict[str, object], site: Site) -> Tensor:
-    for value in (*args[:1], kwargs.get("hidden_states"), kwargs.get("input"), kwargs.get("x")):
-        if isinstance(value, Tensor):
-            return value
-    raise SiteError(f"site {site}: the module was called without a tensor to read; name another side or module")
-
-
-def _measured(model: nn.Module, sites: list[ListedSite]) -> list[ListedSite]:
-    seen: dict[Site, int] = {}
-    handles = []
-    for site in {listed.site for listed in sites}:
-
-        def hook(module: nn.Module, args: tuple, kwargs: dict, output: object, site: Site = site) -> None:
-            seen[site] = read(site, module, args, kwargs, output).shape[-1]
-
-        handles.append(model.get_submodule(site.module).register_forward_hook(hook, with_kwargs=True))
-    device = next(model.parameters()).device
-    ids = torch.ones(1, 2, dtype=torch.long, device=device)
-    # A mask that is whole and positions that are told leave a model on the meta device no values to look at.
-    told = {"attention_mask": torch.zeros(1, 1, 2, 2, device=device), "position_ids": ids.cumsum(1) - 1}
-    try:
-        with torch.inference_mode():
-            model(input_ids=ids, use_cache=False, **(told if device.type == "meta" else {}))
-    except (RuntimeError, ValueError, TypeError) as error:
-        if device.type != "meta":
-            raise
-        raise SiteError(
-            f"{type(model).__name__} cannot be run without weights ({' '.join(str(error).split())[:120]}); "
-            "list its modules instead (--modules)"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [replace(listed, width=seen.get(listed.site, 0)) for listed in sites]

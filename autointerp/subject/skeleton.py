@@ -11,7 +11,7 @@ from torch import nn
 from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
 from autointerp.subject.base import located
-from autointerp.subject.families import block_list
+from autointerp.subject.blocks import block_list
 
 # By transformers' model_type: models that are the same up to block i however many blocks they have, with settings that
 # count blocks in `num_hidden_layers` and may list each one's kind in `layer_types`. Others are loaded whole.

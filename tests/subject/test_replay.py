@@ -8,7 +8,7 @@ import torch
 
 from autointerp.records import Site
 from autointerp.subject import replay
-from autointerp.subject.families import block_list
+from autointerp.subject.blocks import block_list
 from autointerp.subject.model import HookedSubject
 from tests.helpers import tiny
 

@@ -2,91 +2,96 @@
 
 import pytest
 import torch
-import transformers
 from torch import Tensor, nn
 
 from autointerp.errors import SiteError
 from autointerp.records import Site
-from autointerp.subject import sites
+from autointerp.subject import hooks, sites
+from autointerp.subject.model import HookedSubject
+from autointerp.subject.points import points_of
+from tests.helpers.architectures import hollow, tiny
 
-SMALL = {
-    "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 32, "bos_token_id": 0, "eos_token_id": 1,
-    "pad_token_id": 2,
-}  # fmt: skip
-# Settings that a family names differently.
-OTHER_NAMES = {
-    "gpt2": {"vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "bos_token_id": 0},
-    "gpt_neo": {
-        "vocab_size": 50, "hidden_size": 16, "num_layers": 2, "num_heads": 2, "max_position_embeddings": 32,
-        "attention_types": [[["global"], 2]], "bos_token_id": 0, "eos_token_id": 1,
-    },
-    "bloom": {"vocab_size": 50, "hidden_size": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 1},
-    "gptj": {
-        "vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "rotary_dim": 4,
-        "bos_token_id": 0, "eos_token_id": 1,
-    },
-    "opt": {
-        "vocab_size": 50, "hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "max_position_embeddings": 32, "word_embed_proj_dim": 16, "pad_token_id": 2, "bos_token_id": 0,
-    },
-}  # fmt: skip
 FAMILIES = (
     "gpt2 gpt_neo gpt_neox llama mistral qwen2 qwen3 gemma gemma2 gemma3_text olmo olmo2 olmo3 opt bloom gptj phi phi3 "
     "stablelm starcoder2 smollm3 ministral cohere cohere2 glm4"
 ).split()
 # Attention and MLP side by side: nothing lies between them.
-PARALLEL = ("gpt_neox", "gptj", "phi", "cohere", "cohere2")
+PARALLEL = ("gpt_neox", "gptj", "phi", "cohere", "cohere2", "falcon")
 
 
-def tiny(kind: str, **changes: object) -> nn.Module:
-    """A random model whose norms have random gains, so that a site on the wrong side of one shows."""
-    config = transformers.AutoConfig.for_model(kind, **{**OTHER_NAMES.get(kind, SMALL), **changes})
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "embed" in name or "wte" in name:
-                parameter.mul_(50)  # so that a norm's epsilon is small beside what it normalises
-            if "norm" in name or "ln_" in name:
-                parameter.add_(torch.randn_like(parameter))
-    return model
+# Mixtures of experts, linear attention, multi-modal models, factors on what is added.
+NEWER = (
+    "llama4_text llama4 gemma3 gemma4_text gemma4 qwen3_5_text qwen3_5 qwen3_moe qwen3_5_moe_text mixtral olmoe "
+    "gpt_oss deepseek_v3 granite falcon"
+).split()
 
 
 def capture(model: nn.Module, wanted: list[Site]) -> dict[Site, Tensor]:
     seen: dict[Site, Tensor] = {}
-    handles = []
-    for site in wanted:
 
-        def hook(module: nn.Module, args: tuple, kwargs: dict, output: object, site: Site = site) -> None:
-            seen[site] = sites.read(site, module, args, kwargs, output).clone().view(1, 10, -1)
+    def keep(site: Site, x: Tensor) -> None:
+        seen[site] = x.detach().clone().view(1, 10, -1)
 
-        handles.append(model.get_submodule(site.module).register_forward_hook(hook, with_kwargs=True))
-    with torch.no_grad():
+    with torch.no_grad(), hooks.attached({site: model.get_submodule(site.module) for site in wanted}, keep):
         model(input_ids=torch.arange(3, 13)[None], use_cache=False)
-    for handle in handles:
-        handle.remove()
     return seen
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", [*FAMILIES, *NEWER])
 def test_contributions_add_up_to_the_residual(kind: str) -> None:
-    """resid_pre + attention's contribution + MLP's contribution = resid_post, whatever norms stand behind them."""
+    """resid_pre + all contributions = resid_post (times Gemma 4's layer scalar), and resid_mid lies between."""
     model = tiny(kind)
-    names = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
-    pre, attention, mlp, post = (sites.resolve(model, f"blocks.1.{name}") for name in names)
-    seen = capture(model, [pre, attention, mlp, post])
-    torch.testing.assert_close(seen[pre] + seen[attention] + seen[mlp], seen[post], atol=1e-5, rtol=1e-5)
+    for index in (0, 1):
+        names = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
+        pre, attention, mlp, post = (sites.resolve(model, f"blocks.{index}.{name}") for name in names)
+        others = points_of(model).blocks[index].others
+        seen = capture(model, [pre, attention, mlp, post, *others])
+        total = sum((seen[site] for site in others), seen[pre] + seen[attention] + seen[mlp])
+        scalar = getattr(model.get_submodule(post.module), "layer_scalar", 1.0)
+        torch.testing.assert_close(total * scalar, seen[post], atol=1e-5, rtol=1e-5)
+        if kind not in PARALLEL:
+            mid = sites.resolve(model, f"blocks.{index}.hook_resid_mid")
+            torch.testing.assert_close(seen[pre] + seen[attention], capture(model, [mid])[mid], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if kind not in PARALLEL])
-def test_resid_mid_is_the_residual_after_attention(kind: str) -> None:
-    """resid_pre + attention's contribution = resid_mid where the two halves run one after the other."""
+@pytest.mark.parametrize("kind", [*FAMILIES, *NEWER, "mamba", "granitemoeshared"])
+def test_a_model_without_weights_has_the_same_sites(kind: str) -> None:
+    """`autointerp sites` reads a configuration only, experts that cannot run without values included."""
+    assert sites.list_sites(hollow(kind)) == sites.list_sites(tiny(kind))
+
+
+@pytest.mark.parametrize("kind", NEWER)
+def test_an_identity_splice_changes_nothing(kind: str) -> None:
+    """Bit for bit, also where the site is a module's output times a factor; and zeros do change the output."""
+    subject = HookedSubject(tiny(kind), None, fingerprint="")
+    ids = torch.arange(3, 13)[None]
+    names = ("hook_attn_out", "hook_mlp_out", "hook_resid_post")
+    changed = [sites.resolve(subject.model, f"blocks.1.{name}") for name in names]
+    clean = subject.run(ids, None, [], changed)
+    for site in changed:
+        same = clean.activations[site]
+        assert torch.equal(subject.replaced(clean, site, same[None])[0], clean.hidden)
+        assert not torch.allclose(subject.replaced(clean, site, torch.zeros_like(same)[None])[0], clean.hidden)
+
+
+@pytest.mark.parametrize(
+    "kind, words", [("mamba", "no MLP .it adds mixer"), ("granitemoeshared", "sum of several modules")]
+)
+def test_a_block_without_an_mlp_says_what_it_adds(kind: str, words: str) -> None:
+    """The residual stream can be read in any model with blocks; what a block does not have is refused by reason."""
     model = tiny(kind)
-    names = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid")
-    pre, attention, mid = (sites.resolve(model, f"blocks.0.{name}") for name in names)
-    seen = capture(model, [pre, attention, mid])
-    torch.testing.assert_close(seen[pre] + seen[attention], seen[mid], atol=1e-5, rtol=1e-5)
+    with pytest.raises(SiteError, match=words):
+        sites.resolve(model, "blocks.1.hook_mlp_out")
+    assert str(sites.resolve(model, "blocks.1.hook_resid_post")).endswith("layers.1.output")
+    assert any("MLP" in why or "modules" in why for why in sites.unlisted(model).values())
+
+
+def test_a_block_that_normalises_after_adding_has_its_stream_only() -> None:
+    """OPT-350m's layout: its output is no sum of its input and contributions."""
+    model = tiny("opt", do_layer_norm_before=False)
+    assert {entry.alias.split(".")[-1] for entry in sites.list_sites(model)} == {"hook_resid_pre", "hook_resid_post"}
+    with pytest.raises(SiteError, match="normalises after adding"):
+        sites.resolve(model, "blocks.0.hook_mlp_out")
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -139,6 +144,7 @@ def test_a_block_may_be_parallel_by_its_configuration() -> None:
         ("llama", "layers.1", "model.layers.1.output"),
         ("llama", "embed_tokens", "model.embed_tokens.output"),
         ("llama", "hook_embed", "model.layers.0.input"),
+        ("granite", "blocks.1.hook_mlp_out", "model.layers.1.mlp.output:x0.22"),
         ("llama", "resid_post_layer_1", "model.layers.1.output"),
         ("llama", "blocks.1.attn.hook_z", "model.layers.1.self_attn.o_proj.input"),
         ("llama", "model.language_model.layers.1.mlp.input", "model.layers.1.mlp.input"),
@@ -180,13 +186,13 @@ def test_a_bare_module_takes_the_side_its_role_asks_for() -> None:
         ("llama", "model.layers.7.mlp.input", "model.layers.0 to model.layers.1"),
         ("llama", "model.layers.1.mpl.output", "model.layers.1.mlp"),
         ("llama", "blocks.1.hook_nonsense", "does not exist"),
-        ("llama", "model.layers.1.mlp.output:post_gain", "pre_gain"),
+        ("llama", "model.layers.1.mlp.output:post_gain", "unknown 'post_gain'"),
         ("gpt_neox", "blocks.0.hook_resid_mid", "no such site"),
         ("olmo2", "blocks.0.ln2.hook_normalized", "no such site"),
         ("gpt2", "hook_embed", "does not exist"),
         ("phi", "blocks.0.hook_resid_mid", "no such site"),
         ("phi3", "blocks.0.mlp.hook_pre", "no such site"),
-        ("granite", "blocks.0.hook_mlp_out", "model type 'granite'"),
+        ("granite", "blocks.0.mlp.hook_nothing", "does not exist"),
         ("llama", "", "does not exist"),
     ],
 )
@@ -200,7 +206,7 @@ def test_unknown_names_are_refused_with_what_there_is(kind: str, name: str, word
 def test_every_listed_site_fires_with_its_width(kind: str) -> None:
     """`list_sites` names nothing that cannot be captured, and each alias resolves to its site."""
     model = tiny(kind)
-    listed = sites.list_sites(model, widths=True)
+    listed = sites.list_sites(model)
     assert len(listed) > 10
     for entry in listed:
         assert entry.width > 0

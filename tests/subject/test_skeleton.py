@@ -7,7 +7,7 @@ import torch
 
 from autointerp.records import Site
 from autointerp.subject.base import SubjectConfig
-from autointerp.subject.families import block_list
+from autointerp.subject.blocks import block_list
 from autointerp.subject.model import load
 from autointerp.subject.skeleton import blocks_needed
 from tests.helpers import tiny

@@ -17,14 +17,18 @@ WRITE = {
     ],
     "gpt2": ["transformer.h.1.mlp.output", "transformer.h.0.attn.output"],
     "gpt_neox": ["gpt_neox.layers.1.mlp.output", "gpt_neox.embed_in.output"],
-    "gemma2": ["model.layers.1.post_feedforward_layernorm.output", "model.layers.1.output"],
+    "gemma2": [
+        "model.layers.1.post_feedforward_layernorm.output",
+        "model.layers.1.output",
+        "model.embed_tokens.output",
+    ],
     "opt": ["model.decoder.layers.1.fc2.output"],
 }
 DO_NOT = {
     "llama": ["model.layers.1.mlp.input", "model.layers.1.mlp.gate_proj.output", "model.norm.output"],
     "gpt2": ["transformer.wte.output"],  # positions are added to it before it is the stream
     "gpt_neox": ["gpt_neox.layers.1.mlp.input"],
-    "gemma2": ["model.layers.1.mlp.output", "model.embed_tokens.output"],  # normed, and scaled, before they are added
+    "gemma2": ["model.layers.1.mlp.output"],  # normed before it is added
     "opt": ["model.decoder.layers.1.fc1.output"],
 }
 
@@ -72,9 +76,10 @@ def test_tokens_are_those_of_a_loop_over_the_vocabulary() -> None:
 
 
 def test_reasons_of_models_that_cannot_tell() -> None:
-    """A width that is not the unembedding's, and a family whose table is not known."""
+    """A width that is not the unembedding's, and a model without a list of blocks."""
     model = tiny.model("llama")
     site = Site("model.layers.1.mlp", "output")
     assert "reads 16 numbers, the site has 8" in obstacle(model, site, 8)
-    model.config.model_type = "unheard-of"
-    assert "residual stream is not known" in obstacle(model, site, 16)
+    blockless = tiny.model("llama")
+    blockless.model.layers = blockless.model.layers[0]
+    assert "residual stream is not known" in obstacle(blockless, site, 16)
