@@ -17,9 +17,21 @@ from autointerp.subject.residual import ONE, BlockTrace, Call, Factor, Sum, trac
 
 # Every point, in the order of a block's computation.
 POINTS = (
-    "resid_pre", "ln1", "attn_in", "z", "attn_raw", "attn_out", "resid_mid", "ln2", "mlp_in", "mlp_pre", "mlp_post",
-    "mlp_raw", "mlp_out", "resid_post",
-)  # fmt: skip
+    "resid_pre",
+    "ln1",
+    "attn_in",
+    "z",
+    "attn_raw",
+    "attn_out",
+    "resid_mid",
+    "ln2",
+    "mlp_in",
+    "mlp_pre",
+    "mlp_post",
+    "mlp_raw",
+    "mlp_out",
+    "resid_post",
+)
 ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 MLP = re.compile(r"mlp|ffn?|feed_forward|moe|expert", re.IGNORECASE)
 
@@ -208,9 +220,8 @@ def _attention(seen: BlockTrace, branch: Branch, prefix: str, found: Block) -> N
     if whole.reads:
         found.put("attn_in", f"{prefix}.{whole.path}", "input", whole.width_in)
     projection = [
-        call for call in seen.calls
-        if _linear(call) and call.gives == atom and call.path.startswith(branch.component)
-    ]  # fmt: skip
+        call for call in seen.calls if _linear(call) and call.gives == atom and call.path.startswith(branch.component)
+    ]
     if projection:
         found.put("z", f"{prefix}.{projection[0].path}", "input", projection[0].width_in)
     else:
@@ -224,9 +235,10 @@ def _mlp(seen: BlockTrace, branch: Branch, attention: Branch | None, prefix: str
     skipped = attention.component if attention else ""
     around = "" if branch.component == raw.path and _linear(raw) else f"{branch.component}."  # OPT has no MLP module
     linears = [
-        call for call in seen.in_order()
+        call
+        for call in seen.in_order()
         if _linear(call) and call.path.split(".")[0] != skipped and call.path.startswith(around)
-    ]  # fmt: skip
+    ]
     down = next((call for call in linears if call.gives == raw.gives), None)
     first = raw if not _linear(raw) else next(iter(linears), raw)
     found.put("mlp_in", f"{prefix}.{first.path}", "input", first.width_in)
@@ -258,9 +270,10 @@ def _between(seen: BlockTrace, steps: list[list[int]], prefix: str, found: Block
     else:
         beside = len(steps) == 1 and len(steps[0]) > 1
         found.missing["resid_mid"] = (
-            "attention and MLP are computed side by side: nothing lies between them" if beside
+            "attention and MLP are computed side by side: nothing lies between them"
+            if beside
             else "this block adds to the residual stream once"
-        )  # fmt: skip
+        )
         names = ("ln1", "ln2")
     for name, call in zip(names, norms, strict=False):
         found.put(name, f"{prefix}.{call.path}", "output", seen.width, "pre_gain")

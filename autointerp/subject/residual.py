@@ -23,10 +23,24 @@ from autointerp.errors import SiteError
 from autointerp.subject.blocks import block_list
 
 # Ops that give the same numbers in another shape or type; dropout too, since the model is in evaluation mode.
-SAME = frozenset({
-    "view", "_unsafe_view", "_reshape_alias", "unsqueeze", "squeeze", "clone", "alias", "_to_copy", "detach", "reshape",
-    "contiguous", "to", "lift_fresh", "dropout",
-})  # fmt: skip
+SAME = frozenset(
+    {
+        "view",
+        "_unsafe_view",
+        "_reshape_alias",
+        "unsqueeze",
+        "squeeze",
+        "clone",
+        "alias",
+        "_to_copy",
+        "detach",
+        "reshape",
+        "contiguous",
+        "to",
+        "lift_fresh",
+        "dropout",
+    }
+)
 # Tensors kept so that their ids stay theirs: larger ones are weights.
 KEPT_NUMEL = 2**20
 # Modules replaced because they cannot run without weights, before the pass is given up.
@@ -199,8 +213,11 @@ def _without_values() -> list[dict[str, Any]]:
     positions, mask = torch.zeros(1, 2, dtype=torch.long, device="meta"), torch.zeros(1, 1, 2, 2, device="meta")
     flat = torch.ones(1, 2, dtype=torch.long, device="meta")
     return [
-        {"position_ids": positions, "attention_mask": mask}, {"attention_mask": mask}, {"attention_mask": flat}, {},
-    ]  # fmt: skip
+        {"position_ids": positions, "attention_mask": mask},
+        {"attention_mask": mask},
+        {"attention_mask": flat},
+        {},
+    ]
 
 
 @contextlib.contextmanager

@@ -7,53 +7,105 @@ import transformers
 from torch import nn
 
 SMALL = {
-    "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 32, "bos_token_id": 0, "eos_token_id": 1,
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 32,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
     "pad_token_id": 2,
-}  # fmt: skip
+}
 GPT2 = {"vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "bos_token_id": 0}
 EXPERTS = {
-    "num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 8,
     "shared_expert_intermediate_size": 8,
-}  # fmt: skip
+}
 LINEAR = {
-    "linear_num_value_heads": 2, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "linear_num_value_heads": 2,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
     "layer_types": ["linear_attention", "full_attention"],
-}  # fmt: skip
+}
 # Settings by model type, beside or in place of SMALL's; those in REPLACED stand alone.
 CHANGED: dict[str, dict[str, Any]] = {
     "llama4_text": EXPERTS | {"intermediate_size_mlp": 24, "interleave_moe_layer_step": 2},
-    "qwen3_moe": EXPERTS, "mixtral": EXPERTS, "olmoe": EXPERTS, "gpt_oss": EXPERTS,
-    "qwen3_5_text": LINEAR, "qwen3_5_moe_text": EXPERTS | LINEAR, "granite": {"residual_multiplier": 0.22},
-    "deepseek_v3": EXPERTS | {
-        "n_routed_experts": 4, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "q_lora_rank": 8,
-        "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8, "head_dim": 4,
+    "qwen3_moe": EXPERTS,
+    "mixtral": EXPERTS,
+    "olmoe": EXPERTS,
+    "gpt_oss": EXPERTS,
+    "qwen3_5_text": LINEAR,
+    "qwen3_5_moe_text": EXPERTS | LINEAR,
+    "granite": {"residual_multiplier": 0.22},
+    "deepseek_v3": EXPERTS
+    | {
+        "n_routed_experts": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "q_lora_rank": 8,
+        "kv_lora_rank": 8,
+        "qk_rope_head_dim": 4,
+        "qk_nope_head_dim": 4,
+        "v_head_dim": 8,
+        "head_dim": 4,
     },
-    "gemma3_text": {"sliding_window": 16}, "gemma4_text": {
-        "hidden_size_per_layer_input": 4, "vocab_size_per_layer_input": 50, "num_kv_shared_layers": 0,
-        "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16, "global_head_dim": 8,
+    "gemma3_text": {"sliding_window": 16},
+    "gemma4_text": {
+        "hidden_size_per_layer_input": 4,
+        "vocab_size_per_layer_input": 50,
+        "num_kv_shared_layers": 0,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 16,
+        "global_head_dim": 8,
     },
-    "granitemoeshared": EXPERTS | {"shared_intermediate_size": 8}, "mamba": {"state_size": 4},
-}  # fmt: skip
+    "granitemoeshared": EXPERTS | {"shared_intermediate_size": 8},
+    "mamba": {"state_size": 4},
+}
 REPLACED: dict[str, dict[str, Any]] = {
-    "gpt2": GPT2, "gpt_neo": {
-        "vocab_size": 50, "hidden_size": 16, "num_layers": 2, "num_heads": 2, "max_position_embeddings": 32,
-        "attention_types": [[["global"], 2]], "bos_token_id": 0, "eos_token_id": 1,
+    "gpt2": GPT2,
+    "gpt_neo": {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "max_position_embeddings": 32,
+        "attention_types": [[["global"], 2]],
+        "bos_token_id": 0,
+        "eos_token_id": 1,
     },
     "bloom": {"vocab_size": 50, "hidden_size": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 1},
     "gptj": GPT2 | {"rotary_dim": 4, "eos_token_id": 1},
     "falcon": {key: value for key, value in SMALL.items() if key not in ("head_dim", "num_key_value_heads")},
     "opt": {
-        "vocab_size": 50, "hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "max_position_embeddings": 32, "word_embed_proj_dim": 16, "pad_token_id": 2, "bos_token_id": 0,
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "ffn_dim": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "word_embed_proj_dim": 16,
+        "pad_token_id": 2,
+        "bos_token_id": 0,
     },
-}  # fmt: skip
+}
 # Multi-modal models whose text part is one of the above.
 TEXT_PARTS = {"gemma3": "gemma3_text", "llama4": "llama4_text", "qwen3_5": "qwen3_5_text", "gemma4": "gemma4_text"}
 VISION = {
-    "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
     "patch_size": 14,
-}  # fmt: skip
+}
 
 
 def settings(kind: str, **changes: object) -> Any:
