@@ -1,10 +1,10 @@
 """The one loop that puts explainers' and scorers' questions to an LLM: keyed, stored, retried, limited, counted.
 
     llm = ask.connect(back_end, store=run / "responses.sqlite", budget=budget, price=price)
-    for told in ask.explanations(explainer, llm, examples, config=config, seed=seed, usage=usage):
-        told.explanation, told.row
-    for told in ask.judgements({"detection": detection}, llm, questions, config=config, usage=usage):
-        told.judgements, told.row
+    for reply in ask.explanations(explainer, llm, examples, config=config, seed=seed, usage=usage):
+        reply.explanation, reply.row
+    for reply in ask.judgements({"detection": detection}, llm, questions, config=config, usage=usage):
+        reply.judgements, reply.row
 
 Everything streams, in the order in which replies come: memory holds what is in flight. Sort tables by `question_id`.
 
@@ -248,7 +248,7 @@ def _unanswered(question: Question, status: str) -> tuple[Judgement, ...]:
 
 
 def _without_shots(messages: tuple[Message, ...], n: int) -> tuple[Message, ...] | None:
-    """Leave out the first `n` few-shot turns (a user's and the assistant's message each); None if there are fewer."""
+    """Remove the first `n` few-shot turns (a user's and the assistant's message each); None if it has fewer."""
     start = 1 if messages[0].role == "system" else 0
     shots = (len(messages) - start - 1) // 2
     return messages[:start] + messages[start + 2 * n :] if n <= shots else None

@@ -37,7 +37,7 @@ class Useless:
         self._any_usable = False
 
     def add(self, failure: str, reply: Reply, *, shortens: bool) -> None:
-        """Count a reply; `shortens`: its prompt is sent again with fewer examples, which is no failure yet.
+        """Count a reply; `shortens`: its prompt is retried with fewer examples, which does not count as a failure.
 
         Raises:
             UselessRepliesError: there were too many useless replies in a row.

@@ -129,7 +129,7 @@ def with_llms(values: dict[str, Any], args: argparse.Namespace) -> dict[str, Any
     """Return a study's values with the LLMs that `--explainer` and `--judge` name, and the settings that follow them.
 
     Without `--judge` the explainer judges too. The explainer's prompt is `pattern` for the `pattern` back end and never
-    for another one. Contexts per prompt that were set for a program are not kept for a language model.
+    for another one. Contexts per prompt set for a program do not apply to a language model.
 
     Raises:
         StudyError: a name or a model without its server.

@@ -8,7 +8,7 @@ The error rates are those of the whole gate, however many dictionaries and endpo
 candidate that is worse by the margin in some endpoint, at most alpha to fail one that is not worse in any.
 
 A finished candidate is tested once, on all its latents. One that `autointerp score ... --gate BASELINE` scored, only as
-far as needed, is tested in the same looks again. The decision is kept in CANDIDATE/gate.json and gate.parquet.
+far as needed, is tested in the same looks again. The decision is written to CANDIDATE/gate.json and gate.parquet.
 
 In a workflow: autointerp gate results/candidate --baseline results/reference/base --junit gate.xml
 --summary "$GITHUB_STEP_SUMMARY"

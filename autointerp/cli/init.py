@@ -1,4 +1,4 @@
-"""Write a study file with every setting, its default and what it means.
+"""Write a study file with every setting, its default and its meaning.
 
 The file runs as it is (on the embedded default); change what you want to measure, delete what you do not care about:
 a setting that is left out keeps its default.

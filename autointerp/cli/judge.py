@@ -3,7 +3,7 @@
     autointerp judge http://localhost:8000/v1 --form auto
     autointerp judge cross_encoder:judges/minilm --data text.jsonl
 
-Asks about planted rules whose explanation is known, until each scorer is decided: about 30 prompts of 5 contexts for a
+Asks about planted rules with known explanations, until each scorer is decided: about 30 prompts of 5 contexts for a
 clear judge. Prints sensitivity, specificity, AUROC and calibration of P(yes), the share of yes and of constant lists,
 and the effect of the position in the prompt, by scorer and grade of rule; calls, tokens a second and money.
 

@@ -6,7 +6,7 @@
 
 The dictionaries are written to OUT/<architecture>_m<latents>_k<k>/<site>/seed<seed>/ in EleutherAI sparsify's
 format, which `autointerp score` reads; OUT/log.jsonl holds loss, FVU and dead latents. The same command continues an
-interrupted run. A transcoder needs a module whose input is as wide as its output; an SAE reads the output alone.
+interrupted run. A transcoder needs a module with input and output of one width; an SAE reads the output alone.
 """
 
 import argparse

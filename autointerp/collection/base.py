@@ -14,9 +14,7 @@ class CollectConfig(BaseModel):
     batch_tokens: int = Field(
         default=0, ge=0, le=2**24, description="tokens in one forward pass; 0: 4,096 on a CPU, 65,536 on a GPU"
     )
-    shard_tokens: int = Field(
-        default=2**18, ge=1, le=2**31, description="tokens of one unit of work that is kept whole"
-    )
+    shard_tokens: int = Field(default=2**18, ge=1, le=2**31, description="tokens of one shard, the unit of resumption")
     values: Literal["float16", "float32"] = Field(default="float32", description="how activations are stored")
 
 

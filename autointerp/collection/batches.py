@@ -16,7 +16,7 @@ class Batch:
     Attributes:
         ids: [batch, sequence] with BOS; padding has id 0.
         mask: [batch, sequence] 1 for tokens, 0 for padding; None where nothing is padded.
-        slots: [n] place of each content token in the flattened batch, context after context.
+        slots: [n] index of each content token in the flattened batch, context after context.
         positions: [n] position of each content token in the shard.
         window_rows: [n_windows, window_length] which of the n content tokens make up each window.
         held_out: [n_windows] the split of each window.

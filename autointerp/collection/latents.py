@@ -70,7 +70,7 @@ def rows(
         site: see `dictionary`.
         chances: [n_latents] inclusion probability, 0 where it could not be drawn.
         drawn: the latents that were drawn, in the order in which they join the sample. One that proves not to be
-            eligible keeps its place in the order, and the reason as its status.
+            eligible keeps its rank in the order, and gets the reason as its status.
     """
     status = statuses(counts, config).astype(object)
     eligible = status == "eligible"

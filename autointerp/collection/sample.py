@@ -3,7 +3,7 @@
 Every latent has a permanent random number, keyed by seed, dictionary and latent. Latents join the sample in the order
 of that number over their weight (order sampling), so that a sample of 60 holds the sample of 40, and no other
 dictionary, scorer or interruption changes it. Weights mix a uniform and a rate-proportional share. The headline is the
-plain mean over eligible latents, so the default share is small: 100 of 2,000 latents whose rates have a log standard
+plain mean over eligible latents, so the default share is small: 100 of 2,000 latents with rates of a log standard
 deviation of 2 are worth, for the plain mean and for the mean weighted by rate (`test_what_a_share_costs`):
 
     proportional share    0     .1    .2    .5
@@ -114,7 +114,7 @@ def inclusion(weight: NDArray[np.floating], n: int) -> NDArray[np.float64]:
 
     Index i joins before a threshold q with probability min(1, w_i q). It is drawn if fewer than n others are below its
     rank; their number is a sum of independent indicators; its distribution is approximated by its first three moments
-    (Edgeworth), not to be told from simulation (`tests/collection/test_sample.py`); equal weights give n / N exactly.
+    (Edgeworth), as good as simulation (`tests/collection/test_sample.py`); equal weights give n / N exactly.
     """
     found, positive = np.zeros(len(weight)), weight > 0
     kept = np.asarray(weight, dtype=np.float64)[positive]

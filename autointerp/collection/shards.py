@@ -2,7 +2,7 @@
 
 `<number>.safetensors` holds, for each dictionary NAME:
 
-    NAME/latents   [n]      the latents kept, ascending
+    NAME/latents   [n]      the recorded latents, ascending
     NAME/offsets   [n + 1]  their activations are entries offsets[i]:offsets[i + 1] of the next two
     NAME/positions [nnz]    uint32, positions in the corpus's tokens, ascending per latent
     NAME/values    [nnz]    float16 or float32, > 0
@@ -78,7 +78,7 @@ class Shard:
     Attributes:
         kept: by dictionary.
         n: [3] content tokens, explain windows and held-out windows.
-        maps: the memory-mapped files that `kept` lies in; none of a shard just computed.
+        maps: the memory-mapped files of `kept`; empty for a shard in memory.
     """
 
     kept: Mapping[str, Kept]

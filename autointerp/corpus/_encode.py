@@ -144,7 +144,7 @@ def _checked(row: Document | TokenDocument, n_vocabulary: int) -> Ids:
     if low < 0 or high >= n_vocabulary:
         raise CorpusError(
             f"corpus: row {row.id} holds token id {low if low < 0 else high}; the subject's vocabulary is 0 to "
-            f"{n_vocabulary - 1}: the ids were made by another tokenizer. Give ids of the subject's tokenizer, or text"
+            f"{n_vocabulary - 1}: the ids are another tokenizer's. Give ids of the subject's tokenizer, or text"
         )
     return np.array(row.ids, dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""The bank of planted rules: what a latent could stand for, with the explanation that is true of it.
+"""The bank of planted rules: concepts that a latent could detect, each with its true explanation.
 
 Rules are graded by what a judge must know: `token` the words themselves or their look, `phrase` words beside each
 other, `topic` what words mean. They hold of any English text or code; those that a corpus holds too rarely are left

@@ -2,11 +2,11 @@
 
 The pool is drawn once, by seed, from the windows of one split; a latent's negatives are those of the pool in which no
 token activates it at all (checked on its activations, not assumed), without replacement, by a draw of its own. Windows
-lie on one fixed grid, so that negatives and positives have the same length and place.
+lie on one fixed grid, so that negatives and positives have the same length and alignment.
 
 With hard strata the latent's silent pool is parted: strata 1.. are the `NEAR_SHARE` of it that lies nearest to the
 latent's own windows in one sense each (`near`), matched to its positives in length and in whether they begin a
-document, so that neither tells them apart; stratum 0 is all the rest. `random` negatives are drawn from the whole
+document, so that neither distinguishes them; stratum 0 is all the rest. `random` negatives are drawn from the whole
 pool, whatever stratum they fall into, so that a score by them means the same with and without hard ones; their
 `stratum_share` is the share of these draws. `hard` negatives are drawn from one stratum each, besides; their
 `stratum_share` is the share of the silent population that the stratum is. From both a specificity can be weighted to
@@ -25,7 +25,7 @@ from autointerp.seeds import generator
 
 # Share of a latent's silent windows that counts as near, by each kind of nearness.
 NEAR_SHARE = 0.02
-# Characters by which a hard negative's length may differ from its positive's; what sets documents' first windows apart.
+# Characters by which a hard negative's length may differ from its positive's; first windows of documents differ most.
 CALIPER, APART = 5, 1e6
 
 
@@ -37,7 +37,7 @@ def pool(
     Args:
         windows: the corpus.
         held_out: which split.
-        size: windows wanted.
+        size: number of windows.
         seed: the study's.
         fit: [n_windows] the windows that may be drawn (`repeats.fit_to_judge`); None for all of the split.
 
@@ -74,9 +74,9 @@ def negatives(
         firing: the latent's activations on it.
         pool: the shared pool of one split.
         latent: keys the draw, with the split, so that it depends on nothing else.
-        n: random negatives wanted, from the whole silent pool.
+        n: number of random negatives, from the whole silent pool.
         seed: the study's.
-        n_hard: negatives wanted from each of `near`, besides.
+        n_hard: number of further negatives from each of `near`.
         near: [n_pool] each, one per hard stratum, most wanted first: how near windows of the pool are to the latent's
             own; what is not above 0 is not near at all. A window that is among the nearest of several belongs to the
             first.
@@ -84,7 +84,7 @@ def negatives(
         like: [n_positives] those of the latent's positives, which hard negatives are then matched to.
 
     Returns:
-        As many as there are, none twice; a dense latent may have fewer than wanted, or none, which the caller counts.
+        Up to that many, without repetition; a dense latent may have fewer, or none, which the caller counts.
     """
     quiet = silent(windows, firing, pool)
     places = np.searchsorted(pool, quiet)
@@ -111,7 +111,7 @@ def negatives(
 
 
 def _nearest(nearness: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Return the places of the nearest `NEAR_SHARE`, at least one, of those that are near at all."""
+    """Return the indices of the nearest `NEAR_SHARE`, at least one, among windows with any nearness."""
     first = np.argsort(-nearness, kind="stable")[: max(1, round(NEAR_SHARE * len(nearness)))]
     return first[nearness[first] > 0]
 
@@ -125,7 +125,7 @@ def shapes(windows: Windows, which: NDArray[np.integer]) -> NDArray[np.float64]:
 def _matched(
     nearness: NDArray[np.floating], shapes: NDArray[np.floating], like: NDArray[np.floating]
 ) -> NDArray[np.intp]:
-    """Return the places of the nearest `NEAR_SHARE` whose shapes are distributed as the positives' are.
+    """Return the indices of the nearest `NEAR_SHARE`, matched to the positives' distribution of shapes.
 
     Each silent window belongs to the positive of the most similar shape, if it is within `CALIPER` characters. Each
     positive has an equal part of the stratum, the nearest of those that belong to it: as many longer as shorter ones

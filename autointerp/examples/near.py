@@ -5,7 +5,7 @@
 * `embedding`: the same by a sentence-embedding model.
 * `cofiring`: by how strongly the latent's nearest neighbours fire there: the reference latents of the same dictionary
   that fire in the same windows most often (cosine of co-firing).
-* `decoder`: likewise, the neighbours being those whose decoder rows are most alike (cosine).
+* `decoder`: likewise, with the latents of the most similar decoder rows (cosine) as neighbours.
 
 Each gives a number per window of the pool; more is nearer, nothing at or below 0 is near. `contrast.negatives` takes
 the same small share of the latent's silent windows by each. Reference latents (`collection.sample`) are the same
@@ -86,7 +86,7 @@ class Decoders:
         self._latents, self._unit = latents, _unit_rows(rows)
 
     def near(self, latent: int, row: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Return the places of the reference latents with the most similar decoder rows, itself left out.
+        """Return the indices of the reference latents with the most similar decoder rows, without itself.
 
         A row of zeros is near to none.
         """
@@ -135,7 +135,7 @@ class Cofiring:
 
 
 def nearest(likeness: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the places of up to N_NEIGHBOURS allowed entries above 0, greatest first, the smaller place of equals."""
+    """Return the indices of up to N_NEIGHBOURS allowed entries above 0, greatest first, ties by index."""
     likeness = np.where(allowed, likeness, 0)
     first = np.argsort(-likeness, kind="stable")[:N_NEIGHBOURS]
     return first[likeness[first] > 0]
@@ -144,7 +144,7 @@ def nearest(likeness: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArr
 def _strength(
     windows: Windows, pool: NDArray[np.int64], firing: Firing
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the places in the pool of the windows in which a latent fires, ascending, and how strongly it does."""
+    """Return the indices of pool windows in which a latent fires, ascending, and its activations there."""
     window = windows.of(np.asarray(firing.positions))
     place = np.searchsorted(pool, window)
     inside = (place < len(pool)) & (pool[np.minimum(place, len(pool) - 1)] == window) if len(pool) else window < -1

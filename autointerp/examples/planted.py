@@ -3,7 +3,7 @@
 They form a dictionary called `planted`. Their true explanations are known, so what they score tells about the judge and
 not about a dictionary: a judge that cannot tell what these rules mean cannot measure anything else.
 
-Source: arXiv 2506.05774 for tests of explanations on units whose meaning is known; the bank is this project's own.
+Source: arXiv 2506.05774 for tests of explanations on units of known meaning; the bank is this project's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ N_STRATA = 10
 
 
 def latent(rule: Rule) -> LatentId:
-    """Return the rule as a latent: its index is its place in the bank."""
+    """Return the rule as a latent; its index is its position in the bank."""
     return LatentId(PLANTED, SITE, RULES.index(rule), planted=True)
 
 
@@ -80,7 +80,7 @@ def examples(
     Args:
         windows: the corpus.
         pool: the shared pool of held-out windows (`contrast.pool`); positives come from it too.
-        n_rules: planted latents wanted.
+        n_rules: number of planted latents.
         n_positives: activating windows each.
         n_negatives: silent windows each.
         seed: the study's.

@@ -1,4 +1,4 @@
-"""Held-out windows whose text the explain split has as well: not judged on, since an explainer may have seen it.
+"""Held-out windows with text that the explain split repeats: excluded, since an explainer may have seen it.
 
 Documents of the two splits are disjoint, but a corpus may hold the same text in several documents: copies, quotations,
 licences, page furniture. What counts is running text, not chance: half of a window's tokens in runs of `RUN` tokens
@@ -22,7 +22,7 @@ RUN = 16
 SHARE = 0.5
 # Tokens hashed at once.
 CHUNK = 1 << 20
-# Codes from here on stand for tokens that are no whole characters: each is like itself only.
+# Codes from here on represent tokens that are not whole characters: each equals only itself.
 FRAGMENT = 0x110000
 
 
@@ -100,7 +100,7 @@ def _repeated(windows: Windows, spell: _Spell, n: int) -> NDArray[np.bool_]:
 
 
 def _document_parts(windows: Windows) -> list[tuple[int, int, bool]]:
-    """Return (begin, end, held out) of each document's stretch from its first window's start to its last one's end."""
+    """Return (begin, end, held out) of each document, from its first window's start to its last window's end."""
     if not len(windows):
         return []
     first = np.flatnonzero(np.diff(windows.documents, prepend=-1))
@@ -112,7 +112,7 @@ def _document_parts(windows: Windows) -> list[tuple[int, int, bool]]:
 def _runs(
     windows: Windows, parts: list[tuple[int, int, bool]], spell: _Spell, n: int
 ) -> Iterator[tuple[bool, NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]]:
-    """Yield (held out, first token of each run, its hash, the token behind it), runs within a document only.
+    """Yield (held out, first token of each run, its hash, the next token), runs within a document only.
 
     A run begins with a token and ends where it has n codes, perhaps inside a token.
     """
@@ -127,7 +127,7 @@ def _runs(
 
 
 def _hashes(codes: NDArray[np.uint64], at: NDArray[np.int64], n: int) -> NDArray[np.uint64]:
-    """Hash the n codes from each place on: a polynomial over scrambled codes, modulo 2 ** 64."""
+    """Hash the n codes from each position on: a polynomial over scrambled codes, modulo 2 ** 64."""
     scrambled = (codes + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     scrambled = (scrambled ^ (scrambled >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
     scrambled ^= scrambled >> np.uint64(29)

@@ -1,6 +1,6 @@
 """Positives: for each sampled latent, windows over all deciles of its activation, to explain by and to judge on.
 
-Vectorised per latent; an object is made for a chosen window only, never for an activating one.
+Vectorised per latent; only chosen windows become objects.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Positives:
     Attributes:
         explain: windows of the explain split.
         held_out: windows of the held-out split.
-        token_share: share of ALL activating explain windows whose peak token is the modal one, in (0, 1].
+        token_share: share of ALL activating explain windows with the modal peak token, in (0, 1].
         peak_token: that token's text.
     """
 
@@ -109,7 +109,7 @@ def positives(
         windows: the corpus; its splits are disjoint in documents.
         firing: the latent's activations.
         latent: keys the draws, so that they depend on nothing else.
-        n_explain: windows wanted of the explain split; fewer are given where it has fewer.
+        n_explain: number of windows of the explain split; fewer if it has fewer.
         n_held_out: likewise of the held-out split.
         seed: the study's.
         fit: [n_windows] the windows that may be judged on (`repeats.fit_to_judge`); None for all held-out ones.
@@ -135,11 +135,11 @@ def positives(
 
 
 def _even(stratum: NDArray[np.int64], wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw `wanted` members, as evenly over strata as can be, without replacement, strongest stratum first."""
+    """Draw `wanted` members without replacement, as evenly over strata as possible, strongest stratum first."""
     order = rng.permutation(len(stratum))
     order = order[np.argsort(stratum[order], kind="stable")]
     sizes = np.bincount(stratum, minlength=N_STRATA)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # place within the stratum
+    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # rank within the stratum
     # Round by round one of each stratum; in the last round, that not all take part in, strata are drawn.
     turn = rng.permutation(N_STRATA)[stratum[order]]
     chosen = order[np.lexsort((turn, place))[:wanted]]

@@ -22,8 +22,8 @@ def peak_token(positives: Sequence[Example]) -> PeakToken:
     >>> window = dict(window=0, document=0, kind="positive", stratum=0, stratum_share=0.1)
     >>> cat = Example(pieces=(" a", " cat"), activations=(0.2, 0.9), **window)
     >>> dog = Example(pieces=(" dog", " ran"), activations=(0.7, 0.0), **window)
-    >>> told = peak_token([cat, cat, dog, cat])
-    >>> told.text, round(told.share, 6)
+    >>> peak = peak_token([cat, cat, dog, cat])
+    >>> peak.text, round(peak.share, 6)
     (' cat', 0.75)
     """
     assert positives, "a latent without activating windows has no peak token"

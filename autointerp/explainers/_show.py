@@ -15,7 +15,7 @@ from autointerp.text import joined, token_spans
 
 # Levels of a shown activation: 10 is the largest among all the latent's shown examples (as in arXiv 2410.13928).
 LEVELS = 10
-# Longest explanation kept, in characters: longer ones are no explanation but a transcript.
+# Longest accepted explanation, in characters: longer replies are transcripts, not explanations.
 LONGEST = 1200
 # "Explanation:", "**Explanation**:", "[EXPLANATION]:", with a colon of any width.
 _FIELD = re.compile(r"^[\s*#>_`\[]*explanation[\s*_`\]]*[:\uff1a]", re.IGNORECASE | re.MULTILINE)
@@ -73,7 +73,7 @@ def _level(value: float, top: float, least: float) -> int:
 
 
 def shown(examples: Sequence[Example], mark_share: float) -> tuple[ShownExample, ...]:
-    """Return examples in structured form, their texts made safe."""
+    """Return examples in structured form, with escaped texts."""
     pairs = zip(examples, levels(examples, mark_share), strict=True)
     return tuple(ShownExample(pieces=tuple(map(plain, e.pieces)), levels=level) for e, level in pairs)
 

@@ -1,4 +1,4 @@
-"""Contrastive: activating contexts beside silent ones, so that the explanation must tell them apart.
+"""Contrastive: activating contexts next to silent ones, which the explanation must distinguish.
 
 The silent contexts are the explain split's (`hard` ones where the study draws them): held-out ones are never shown.
 
@@ -41,7 +41,7 @@ class Contrastive:
         )
 
     def read(self, reply: Reply) -> str:
-        """Return the text behind `Explanation:`."""
+        """Return the text after `Explanation:`."""
         return _show.read(reply)
 
 

@@ -35,7 +35,7 @@ class Default:
         )
 
     def read(self, reply: Reply) -> str:
-        """Return the text behind `Explanation:`."""
+        """Return the text after `Explanation:`."""
         return _show.read(reply)
 
 

@@ -41,7 +41,7 @@ class Pattern:
         )
 
     def read(self, reply: Reply) -> str:
-        """Return the text behind `Explanation:`."""
+        """Return the text after `Explanation:`."""
         return _show.read(reply)
 
 

@@ -19,7 +19,7 @@ from autointerp.records import Example, ExplainTask, LatentExamples, Reply, Requ
 class Config(_show.ExplainerConfig):
     """Settings of the single-token explainer."""
 
-    n_examples: int = Field(default=40, ge=1, description="activating examples whose peak token is counted")
+    n_examples: int = Field(default=40, ge=1, description="activating examples to count peak tokens of")
     n_tokens: int = Field(
         default=10, ge=1, le=1_000, description="most common peak tokens that are shown, with their counts"
     )
@@ -39,7 +39,7 @@ class SingleToken:
         picked = _show.pick(examples.explain, self.config.n_examples, rng)
         counts = Counter(plain(_peak(example)) for example in picked)
         common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[: self.config.n_tokens]
-        # A token seen often stands in the task as often, since that is what the prompt says of it.
+        # A frequent token is listed as often as it occurs, as the prompt says.
         shown = [ShownExample(pieces=(token,), levels=(_show.LEVELS,)) for token, count in common for _ in range(count)]
         told = [{"text": one_line(token), "count": count} for token, count in common]
         return Request(
@@ -50,7 +50,7 @@ class SingleToken:
         )
 
     def read(self, reply: Reply) -> str:
-        """Return the text behind `Explanation:`."""
+        """Return the text after `Explanation:`."""
         return _show.read(reply)
 
 

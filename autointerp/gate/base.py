@@ -88,7 +88,7 @@ class Row:
     endpoint: str
     look: int
     n: int  # latents tested at this look (documents or windows of an endpoint without an LLM)
-    n_planned: int  # latents that the wanted power takes, by the variance at this look
+    n_planned: int  # latents needed for the requested power, by the variance at this look
     info_frac: float  # information at this look / planned information
     design: str  # paired | unpaired | documents | windows | intervals
     diff: float  # candidate minus baseline, of the n latents
@@ -146,5 +146,5 @@ class GateResult:
 
 
 def worst(decisions: Sequence[Decision]) -> Decision:
-    """Return the decision of a gate whose endpoints, all of which must pass, have these."""
+    """Combine the endpoints' decisions into the gate's: all endpoints must pass."""
     return min(decisions, key=ORDER.index) if decisions else "INVALID"

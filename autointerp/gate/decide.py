@@ -105,7 +105,7 @@ def looks(
         available: latents of each dictionary that could be judged.
         config: margin, error rates, looks, endpoints.
         first: latents of the first look; all that are available if None.
-        n_more_tests: tests beside these (dead latents, cross-entropy) that alpha is also shared with.
+        n_more_tests: further tests (dead latents, cross-entropy) that share alpha.
 
     Yields:
         How many latents of each dictionary must be scored in all, by the baseline's look order; of a dictionary that
@@ -136,7 +136,7 @@ def looks(
 
 
 def planned_drift(config: GateConfig, n_dictionaries: int, correlation: float = 0.0) -> float:
-    """Return margin / standard error that the last look needs for the wanted power over the whole gate.
+    """Return margin / standard error that the last look needs for the requested power of the whole gate.
 
     Endpoints of one dictionary are taken as equally correlated, dictionaries as independent. Whatever they are, it is
     at most what Bonferroni takes; negative correlations count as 0.
@@ -159,7 +159,7 @@ def planned_drift(config: GateConfig, n_dictionaries: int, correlation: float = 
 def needed(
     scores: Floats, weights: Floats, noise_variance: Floats, config: GateConfig, n_dictionaries: int
 ) -> tuple[int, int]:
-    """Return the least and the most latents that the wanted power can take, by the baseline's scores alone.
+    """Return the least and the most latents that the requested power can need, by the baseline's scores alone.
 
     The correlation of a latent's scores at both checkpoints is not known before the first look. It is at most the
     reliability of the baseline's scores (least), and is taken to be at least 0 (most). The design effect of the
@@ -199,7 +199,7 @@ def _next(path: Path, config: GateConfig) -> int:
     """Return the latents of the next look: its share of the plan, as it is estimated now."""
     share = (len(path.n) + 1) / config.looks
     n = max(int(np.ceil(share * path.planned - 1e-9)), path.n[-1] + LEAST_LATENTS)
-    # What would be left over is too little for a look of its own.
+    # The remainder is too small for a separate look.
     return path.available if n + LEAST_LATENTS > path.available else n
 
 

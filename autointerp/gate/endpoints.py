@@ -34,7 +34,7 @@ def scored(base: pd.DataFrame, candidate: pd.DataFrame, wanted: Mapping[str, int
     Args:
         base: baseline's `latent_scores` (control none).
         candidate: the candidate's.
-        wanted: latents per dictionary.
+        wanted: number of latents per dictionary.
         config: its endpoints are compared.
 
     Raises:
@@ -72,7 +72,7 @@ def _correlations(base: pd.DataFrame, candidate: pd.DataFrame, config: GateConfi
 
 
 def needed(base: pd.DataFrame, config: GateConfig) -> dict[str, tuple[int, int]]:
-    """Return the least and the most latents of each dictionary that the wanted power can take (`decide.needed`)."""
+    """Return the least and the most latents of each dictionary that the requested power can need (`decide.needed`)."""
     n_dictionaries, found = base["dictionary"].nunique(), {}
     for name, part in base.groupby("dictionary", sort=False, observed=True):
         sizes = []

@@ -11,7 +11,7 @@ class JudgeTrainingConfig(BaseModel):
     steps: int = Field(default=3000, ge=1, description="optimiser steps")
     rules_per_step: int = Field(default=4, ge=1, description="rules of one batch")
     contexts_per_rule: int = Field(default=3, ge=2, description="contexts of each, about half of them activating")
-    layers: int = Field(default=4, ge=1, description="layers of the encoder that are kept, the first ones")
+    layers: int = Field(default=4, ge=1, description="number of encoder layers to use, from the first")
     lr: float = Field(default=4e-4, gt=0, description="peak learning rate of AdamW")
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps with a rising rate")
     n_windows: int = Field(default=20_000, ge=100, description="most windows cut from each corpus")

@@ -1,4 +1,4 @@
-"""What training rules share: the rule itself, the words it is made of, and helpers to word it."""
+"""Building blocks of training rules: the rule itself, its words, and helpers to phrase it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class TrainingRule:
         kind: of `KINDS`.
         explanation: its wording.
         spans: character spans of a text on which it holds, ascending.
-        near: finds text that resembles what it holds on, for hard negatives.
+        near: matches text similar to what the rule holds on, for hard negatives.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class TrainingRule:
 
 @dataclass(slots=True)
 class Lexicon:
-    """Words that rules are made of, drawn from a corpus: `words` as often as they occur, `vocabulary` each once.
+    """Words for rules, drawn from a corpus: `words` as often as they occur, `vocabulary` each once.
 
     `neighbours` are words of like meaning. Texts are split by their hash: rules of training (`held_out` False) are made
     of four fifths of them, rules that measure of the rest.

@@ -36,7 +36,7 @@ def word(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
 
 
 def phrase(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
-    """Two or three words beside each other, as they stand in the window."""
+    """Two or three adjacent words, as in the window."""
     units = [match.span() for match in _WORD.finditer(window)]
     n = 2 if rng.random() < 0.75 else 3
     places = [i for i in range(len(units) - n + 1) if window[units[i][0] : units[i + n - 1][1]].count(" ") == n - 1]

@@ -49,7 +49,7 @@ def held_out_pairs(source: Source, n_rules: int, seed: int, *, part: str) -> lis
 
 
 def _bank(source: Source, rng: Rng, n: int) -> Iterator[list[Pair]]:
-    """Yield pairs of topics of the planted bank, none of whose words were trained on."""
+    """Yield pairs of topics of the planted bank without any word that was trained on."""
     topics = [rule for rule in bank.RULES if rule.grade == "topic"]
     for i in rng.permutation(len(topics))[:n]:
         rule = TrainingRule(kind="bank topic", explanation=topics[i].explanation, spans=topics[i].spans)

@@ -17,7 +17,7 @@ from autointerp.seeds import generator
 BLOCK = 400
 # Attempts to draw a rule that holds on some of the text, before its kind counts as absent from it.
 MOST_DRAWS = 60
-# Words of the vocabulary whose neighbours in meaning make rules.
+# Words of the vocabulary with neighbours in meaning, which make rules.
 N_NEIGHBOURED = 1500
 Embed = Callable[[Sequence[str]], NDArray[np.floating]]  # texts -> unit vectors [n, d]
 _TOKEN = re.compile(r"\S+\s*")
@@ -41,7 +41,7 @@ class Pair:
 
 
 def windows(texts: Iterable[str], config: JudgeTrainingConfig) -> list[str]:
-    """Cut texts into windows of random length, line breaks kept, until there are `n_windows`."""
+    """Cut texts into `n_windows` windows of random length, with their line breaks."""
     rng = generator(config.seed, "judge training", "windows")
     found: list[str] = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""Answers of other judges, read back from response stores whose prompts have the shipped form."""
+"""Answers of other judges, read from response stores with prompts of the shipped form."""
 
 import math
 import re
@@ -60,7 +60,7 @@ def _unmarked(item: str) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 def _probabilities(reply: Mapping[str, Any], n: int) -> list[float] | None:
-    """Return P(yes) of each of `n` answers, from log-probabilities, else 0 or 1; None if there are not `n` answers."""
+    """Return P(yes) of each of `n` answers, from log-probabilities, else 0 or 1; None unless it has `n` answers."""
     places = [token for token in reply.get("logprobs") or () if _bare(token[0]) in YES | NO]
     if len(places) == n:
         return [_yes(token) for token in places]

@@ -1,4 +1,4 @@
-"""Rules whose truth is known: an explanation in one of many wordings, and the spans of text on which it holds."""
+"""Rules with known truth: an explanation in one of many wordings, and the spans of text on which it holds."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ def neighbours(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
 
 
 def clauses(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
-    """Two rules, either of which may hold; or one restricted by what stands beside."""
+    """Two rules, either of which may hold; or one restricted by the adjacent words."""
     kinds = (word, phrase, prefix, suffix, beside, look, topic)
     first, second = (kinds[int(i)](rng, lexicon, window) for i in rng.integers(len(kinds), size=2))
     if first is None or second is None:
@@ -86,7 +86,7 @@ def clauses(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
 
 
 def pattern(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
-    """One to four clauses in the language of the `pattern` back end, made of units of the window and of others."""
+    """One to four clauses in the language of the `pattern` back end, built from units of the window and of others."""
     cut = language.units(window)
     if len(cut) < 4:
         return None

@@ -55,7 +55,7 @@ def train(
         config: settings.
         out: holds `state.pt` (removed at the end by the caller) and `log.jsonl`.
         identity: what must be equal for a checkpoint to be continued.
-        recorded: answers of other judges; a quarter of each batch where there are any.
+        recorded: answers of other judges; a quarter of each batch if given.
 
     Raises:
         RunDirectoryError: `out` holds a checkpoint of other settings.

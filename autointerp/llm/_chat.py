@@ -32,7 +32,7 @@ class Sent:
 
 
 def read_reply(value: Json, sent: Sent) -> Reply | Outcome:
-    """Read the body of a 200: a reply, or the provider's trouble that stands in its place."""
+    """Parse the body of a 200 response: a reply, or a provider's error in its place."""
     try:
         choice = value["choices"][0]
         message = choice["message"]
@@ -50,7 +50,7 @@ def read_reply(value: Json, sent: Sent) -> Reply | Outcome:
     separate = message.get("reasoning_content") or message.get("reasoning")
     thoughts += separate if isinstance(separate, str) else ""
     usage = _usage(value.get("usage"), sent, text, thoughts)
-    # Thoughts that a server separates from the answer are kept where models themselves write them.
+    # Thoughts that a server separates from the answer are put where models write them.
     text = f"<think>{thoughts}</think>{text}" if thoughts else text
     return Reply(
         key=sent.key, text=mend_surrogates(text), finish_reason=finish, logprobs=_logprobs(choice), usage=usage
@@ -85,7 +85,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _logprobs(choice: Json) -> tuple[TokenLogprob, ...]:
-    """The log-probabilities; () where there are none or they have another form."""
+    """The log-probabilities; () if missing or of another form."""
     try:
         return tuple(
             TokenLogprob(

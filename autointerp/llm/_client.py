@@ -250,7 +250,7 @@ class Client:
             await self._wait(server, outcome, n_retries + n_waits, began)
 
     def _adapted(self, outcome: Outcome, sent: dict[str, object], n_adapted: int) -> bool:
-        """Whether the form of requests has changed by an error whose code does not already say what it is."""
+        """Whether an error without a telling code has changed the form of requests."""
         if outcome.certain or outcome.status not in REFUSING_STATUS or n_adapted >= MOST_ADAPTED:
             return False
         adapted = self._form.adapt(outcome, sent)
@@ -290,7 +290,7 @@ class Client:
         longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(n_tries - 1, 16))
         wait = self._jitter.uniform(longest / 4, longest)
         if not math.isnan(outcome.retry_after):
-            # A little jitter, so that not all who were told the same moment come at once.
+            # A little jitter, so that clients with the same retry time do not all retry at once.
             wait = max(wait / 4, outcome.retry_after) + self._jitter.uniform(0, 0.1 * outcome.retry_after + 0.01)
         if self._servers.failed(server, outcome, wait):
             return  # another server takes the request at once
@@ -321,7 +321,7 @@ class Client:
 
     def _cut(self, tokens: int) -> EngineError:
         return EngineError(
-            f"{self.config.urls[0]} cuts prompts: it reports {tokens} prompt tokens where there are many more. Raise "
+            f"{self.config.urls[0]} cuts prompts: it reports {tokens} prompt tokens of many more. Raise "
             "the server's context length (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx) and run the same command again"
         )
 

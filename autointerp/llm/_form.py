@@ -60,7 +60,7 @@ class Form:
         return [{"role": message.role, "content": message.content} for message in messages]
 
     def body(self, request: Request, model: str, *, thinking_tokens: int = 0, effort: str = "", extra: Json) -> Json:
-        """The body of the POST; `extra` holds further fields, which replace those made here."""
+        """The body of the POST; `extra` holds further fields, which override these."""
         sampling = request.sampling
         body: Json = {
             "messages": self.messages(request),

@@ -115,7 +115,7 @@ class Http:
         return text
 
     def _without_key(self, value: Any) -> Any:
-        """Parsed JSON without the key; log-probabilities, whose tokens hold its pieces, are dropped."""
+        """Parsed JSON without the key; log-probabilities are dropped, since their tokens may contain it."""
         if isinstance(value, str):
             return self._clean(value)
         if isinstance(value, list):

@@ -1,11 +1,11 @@
-"""Inputs of the cross-encoder judge: word pieces of an explanation and a context, with literal-match features beside.
+"""Inputs of the cross-encoder judge: word pieces of an explanation and a context, plus literal-match features.
 
 A word-piece encoder does not see letters, so that "a word ending in ing" is beyond it. Each piece therefore carries
 features computed from the characters: which quoted string of the explanation its word equals, begins with, ends with
 or contains, whether the word before or after equals one, and the word's shape. The encoder learns what the words
 around a quote make of such a match.
 
-Source: exact-match features beside embeddings as in DrQA (Chen et al. 2017, arXiv 1704.00051, section 3.2).
+Source: exact-match features next to embeddings as in DrQA (Chen et al. 2017, arXiv 1704.00051, section 3.2).
 """
 
 import re
@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-# Quoted strings of an explanation that are told apart; further ones share the last number.
+# Quoted strings of an explanation that are distinguished; further ones share the last number.
 SLOTS = 8
 # How a quoted string matches a word: all of it, its beginning, its end, inside; or the word before, or after, is it.
 EQUAL, PREFIX, SUFFIX, INSIDE, BEFORE, AFTER = range(6)
@@ -61,7 +61,7 @@ class Encoded:
 
 
 def quotes(explanation: str) -> list[tuple[str, int, int]]:
-    """Return the strings that an explanation quotes, in lower case, with where they stand in it.
+    """Return the strings that an explanation quotes, in lower case, with their positions.
 
     >>> [text for text, _, _ in quotes('words ending in -ing, or "The end"')]
     ['the end', 'ing']
@@ -129,7 +129,7 @@ def _context_features(text: str, spans: NDArray[np.int64], quoted: Sequence[str]
     ends = np.array([end for _, end in words], dtype=np.int64)
     of_word = np.zeros((len(words), N_FEATURES), dtype=np.float32)
     lower = text.lower()
-    if len(lower) == len(text):  # a few characters grow in lower case; then nothing can be matched by place
+    if len(lower) == len(text):  # a few characters grow in lower case; positions would not match
         for number, quote in enumerate(quoted):
             _match(lower, quote, min(number, SLOTS - 1), starts, ends, of_word)
     for i, (start, end) in enumerate(words):

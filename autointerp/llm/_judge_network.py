@@ -80,7 +80,7 @@ def new(base: str, layers: int) -> tuple[JudgeNetwork, Any]:
     """Make an untrained judge of a pretrained encoder's first `layers`, with its tokenizer; a folder or a hub name.
 
     Raises:
-        StudyError: there is no such encoder.
+        StudyError: the encoder does not exist.
     """
     import transformers
 

@@ -39,7 +39,7 @@ def served_model(listing: object, model: str, url: str) -> ServedModel:
 
 
 def _weights(entry: dict[str, Any]) -> str:
-    """What a server tells of the weights behind a name: vLLM and SGLang their path, llama.cpp sizes of the model."""
+    """What a server reports about a model's weights: vLLM and SGLang their path, llama.cpp sizes of the model."""
     meta = entry.get("meta")
     known = meta if isinstance(meta, dict) else {}
     sizes = {name: known[name] for name in ("n_params", "size", "n_vocab", "n_embd") if name in known}

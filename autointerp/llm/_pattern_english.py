@@ -45,7 +45,7 @@ def read(text: str) -> list[Clause]:
 
 
 def _phrase(quoted: str) -> list[Clause]:
-    """Read a quoted word or phrase: each of its units beside the others."""
+    """Parse a quoted word or phrase into adjacent units."""
     cut = [key(unit.text) for unit in units(quoted.strip(" "))]
     return [Clause("lower", unit, after=tuple(cut[:i]), before=tuple(cut[i + 1 :])) for i, unit in enumerate(cut)]
 

@@ -13,18 +13,18 @@ from autointerp.records import ExplainTask, ShownExample
 
 # Longest pattern in characters: an explanation, not a table of words.
 LONGEST = 900
-# Clauses are added while each makes this much more of (share of examples found) - (share of silent contexts found).
+# Clauses are added while each adds this much to (share of examples matched) - (share of silent contexts matched).
 LEAST_GAIN = 0.01
-# What the examples found by a clause are discounted by: one that fits only one is more likely chance than a rule.
+# Discount on the examples that a clause matches: a single match is more likely chance than a rule.
 SHRINK = 0.5
-# How many silent contexts the estimate from unmarked units counts for, beside counterexamples that are shown.
+# Weight of the estimate from unmarked units, in silent contexts, next to the counterexamples shown.
 PRIOR_CONTEXTS = 20
 # The share of a clause's finds that must have the same active part before the pattern names that part.
 FOCUS_SHARE = 0.8
 # Kinds of targets from the most to the least specific: which is preferred among equals.
 SPECIFIC = ("lower", "word", "number", "break", "suffix", "prefix", "part", "upper", "capitalised", "alpha", "any")
 
-# A clause while it is counted: kind and text, joined; units before; units behind. Strings keep their hash.
+# A clause during counting: kind and text, joined; units before; units after. Strings cache their hash.
 Target = str
 Key = tuple[Target, str, str]
 
@@ -65,7 +65,7 @@ class Counts:
 
 
 def learn(task: ExplainTask) -> list[Clause]:
-    """Return the clauses of the best pattern found, most useful first; [] where nothing is marked.
+    """Return the clauses of the best pattern, most useful first; [] if nothing is marked.
 
     Greedy, and lazily so: what a clause would add only shrinks as others are chosen, so old gains are upper bounds.
     """
@@ -91,13 +91,13 @@ def learn(task: ExplainTask) -> list[Clause]:
 
 
 def _rank(gain: float, found: Found, name: Key) -> tuple[float, int, int, int, Key]:
-    """Order clauses, the best one least: more gained; among equals more found, a narrower target, fewer neighbours."""
+    """Sort key of clauses, the best first: more gain; then more matches, a narrower target, fewer neighbours."""
     target, after, before = name
     return -gain, -found.n_marked, SPECIFIC.index(target.partition(":")[0]), len(after) + len(before), name
 
 
 def clause(name: Key) -> Clause:
-    """Return the clause that a key stands for."""
+    """Return the clause of a key."""
     what, _, text = name[0].partition(":")
     after, before = (tuple(side.split(" ")) if side else () for side in name[1:])
     return Clause(what, text, tuple(map(_spaced, after)), tuple(map(_spaced, before)))
@@ -117,7 +117,7 @@ def count(task: ExplainTask) -> Counts:
             found = counts.clauses.setdefault(name, Found())
             found.examples |= 1 << bit
             found.n_marked += 1
-    # What fits a single example is kept only as a plain word: anything fits once.
+    # A match of a single example counts only as a plain word: anything matches once.
     counts.clauses = {
         name: found
         for name, found in counts.clauses.items()
@@ -147,7 +147,7 @@ class Parts:
         self._known: dict[str, tuple[Key, ...]] = {}
 
     def of(self, unit: str) -> tuple[Key, ...]:
-        """List the clauses that hold of a unit by what it contains."""
+        """List the clauses that match a unit by its content."""
         if unit not in self._known:
             lower = unit.lower()
             inside = [part for part in self._parts if part in lower and part != lower]
@@ -213,7 +213,7 @@ def _name(unit: str) -> str:
 
 @lru_cache(maxsize=2**15)
 def _targets(unit: str) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
-    """Return what a unit is, the plain word first; and what it is in the broadest sense."""
+    """Return a unit's descriptions, the plain word first; and the broadest one."""
     lower = key(unit)
     own = [f"lower:{lower}"]
     broad = ["any:"]

@@ -1,4 +1,4 @@
-"""Many replies at once behind a plain iterator: one event loop in a thread of its own."""
+"""Concurrent replies as a plain iterator: one event loop in a separate thread."""
 
 import asyncio
 import itertools

@@ -198,7 +198,7 @@ class Run:
         return not self.damaged(stage, later)
 
     def damaged(self, stage: str, later: Sequence[str] = ()) -> list[str]:
-        """List the files of a stage that are missing or not what it, or a later stage, wrote."""
+        """List the files of a stage that are missing or changed since it, or a later stage, wrote them."""
         markers = self._markers()
         lists = [markers[name].get("outputs") or {} for name in (stage, *later) if name in markers]
         lists.append(self._pending())
@@ -222,7 +222,7 @@ class Run:
         counts: dict[str, object],
         inputs: Mapping[str, str] | None = None,
     ) -> None:
-        """Mark a stage as done; call it after all its outputs are in place."""
+        """Mark a stage as done; call it after writing all its outputs."""
         marker = {
             "run": self.manifest.get("run"),
             "fingerprint": mark,
@@ -290,7 +290,7 @@ class Run:
         if "run" not in manifest or "tables" in manifest:
             manifest = {name: value for name, value in manifest.items() if name not in ("tables", "stages")}
             if not problem and any((self.path / "stages").glob("*.json")):
-                problem = f"{self.path}: the stages there are not of this run's manifest"
+                problem = f"{self.path}: its stages belong to another manifest"
             write_manifest(self.path, {**manifest, "run": uuid.uuid4().hex[:16]})
         return problem
 

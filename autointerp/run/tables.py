@@ -40,9 +40,9 @@ LATENTS = {
     "inclusion_probability": "float64",  # 0 where it could not be drawn
     "sampled": "bool",
     # Order in which drawn latents join the sample as it grows, for looks of a sequential gate; -1 where not drawn. A
-    # latent that was drawn and then cannot be judged keeps its place; `sampled` is False and `status` the reason.
+    # latent that was drawn and then cannot be judged keeps its rank; `sampled` is False and `status` the reason.
     "look_order": "int64",
-    "token_share": "float64",  # share of its explain windows whose peak token is the modal one; NaN unless sampled
+    "token_share": "float64",  # share of its explain windows with the modal peak token; NaN unless sampled
     "peak_token": "str",  # that modal token's text; "" unless sampled
     "status": "str",  # dead | rare | dense | eligible | sampled | explanation_failed | explained | scored
 }
@@ -52,7 +52,7 @@ EXAMPLES = {
     "dictionary": "str",
     "site": "str",
     "latent": "int64",
-    "planted": "bool",  # a rule of the bank in place of a latent; schema 1 has no such column
+    "planted": "bool",  # a planted rule instead of a dictionary's latent; schema 1 lacks this column
     "split": "str",  # explain | held_out
     "kind": "str",  # positive | random | hard
     "stratum": "int64",
@@ -84,7 +84,7 @@ JUDGEMENTS = {
     "scorer": "str",  # detection | fuzzing | intruder | embedding | ...
     "control": "str",  # none | shuffled | empty | planted | lexical | duplicate
     "question_id": "str",
-    "position": "int64",  # place of the item in its prompt
+    "position": "int64",  # index of the item in its prompt
     "document_id": "int64",
     "window_id": "int64",
     "kind": "str",  # positive | random | hard | mismarked
@@ -111,7 +111,7 @@ QUESTIONS = {
     "failure": "str",  # "" or one word: why this prompt ended without an answer
     "retried_for": "str",  # the reasons of replies that were asked again, in order, joined by spaces
     "n_left_out": "int64",  # examples left out so that the prompt fits the model's context
-    "n_calls": "int64",  # calls made of the back end for the reply that counted, transport retries included
+    "n_calls": "int64",  # calls to the back end for the final reply, transport retries included
     "tokens_in": "int64",
     "tokens_cached": "int64",
     "tokens_out": "int64",
@@ -136,7 +136,7 @@ RECONSTRUCTION = {
 RECONSTRUCTION_DOCUMENTS = {
     "dictionary": "str",
     "metric": "str",  # fvu | ce_increase | kl | l0
-    "document": "int64",  # place in the list of documents, the same for all dictionaries of a run
+    "document": "int64",  # index in the list of documents, the same for all dictionaries of a run
     "total": "float64",
     "weight": "float64",
 }
@@ -156,7 +156,7 @@ RECONSTRUCTION_COMPARISONS = {
     "k": "int64",
     "training_seed": "int64",  # -1 over seeds
     "over": "str",  # dictionaries | layers
-    "a": "str",  # "" where several dictionaries stand behind it
+    "a": "str",  # "" if it pools several dictionaries
     "b": "str",
     "metric": "str",  # fvu | ce_increase | kl
     "scope": "str",  # these_dictionaries | architecture
@@ -218,7 +218,7 @@ COMPARISONS = {
     "k": "int64",
     "training_seed": "int64",
     "over": "str",  # dictionaries | layers
-    "a": "str",  # "" where several dictionaries stand behind it
+    "a": "str",  # "" if it pools several dictionaries
     "b": "str",
     "scorer": "str",
     "population": "str",
@@ -269,7 +269,7 @@ COMPARISONS = {
     "J_star_hi": "float64",
 }
 
-# One row per claim of the paper and what it was compared at.
+# One row per claim of the paper and level of comparison.
 CLAIMS = {
     "claim": "str",  # a | b | c | d, see statistics/claims.py
     "words": "str",
@@ -288,10 +288,10 @@ CLAIMS = {
     "margin": "float64",
     "verdict": "str",
     "holds": "str",  # yes | no | undecided
-    "judge": "str",  # whose scores these are; "" where no score is in it
+    "judge": "str",  # the judge of these scores; "" if it has no score
 }
 
-# Optional. One row per sampled latent and token: those whose logits its decoder row raises or lowers most.
+# Optional. One row per sampled latent and token: the tokens with the logits that its decoder row raises or lowers most.
 LOGITS = {
     "dictionary": "str",
     "site": "str",

@@ -74,7 +74,7 @@ def without_thoughts(text: str) -> str:
     """Cut a reasoning model's thoughts; a block that never closes hides everything after it.
 
     A closing mark without its opening mark (chat templates may write that into the prompt) hides all before it. Of
-    channels only `final` is kept.
+    channels only `final` is read.
 
     >>> without_thoughts("<think>1 or 0? [1]</think>\\n[0, 1]")
     '[0, 1]'
@@ -108,9 +108,9 @@ def visible(reply: Reply) -> Reply:
 
 
 def yes_no(text: str, n: int) -> list[bool] | None:
-    """Parse exactly `n` yes/no answers, or None: a list that is too short or too long is no answer at all.
+    """Parse exactly `n` yes/no answers, or None: other lengths are invalid.
 
-    Read are a JSON list of 0/1, yes/no or true/false (bare, fenced, on a line of its own, at the end of the text, or
+    Accepted: a JSON list of 0/1, yes/no or true/false (bare, fenced, on a separate line, at the end of the text, or
     the only list of a JSON object), numbered answers, or the answers alone.
 
     >>> yes_no("[1, 0, 0]", 3), yes_no('{"answers": ["yes", "no"]}', 2), yes_no("1. yes\\n2. no", 2)
@@ -192,7 +192,7 @@ def choice(text: str, n: int) -> int | None:
 def probabilities(logprobs: tuple[TokenLogprob, ...], n: int) -> list[float | None]:
     """P(yes) of each of `n` answers: mass of all yes variants over yes and no together, at the answer's token.
 
-    Each in [0, 1]; None for all where the tokens do not hold exactly `n` answers, None for one whose log-probabilities
+    Each in [0, 1]; None for all unless the tokens hold exactly `n` answers, None for one whose log-probabilities
     are missing or not numbers. Alternatives below the server's top list count as absent, so an answer that is certain
     reads as exactly 0 or 1. Under structured output the distribution is the grammar's.
     """

@@ -136,7 +136,7 @@ def deal(entries: Sequence[Entry], n_per_prompt: int, rng: np.random.Generator) 
 
 
 def _twice(prompt: Sequence[Entry], place: int, new: Entry) -> bool:
-    """Return whether `new` at `place` would show a window that the prompt shows elsewhere."""
+    """Return whether `new` at `place` would repeat a window of the prompt."""
     return any(old.item.window == new.item.window for i, old in enumerate(prompt) if i != place)
 
 
@@ -219,7 +219,7 @@ def reshuffled(question: Question, rng: np.random.Generator, prompts: Prompts, f
 
 
 def _flipped(question_id: str) -> bool:
-    """Return whether a prompt's examples stand in reverse: by its id, so for half of the prompts."""
+    """Return whether a prompt's examples are reversed: by its id, so for half of the prompts."""
     return bool(int(question_id[-1], 16) & 1)
 
 

@@ -10,7 +10,7 @@ from autointerp.records import Control, Explanation, Judgement, LatentExamples, 
 
 
 class ControlsConfig(BaseModel):
-    """Checks that every run carries: what scores when nothing, or something known, is there to be found.
+    """Controls of every run: questions with known expected scores.
 
     Source: the counts give the equivalence test of the shuffled control (.5 +- .02) about 80 % power for three
     dictionaries, at the standard deviation .11 of a latent's score from 10 + 10 contexts.

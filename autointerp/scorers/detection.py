@@ -2,7 +2,7 @@
 
 Score: balanced accuracy over held-out activating and silent contexts, in [0, 1]; chance .5, exactly .5 for a judge that
 always says the same. Degenerate: a latent without positives or without negatives has no score. Random
-negatives cannot punish an explanation that is too broad (arXiv 2506.05774): see the `hard` ones, reported apart.
+negatives cannot punish an explanation that is too broad (arXiv 2506.05774): see the `hard` ones, reported separately.
 
 Which measure notices which wrong explanation, by a perfect judge on four planted words of the Python manual, means
 (`AUTOINTERP_TABLES=print pytest -s tests/scorers/test_wrong_explanations.py`; windows of 32 words):

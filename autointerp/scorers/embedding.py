@@ -103,7 +103,7 @@ class Embedding:
 
 
 def threshold(values: Sequence[float], kinds: Sequence[Kind]) -> float:
-    """Return the similarity above which a context is answered yes: that of the first one behind n of n positives.
+    """Return the similarity above which a context is answered yes: that of the first one after n of n positives.
 
     >>> threshold([0.9, 0.8, 0.3, 0.1, 0.95], ["positive", "positive", "random", "random", "hard"])
     0.3

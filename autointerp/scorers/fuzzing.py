@@ -3,12 +3,12 @@
 Score: balanced accuracy over rightly and wrongly marked contexts, in [0, 1]; chance .5. The default negatives are
 `mismarked`: the very windows of the positives, marked at the positions of ANOTHER positive's marks where the latent is
 silent. So contexts, their lengths, the number of marks and their positions are the same in both classes, and a judge
-that sees only those scores .5. (Contexts on which the latent is silent would be told apart by the context alone:
-they can be added by setting, and are reported apart by kind.) Degenerate: a window so full of activity that no set of
+that sees only those scores .5. (Contexts on which the latent is silent would be recognised by the context alone:
+they can be added by setting, and are reported by kind.) Degenerate: a window so full of activity that no set of
 marks can be put wrongly into it is not asked about at all, since it would be known by being only ever right; a latent
 with no others has no fuzzing score.
 
-What stands in the marks does tell, without any explanation, where a prompt shows several contexts: a judge that calls
+Marked words leak information, without any explanation, if a prompt shows several contexts: a judge that calls
 those marked words right which other contexts of the prompt have marked too scores .66 on planted rules of the Python
 manual in words, .85 in sub-word tokens (`AUTOINTERP_TABLES=print pytest -s -k what_marks tests/scorers`). Such a judge
 fails the shuffled and empty controls; `n_per_question: 1` gives it nothing to compare, at five times the prompts.
@@ -67,7 +67,7 @@ def entries(config: Config, examples: LatentExamples, rng: np.random.Generator) 
 
 
 def active(example: Example, share: float) -> tuple[int, ...]:
-    """Return the tokens whose activation is at least `share` of the window's largest."""
+    """Return the tokens with an activation of at least `share` of the window's largest."""
     peak = max(example.activations)
     return tuple(i for i, value in enumerate(example.activations) if value > 0 and value >= share * peak)
 
@@ -101,7 +101,7 @@ def mismarks(
 def _exchanged(
     windows: Sequence[Example], marked: Sequence[tuple[int, ...]], rng: np.random.Generator
 ) -> tuple[list[int], list[tuple[int, ...] | None]]:
-    """Return for each window whose set it gets, and that set shifted; None where no shift is free of active tokens."""
+    """Return for each window the set that it gets, and that set shifted; None if every shift hits active tokens."""
     silent = [tuple(value == 0 for value in window.activations) for window in windows]
     hits = np.array([[_hits(tokens, quiet) for tokens in marked] for quiet in silent], dtype=float)
     # Ties are broken at random: less than half a hit in all.

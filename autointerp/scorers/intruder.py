@@ -4,9 +4,9 @@ Four contexts activate the latent (of neighbouring deciles), one does not. Score
 intruder is found, in [0, 1]; chance 1 / n_contexts, .2 by default. Degenerate: a latent with fewer positives than a
 question shows, or without negatives, has no questions. By default active tokens are marked: of five activating windows
 of neighbouring deciles, any of them alike, one is taken away and the intruder marked as it was, so that neither the
-number of marks nor their places tell the intruder apart. From two rounds on each window is shown at least once.
+number of marks nor their positions reveal the intruder. From two rounds on each window is shown at least once.
 
-A judgement has one row per context: the intruder is the one to be found (`truth`, kind `positive`), the others are
+A judgement has one row per context: the intruder is the target (`truth`, kind `positive`), the others are
 kind `random`. Explanations play no part, so controls on them (shuffled, empty) ask nothing.
 
 Source: arXiv 2507.08473 (intruder detection for sparse coders, after the topic-model task of Chang et al. 2009).

@@ -44,7 +44,7 @@ class SubjectConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """What the subject predicts in one run, beside what it predicts untouched.
+    """The subject's predictions in one run, compared with its unmodified predictions.
 
     Attributes:
         ce: [batch, sequence - 1] cross-entropy (nats, float32) of each next token, NaN where that token is padding.
@@ -75,7 +75,7 @@ class CleanRun:
 
 
 class Subject(Protocol):
-    """A causal language model whose activations can be read at sites."""
+    """A causal language model with readable activations at sites."""
 
     model: Any
     tokenizer: Any
@@ -90,5 +90,5 @@ class Subject(Protocol):
     def capture(
         self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: Sequence[Site]
     ) -> dict[Site, torch.Tensor]:
-        """Return the activations [batch, sequence, d] at each site; nothing behind the last site is computed."""
+        """Return the activations [batch, sequence, d] at each site; nothing after the last site is computed."""
         ...

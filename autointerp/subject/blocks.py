@@ -9,10 +9,10 @@ BLOCK_LISTS = ("layers", "h", "decoder.layers", "language_model.layers", "text_m
 
 
 def block_list(model: nn.Module) -> tuple[str, int]:
-    """Return the module path of the list of blocks, and how many there are.
+    """Return the module path of the list of blocks, and their number.
 
     Raises:
-        SiteError: none found.
+        SiteError: the model has no list of blocks.
     """
     for trunk in dict.fromkeys(("", getattr(model, "base_model_prefix", ""))):
         for tail in BLOCK_LISTS:

@@ -11,13 +11,13 @@ from autointerp.errors import SiteError
 from autointerp.records import Site
 from autointerp.subject.sites import factor_of, pre_gain
 
-# Sees one activation; a tensor it returns takes the activation's place.
+# Receives one activation; a returned tensor replaces it.
 See = Callable[[Site, torch.Tensor], torch.Tensor | None]
 
 
 @contextlib.contextmanager
 def attached(modules: Mapping[Site, nn.Module], see: See) -> Iterator[None]:
-    """Call `see(site, activation)` at each site during the block; the hooks are gone behind it, whatever happens."""
+    """Call `see(site, activation)` at each site inside the block; hooks are removed on exit, also after errors."""
     handles = []
     try:
         for site, module in modules.items():

@@ -53,12 +53,12 @@ class HookedSubject:
     def capture(
         self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: Sequence[Site]
     ) -> dict[Site, torch.Tensor]:
-        """Return the activations [batch, sequence, d] at each site; nothing behind the last site is computed.
+        """Return the activations [batch, sequence, d] at each site; nothing after the last site is computed.
 
         Args:
             ids: [batch, sequence] token ids on the subject's device, padded on the right.
             attention_mask: [batch, sequence], 1 for tokens and 0 for padding; None where nothing is padded.
-            sites: the places to read, in any order.
+            sites: the sites to read, in any order.
 
         Raises:
             SiteError: a site does not exist, or does not fire exactly once per forward pass.
@@ -76,7 +76,7 @@ class HookedSubject:
         return {site: x.view(*ids.shape, -1) for site, x in read.items()}
 
     def widths(self, sites: Sequence[Site]) -> dict[Site, int]:
-        """Return the width of each site's activation, found by one forward of two tokens without a stop.
+        """Return the width of each site's activation, measured by one full forward pass of two tokens.
 
         Raises:
             SiteError: a site does not exist, or does not fire exactly once per forward pass.
@@ -243,7 +243,7 @@ class HookedSubject:
     # ------------------------------------------------------------------ hooks
 
     def _trunk(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        # Padding further than a sliding window behind a text attends to nothing, and its NaN spreads to the text by
+        # Padding further than a sliding window after a text attends to nothing, and its NaN spreads to the text by
         # 0 x NaN. A causal model needs no mask for padding on the right: nothing before it can see it.
         if getattr(text_config(self.model), "sliding_window", None) is not None:
             attention_mask = None

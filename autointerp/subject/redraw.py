@@ -1,7 +1,7 @@
-"""A subject whose weights are drawn anew: what architecture, embeddings and text make interpretable without training.
+"""A subject with redrawn weights: what architecture, embeddings and text make interpretable without training.
 
 Source: arXiv 2501.17727 (Heap et al.): weights from a Gaussian with each tensor's mean and standard deviation, token
-embeddings kept. There a dictionary is trained on such a subject; the control arm (`autointerp.experiment.control_arms`)
+embeddings unchanged. There dictionaries are trained on such a subject; `autointerp.experiment.control_arms`
 reads the trained dictionary's directions in it instead, which costs no training. For the former save
 `redrawn(...).model`, and train on it (`autointerp train`).
 """

@@ -1,4 +1,4 @@
-"""Sites of a subject: every vocabulary's name for a place in the model, turned into `<module path>.<input|output>`.
+"""Sites of a subject: names of several vocabularies, resolved to `<module path>.<input|output>`.
 
 Known names, for block i of a transformers model:
 
@@ -54,9 +54,9 @@ SUBMODULES = {
     "attention_out": "attn_raw",
     "attn": "attn_raw",
 }
-# Points whose tensor is the residual stream, or is added to it as it is.
+# Points that are the residual stream, or are added to it unchanged.
 WRITERS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
-# The input of the module whose output a point is.
+# The input of the module that outputs a point.
 BEFORE = {"resid_pre": "resid_pre", "resid_post": "resid_pre", "mlp_raw": "mlp_in", "attn_raw": "attn_in"}
 
 

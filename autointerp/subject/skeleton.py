@@ -14,7 +14,7 @@ from autointerp.subject.base import located
 from autointerp.subject.blocks import block_list
 
 # By transformers' model_type: models that are the same up to block i however many blocks they have, with settings that
-# count blocks in `num_hidden_layers` and may list each one's kind in `layer_types`. Others are loaded whole.
+# count blocks in `num_hidden_layers` and may list their kinds in `layer_types`. Others are loaded whole.
 SHORTENED = frozenset(
     "gpt2 gpt_neox llama mistral qwen2 qwen3 gemma gemma2 gemma3_text olmo olmo2 olmo3 opt bloom".split()
 )
@@ -24,7 +24,7 @@ def skeleton(name: str, revision: str | None, *, trust_remote_code: bool) -> nn.
     """Build the model without weights, on torch's meta device.
 
     Raises:
-        SubjectError: there is no configuration of a causal language model there.
+        SubjectError: it has no configuration of a causal language model.
     """
     try:
         config = transformers.AutoConfig.from_pretrained(
