@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from autointerp.__main__ import parser, verb_names
+from autointerp.report.words import TERMS
 from tests.helpers import readme, script
 
 DOCS = readme.ROOT / "docs"
@@ -59,3 +60,9 @@ def test_python_blocks_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         for language, content, _ in readme.blocks(page.read_text(encoding="utf-8")):
             if language == "python":
                 exec(compile(content, str(page), "exec"), {})
+
+
+def test_the_glossary_is_that_of_the_report() -> None:
+    """One source of definitions: `words.TERMS`, as a table on the page and in the documentation."""
+    rows = "".join(f"| {term} | {meaning} |\n" for term, meaning in TERMS.items())
+    assert any(rows in page.read_text() for page in PAGES), "write the glossary's table again:\n" + rows

@@ -67,28 +67,57 @@ COVERAGE = {
     "explained": "explained",
     "scored": "scored",
 }
-GLOSSARY = {
+# Terms of the field, in the order of an experiment; the first page of the documentation lists them.
+TERMS = {
+    "subject": "The language model whose activations are studied.",
+    "site": "A point in the subject where activations are read, such as model.layers.5.mlp.output.",
+    "dictionary": "A sparse autoencoder (SAE), transcoder or skip transcoder: an encoder to many latents and a "
+    "decoder back.",
+    "latent": 'One unit of a dictionary (elsewhere: "feature").',
+    "window": "A fixed number of consecutive tokens of one document; the unit that is shown and judged.",
+    "example": "A window with one latent's activations on it.",
+    "positive, negative": "An example on which the latent is active; one on which it is silent.",
+    "hard negative": "A negative similar to the positives: shared words, a neighbouring latent, near by embedding.",
+    "explain split, held-out split": "Documents shown to the explainer; documents that explanations are judged on.",
+    "decile": "A tenth of a latent's active windows by strength; positives are sampled evenly over deciles.",
+    "explainer": "Writes an explanation of a latent from examples of the explain split.",
+    "judge": "Answers whether a held-out window matches an explanation.",
+    "scorer": "Turns held-out examples into questions and replies into judgements: detection, fuzzing, intruder, "
+    "embedding.",
+    "detection": "The judge is asked which windows activate the latent.",
+    "fuzzing": "The judge is asked whether the marked tokens are those that activate the latent.",
+    "balanced accuracy": "Mean of recall over deciles and specificity; 0.5 for a judge that ignores the text, 1 is "
+    "perfect.",
+    "control": "Questions with a known score: shuffled, empty and planted explanations, duplicates, a lexical "
+    "baseline.",
+    "planted latents": "Control: rules with known explanations, run over the study's own text; a usable judge "
+    "recognises them.",
+    "alive": "Latents that fired at least once in the collected text; the others are dead.",
+    "eligible": "Alive latents with enough activating contexts to explain and judge, and not dense.",
+    "population": "The latents that an estimate is about; one of the next four.",
     "eligible latents": "Mean over the latents that fire often enough, and not too often, to be explained and judged.",
-    "equal firing rates": "The same mean after weighting every dictionary's latents to the same distribution of firing "
-    "rates, so that a difference is not one of frequency.",
-    "all latents (ITI)": "Intent to interpret: every latent of the dictionary counts; one that cannot be judged counts "
-    "as chance (0.5).",
+    "equal firing rates": "The same mean after weighting every dictionary's latents to the same distribution of "
+    "firing rates, so that a difference is not one of frequency.",
+    "all latents (ITI)": "Intent to interpret: every latent of the dictionary counts; one that cannot be judged "
+    "counts as chance (0.5).",
     "weighted by firing": "Mean over eligible latents, each weighted by how often it fires.",
-    "balanced accuracy": "Mean of recall and specificity; 0.5 is a judge that ignores the text, 1 is perfect.",
-    "detection": "Scorer: from the explanation alone, the judge says in which contexts the latent fires.",
-    "fuzzing": "Scorer: the judge says whether the marked tokens of a context are those on which the latent fires.",
+    "FVU": "Fraction of the activations' variance that the dictionary's reconstruction leaves unexplained.",
+    "L0": "Mean number of latents that fire on a token.",
+    "CE increase (nats)": "Rise of the subject's next-token cross-entropy if reconstructions replace its activations.",
+    "verdict": "better, worse, equivalent, inconclusive or INVALID; a word is printed only if its test passed.",
+    "gate": "A sequential non-inferiority test of a new run against a reference run, for CI.",
+    "look": "One of the planned times at which a gate may stop.",
+}
+# TERMS and labels of tables.
+GLOSSARY = {
+    **TERMS,
     "intruder": "Scorer: the judge picks the one context in which the latent does not fire.",
     "embedding": "Scorer: contexts are ranked by the similarity of their embedding to the explanation's.",
-    "FVU": "Fraction of the activations' variance that the dictionary's reconstruction leaves unexplained.",
-    "CE increase (nats)": "Rise of the model's next-token cross-entropy when the reconstruction replaces the original.",
     "KL (nats)": "KL divergence of the model's predictions with the reconstruction from those without.",
-    "L0": "Mean number of latents that fire on a token.",
     "silent in these documents": "Share of latents that fire on no token of the held-out documents used for "
     "reconstruction; far more text is read before a latent is called dead (see Coverage, alive).",
     "dense in these documents": "Share of latents that fire on more than a tenth of the tokens of these documents.",
     "total": "All latents of the dictionary.",
-    "alive": "Latents that fired at least once in the collected text; the others are dead.",
-    "eligible": "Alive latents with enough activating contexts to explain and judge, and not dense.",
     "sampled": "Eligible latents drawn at random for explaining and judging.",
     "explained": "Sampled latents for which the explainer gave an explanation.",
     "scored": "Explained latents with at least one answered question.",
@@ -96,7 +125,6 @@ GLOSSARY = {
     "shuffled explanation": "Control: the judge gets another latent's explanation; it must score 0.5.",
     "empty explanation": "Control: the judge gets no explanation; it must score 0.5.",
     "modal tokens, no judge": "For information: score of the rule “contains the latent's most frequent peak tokens”.",
-    "planted latents": "Control: artificial latents with a known true explanation; a usable judge recognises them.",
     "unanswered questions": "Control: share of questions without a readable answer, and its difference between "
     "dictionaries.",
     "question asked twice": "For information: agreement of the judge with itself.",
