@@ -31,6 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow", action="store_true", help="compare across protocols; the output names the differences"
     )
+    parser.add_argument(
+        "--phase-one",
+        type=Path,
+        metavar="RUN",
+        help="run that scored all eligible latents cheaply (pattern, a small judge): adds two-phase estimates",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON; writes files only with --out")
 
 
@@ -46,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from autointerp.report import findings
     from autointerp.report.plain import records
     from autointerp.report.tables import all_tables
-    from autointerp.run.reading import read_runs
-    from autointerp.statistics import StatisticsConfig, claims, frontier, summarise
+    from autointerp.run.reading import read_runs, read_tables
+    from autointerp.statistics import StatisticsConfig, claims, frontier, summarise, two_phase
 
     by = tuple(name for name in args.by.split(",") if name)
     settings = {"margin": args.margin, "alpha": args.alpha, "by": by, "reference": args.reference}
@@ -68,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
         front = frontier(found.estimates, tables.reconstruction, tables.dictionaries, config, controls=found.controls)
         answers = claims(found.comparisons, found.reconstruction_comparisons, front, findings.judges(tables.manifests))
         stored |= {"frontier": front, "claims": answers}
+    if args.phase_one is not None:
+        stored["two_phase"] = two_phase.of_runs(tables, read_tables(args.phase_one), level=config.level)
     findings_ = findings.Findings(
         dictionaries=tables.dictionaries,
         estimates=found.estimates,
@@ -84,20 +92,21 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**{name: records(table) for name, table in stored.items()}, "summary": summary}, default=str))
     else:
-        _print(findings_, stored.get("claims"))
+        _print(findings_, stored.get("claims"), stored.get("two_phase"))
         note(f"written: {out}")
     return INVALID if summary["controls"]["verdict"] == "INVALID" else 0
 
 
-def _print(found: "Findings", answers: "pd.DataFrame | None") -> None:
+def _print(found: "Findings", answers: "pd.DataFrame | None", both: "pd.DataFrame | None") -> None:
     """Print the tables, then the warnings that go with them."""
     from autointerp.cli import _summary, _tables
-    from autointerp.report import findings, tables, writers
+    from autointerp.report import findings, tables, two_phase, writers
     from autointerp.report.escaping import visible
 
     shown = [tables.scores(found), tables.comparisons(found), tables.reconstruction_comparisons(found)]
     shown += tables.beyond(found)
     shown += [] if answers is None else tables.claims(answers)
+    shown += [] if both is None else [two_phase.table(both)]
     _tables.show(*(writers.terminal(table) for table in shown if table))
     lines = [
         *findings.not_compared(found),
