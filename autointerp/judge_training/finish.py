@@ -24,14 +24,14 @@ def source(corpora: Sequence[Sequence[str]], base: str) -> Source:
 
 def embedder(base: str) -> pairs.Embed:
     """Return a function from words to unit vectors [n, d]: mean-pooled last hidden states of an encoder."""
-    network, tokenizer = networks.new(base, layers=10**6)
+    encoder, tokenizer = networks.pretrained(base)
 
     def embed(words: Sequence[str]) -> NDArray[np.floating]:
         found = []
         for start in range(0, len(words), 128):
             batch = tokenizer(list(words[start : start + 128]), padding=True, return_tensors="pt")
             with torch.inference_mode():
-                hidden = network.encoder(**batch).last_hidden_state
+                hidden = encoder(**batch).last_hidden_state
             mask = batch["attention_mask"][..., None]
             found.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
         return torch.cat(found).numpy()

@@ -15,6 +15,8 @@ from autointerp.seeds import generator
 
 # Windows searched for those on which a rule holds.
 BLOCK = 400
+# The same for rules in the language of `pattern`, which are twenty times as slow.
+SHORT_BLOCK = 60
 # Attempts to draw a rule that holds on some of the text, before its kind counts as absent from it.
 MOST_DRAWS = 60
 # Words of the vocabulary with neighbours in meaning, which make rules.
@@ -45,15 +47,14 @@ def windows(texts: Iterable[str], config: JudgeTrainingConfig) -> list[str]:
     rng = generator(config.seed, "judge training", "windows")
     found: list[str] = []
     for text in texts:
-        tokens = _TOKEN.findall(text[:20_000])
-        place = 0
-        while place < len(tokens):
+        tokens = _TOKEN.findall(text)
+        start = 0
+        while start < len(tokens):
             n = int(rng.integers(config.min_words, config.max_words + 1))
-            window = "".join(tokens[place : place + n])[:400]
-            if len(tokens[place : place + n]) >= config.min_words:
-                found.append(window)
-            place += n
-        if len(found) >= config.n_windows * 3:
+            if len(tokens[start : start + n]) >= config.min_words:
+                found.append("".join(tokens[start : start + n])[:400])
+            start += n
+        if len(found) >= config.n_windows * 10:
             break
     order = rng.permutation(len(found))[: config.n_windows]
     return [found[i] for i in order]
@@ -66,7 +67,7 @@ def lexicon(cut: Sequence[str], *, held_out: bool, embed: Embed | None = None) -
     vocabulary = sorted(word for word, n in counts.items() if n >= 5)
     neighbours: dict[str, list[str]] = {}
     if embed is not None:
-        apart = rules.held_out_topics()
+        apart = rules.held_out_words()
         content = [word for word, _ in counts.most_common(4 * N_NEIGHBOURED) if len(word) > 3 and word not in apart]
         content = content[:N_NEIGHBOURED]
         vectors = embed(content)
@@ -95,7 +96,8 @@ class Source:
             if rule is None:
                 continue
             start = int(rng.integers(max(1, len(cut) - BLOCK)))
-            contexts = choose(rng, rule, [window, *cut[start : start + BLOCK]], n)
+            block = SHORT_BLOCK if rule.kind == "pattern" else BLOCK
+            contexts = choose(rng, rule, [window, *cut[start : start + block]], n)
             if contexts is not None:
                 return [pair(rng, rule, text) for text in contexts]
         return []

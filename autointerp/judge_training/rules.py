@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from autointerp.examples import bank
 from autointerp.judge_training.lexicon import Lexicon, Rng, TrainingRule, any_of, pick, regex
@@ -10,32 +11,44 @@ from autointerp.judge_training.topics import TOPICS
 from autointerp.llm import _pattern_language as language
 
 KINDS = ("word", "phrase", "prefix", "suffix", "inside", "beside", "look", "topic", "neighbours", "clauses", "pattern")
-# Share of training rules of each kind: more of what is harder to learn.
-SHARES = (0.12, 0.1, 0.09, 0.09, 0.07, 0.09, 0.05, 0.12, 0.07, 0.1, 0.1)
+# Share of training rules of each kind.
+SHARES = (0.15, 0.08, 0.06, 0.06, 0.05, 0.08, 0.08, 0.18, 0.07, 0.12, 0.07)
+# What an explainer may write around the same rule.
+OPENINGS = ("activates on ", "tokens: ", "this latent fires on ", "occurrences of ", "text with ", "mostly ")
 
 
-def held_out_topics() -> frozenset[str]:
-    """Every word of the bank's topics: none may be taught."""
-    found = set()
-    for rule in bank.RULES:
-        if rule.grade == "topic":
-            found.update(re.findall(r"[a-z]+", rule.regex.lower()))
-    return frozenset(found)
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
 
 
-def topics() -> dict[str, list[str]]:
-    """Training topics without the words of the bank's."""
-    held_out = held_out_topics()
-    kept = {name: [word for word in words.split() if word not in held_out] for name, words in TOPICS.items()}
-    return {name: words for name, words in kept.items() if len(words) >= 5}
+def bank_words() -> frozenset[str]:
+    """Every word of the bank's topics: none is trained on."""
+    return frozenset(word for rule in bank.RULES if rule.grade == "topic" for word in _words(rule.regex))
 
 
-_TOPICS = list(topics().items())
+def topics(*, held_out: bool) -> dict[str, list[str]]:
+    """Topics to train on, without the words of the bank's and of the held-out fifth; or that fifth."""
+    side = Lexicon(words=[], vocabulary=[], held_out=True)
+    apart = {name: words.split() for name, words in TOPICS.items() if side.fits(name)}
+    if held_out:
+        return apart
+    excluded = bank_words().union(*apart.values())
+    kept = {name: [word for word in words.split() if word not in excluded] for name, words in TOPICS.items()}
+    return {name: words for name, words in kept.items() if name not in apart and len(words) >= 5}
+
+
+def held_out_words() -> frozenset[str]:
+    """Every word of a topic that measures a judge: none is trained on as part of a topic."""
+    return bank_words().union(*topics(held_out=True).values())
+
+
+_TOPICS = {side: list(topics(held_out=side).items()) for side in (False, True)}
 
 
 def topic(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
     """Words of a topic; the explanation may give a few of them as examples."""
-    name, words = _TOPICS[int(rng.integers(len(_TOPICS)))]
+    known = _TOPICS[lexicon.held_out]
+    name, words = known[int(rng.integers(len(known)))]
     examples = [words[i] for i in rng.permutation(len(words))[: int(rng.integers(2, 5))]]
     given = ", ".join(examples[:-1]) + pick(rng, [" or ", " and "]) + examples[-1]
     forms = [
@@ -70,18 +83,19 @@ def neighbours(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
 
 
 def clauses(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
-    """Two rules, either of which may hold; or one restricted by the adjacent words."""
+    """Two rules, either of which may hold."""
     kinds = (word, phrase, prefix, suffix, beside, look, topic)
     first, second = (kinds[int(i)](rng, lexicon, window) for i in rng.integers(len(kinds), size=2))
     if first is None or second is None:
         return None
+    near = [rule.near.pattern for rule in (first, second) if rule.near is not None]
     join = pick(rng, ["; ", ", or ", "; also ", " or "])
     a, b = first.spans, second.spans
     return TrainingRule(
         kind="clauses",
         explanation=f"{first.explanation}{join}{second.explanation}",
         spans=lambda text: sorted({*a(text), *b(text)}),
-        near=first.near,
+        near=re.compile("|".join(near), re.IGNORECASE) if near else None,
     )
 
 
@@ -146,4 +160,14 @@ MAKERS: dict[str, Callable[[Rng, Lexicon, str], TrainingRule | None]] = dict(
 def draw(rng: Rng, lexicon: Lexicon, window: str, kind: str = "") -> TrainingRule | None:
     """Draw a rule of a kind, or of a kind by `SHARES`; None where the window offers none."""
     kind = kind or str(rng.choice(KINDS, p=SHARES))
-    return MAKERS[kind](rng, lexicon, window)
+    rule = MAKERS[kind](rng, lexicon, window)
+    return rule if rule is None or kind == "pattern" else replace(rule, explanation=reworded(rng, rule.explanation))
+
+
+def reworded(rng: Rng, explanation: str) -> str:
+    """Put an explanation as explainers do, in two cases of five: after an opening, as a sentence, or both."""
+    if rng.random() < 0.2:
+        explanation = pick(rng, OPENINGS) + explanation
+    if rng.random() < 0.25:
+        explanation = f"{explanation[0].upper()}{explanation[1:]}."
+    return explanation

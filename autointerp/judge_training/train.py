@@ -126,7 +126,7 @@ def _losses(network: networks.JudgeNetwork, tokenizer: Any, pairs: Sequence[Pair
     """Return the losses of pieces, detection and fuzzing [3]."""
     encoded = [features.encode(tokenizer, pair.explanation, pair.text, pair.marks) for pair in pairs]
     batch = networks.collate(encoded)
-    pieces = network(batch)
+    pieces = networks.pieces_of(network, encoded)
     told = [isinstance(pair, Pair) for pair in pairs]
     fits = torch.zeros_like(pieces)
     for i, pair in enumerate(pairs):
@@ -190,8 +190,7 @@ def logits(network: networks.JudgeNetwork, tokenizer: Any, pairs: Sequence[Pair]
     with torch.inference_mode():
         for start in range(0, len(pairs), batch):
             some = [features.encode(tokenizer, p.explanation, p.text, p.marks) for p in pairs[start : start + batch]]
-            made = networks.collate(some)
-            pieces = network(made)
+            made, pieces = networks.collate(some), networks.pieces_of(network, some)
             found.append(
                 torch.stack([network.detection(pieces, made["context"]), network.fuzzing(pieces, made["marked"])], 1)
             )

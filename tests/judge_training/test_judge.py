@@ -14,6 +14,7 @@ from autointerp.judge_training import measure, pairs, recorded, rules
 from autointerp.judge_training.base import JudgeTrainingConfig
 from autointerp.judge_training.pairs import Source
 from autointerp.llm import _judge_features as features
+from autointerp.llm import _judge_network as networks
 from autointerp.llm import cross_encoder
 from autointerp.records import JudgeTask, Request, Sampling, ShownItem
 from autointerp.scorers import _answers
@@ -71,10 +72,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-",
         ";",
     ]
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)), encoding="utf-8")
     tokenizer = transformers.BertTokenizerFast(  # pyright: ignore[reportAttributeAccessIssue]
-        vocab_file=str(folder / "vocab.txt")
+        vocab={piece: number for number, piece in enumerate(dict.fromkeys(vocabulary))}
     )
+    assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize("word")) != [tokenizer.unk_token_id]
     torch.manual_seed(0)
     size: dict[str, Any] = {
         "hidden_size": 32,
@@ -113,13 +114,16 @@ def test_affix_rules_are_about_the_quoted_letters(source: Source) -> None:
 
 
 def test_words_that_measure_are_never_trained_on() -> None:
-    """The two sides of the lexicon are disjoint; no word of the bank's topics is in a training topic."""
+    """The two sides of the lexicon are disjoint; no topic or word that measures is in a training topic."""
     cut = pairs.windows(text(50, 0), JudgeTrainingConfig(n_windows=300))
     train, unseen = (pairs.lexicon(cut, held_out=side) for side in (False, True))
     assert not [word for word in train.vocabulary if train.fits(word) and unseen.fits(word)]
     assert any(unseen.fits(word) for word in unseen.vocabulary)
-    taught = {word for words in rules.topics().values() for word in words}
-    assert not taught & rules.held_out_topics()
+    taught, unseen_topics = rules.topics(held_out=False), rules.topics(held_out=True)
+    words = {word for some in taught.values() for word in some}
+    assert not words & rules.held_out_words()
+    assert not taught.keys() & unseen_topics.keys()
+    assert min(len(taught), 4 * len(unseen_topics)) >= 40
 
 
 @pytest.mark.parametrize(
@@ -133,16 +137,53 @@ def test_words_that_measure_are_never_trained_on() -> None:
         ("any word after “the”", "BEFORE"),
     ],
 )
-def test_features_say_how_a_quote_matches_a_word(encoder: Path, explanation: str, kind: str) -> None:
-    """Of "the cat sat", the word cat has just the one feature of each explanation."""
+def test_matches_say_how_a_term_matches_a_word(encoder: Path, explanation: str, kind: str) -> None:
+    """Of "the cat sat", the word cat has just the one match with the first term of each explanation."""
     from transformers import AutoTokenizer
 
-    made = features.encode(AutoTokenizer.from_pretrained(encoder), explanation, "the cat sat", ((4, 7),))
-    cat = made.marked
+    found = features.encode(AutoTokenizer.from_pretrained(encoder), explanation, "the cat sat", ((4, 7),))
+    cat = found.marked
     assert cat.any()
-    matches = made.features[cat][:, : features.N_MATCHES]
-    assert (matches[:, getattr(features, kind)] == 1).all()
-    assert matches.sum() == cat.sum()
+    first = found.matches[cat][:, 0]
+    assert (first[:, getattr(features, kind)] == 1).all()
+    assert first.sum() == cat.sum()
+
+
+def test_terms_know_the_words_around_them(encoder: Path) -> None:
+    """Cues average the pieces in, before and after a term: of 'word "cat" after', those of word and of after."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    found = features.encode(tokenizer, 'word "cat" after', "the cat")
+    pieces = np.array(tokenizer.convert_ids_to_tokens(found.ids.tolist()))
+    inside, before, after = found.cues[0]
+    assert "".join(pieces[inside > 0]).replace("##", "") in ('"cat"', "cat")
+    assert pieces[before > 0].tolist() == ["word"]
+    assert pieces[after > 0].tolist() == ["after"]
+    assert found.cues[0].sum(-1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_unquoted_words_match_too(encoder: Path) -> None:
+    """An unquoted word of the explanation equals a word of the text, or shares its stem."""
+    from transformers import AutoTokenizer
+
+    terms = [term.text for term in features.terms("words like ending")]
+    found = features.encode(AutoTokenizer.from_pretrained(encoder), "words like ending", "endings ending", ((8, 14),))
+    number = terms.index("ending")
+    assert found.matches[found.marked][:, number, features.EQUAL].all()
+    first = found.context & ~found.marked & (found.spans[:, 1] <= 7)
+    assert found.matches[first][:, number, features.STEM].all()
+
+
+def test_like_lengths_together_change_no_logit(encoder: Path) -> None:
+    """Logits of pairs of unequal length do not depend on which are padded together."""
+    network, tokenizer = networks.new(str(encoder), 1)
+    texts = ["the cat", "the cat sat on the mat " * 4, "a", "cat " * 30]
+    encoded = [features.encode(tokenizer, 'the word "cat"', text) for text in texts]
+    together, apart = (networks.pieces_of(network, encoded, n) for n in (1, 4))
+    for row, one in enumerate(encoded):
+        n = len(one.ids)
+        assert together[row, :n].tolist() == pytest.approx(apart[row, :n].tolist(), abs=1e-4)
 
 
 def test_a_judge_is_trained_measured_and_answers(
@@ -168,6 +209,8 @@ def test_a_judge_is_trained_measured_and_answers(
         "lr=0.01",
         "--set",
         "held_out_rules=12",
+        "--set",
+        "rules_per_step=4",
     ]
     assert main([*argv, "--steps", "40"]) == 0
     assert "detection  word" in capsys.readouterr().out
