@@ -194,7 +194,7 @@ def qualify(experiment: Experiment) -> Counts:
         if not found.failed and experiment.cache and not programs(study):
             keep.remember(key, found)
     experiment.run.write_json(FILE, asdict(found))
-    for line in show.lines(found):
+    for line in show.lines(found) if found.causes else [f"{show.summary(found)}; table in {FILE}"]:
         note(line)
     if found.failed and study.qualify.mode != "warn":
         raise NotQualifiedError(show.refusal(found))

@@ -21,7 +21,7 @@ COLUMNS = {
 
 def lines(found: Qualification) -> Iterator[str]:
     """Yield the verdicts, the table of quality and what asking took."""
-    yield f"qualify: judge {found.judge}, explainer {found.explainer}" + (f", form {found.form}" if found.form else "")
+    yield summary(found)
     if found.rows:
         yield from table(found.rows)
     if found.explanations:
@@ -33,6 +33,16 @@ def lines(found: Qualification) -> Iterator[str]:
         yield f"{role}: {spent(usage)}"
     yield from found.causes
     yield from (f"what to do: {one}" for one in found.advice)
+
+
+def summary(found: Qualification) -> str:
+    """Describe a qualification in one line: both verdicts and the judge's quality per scorer."""
+    quality = [
+        f"{row.scorer} {_number(row.informedness)}" for row in found.rows if (row.words, row.grade) == ("true", "all")
+    ]
+    measured = f" (sensitivity + specificity - 1: {', '.join(quality)})" if quality else ""
+    form = f", form {found.form}" if found.form else ""
+    return f"qualify: judge {found.judge}{measured}, explainer {found.explainer}{form}"
 
 
 def table(rows: Sequence[QualityRow]) -> Iterator[str]:

@@ -63,6 +63,8 @@ def test_a_perfect_judge_passes_in_few_calls(planted: list[Probe]) -> None:
     assert {row.informedness for row in whole.values()} == {1.0}
     assert whole["detection"].constant_lists == 0
     assert not found.causes
+    quality = ", ".join(f"{scorer} 1.00" for scorer in whole)
+    assert f"judge passed (sensitivity + specificity - 1: {quality}), explainer" in show.summary(found)
 
 
 @pytest.mark.parametrize(
