@@ -47,10 +47,9 @@ LIGHT_ROOMS = {"scorers", "explainers", "statistics", "report"}
 
 MAX_FUNCTION, MAX_FUNCTION_P90, MAX_FILE, MAX_TEST_FILE = 60, 25, 350, 400
 # Lines of package and tests exempt from formatting: the aim is 100; lower this number with every one that is removed.
-MAX_FMT_SKIP = 171
+MAX_FMT_SKIP = 108
 KNOWN_LONG = {
     "statistics/planning.py:plan",
-    "tests/helpers/checkpoints.py",
 }
 
 

@@ -239,12 +239,19 @@ def _unread(reply: Reply) -> str:
 def _unanswered(question: Question, status: str) -> tuple[Judgement, ...]:
     return tuple(
         Judgement(
-            latent=question.latent, scorer=question.scorer, control=question.control, question_id=question.question_id,
-            position=position, item=item, answer="unanswered", probability=None,
-            explanation_id=question.explanation_id, status=status,
+            latent=question.latent,
+            scorer=question.scorer,
+            control=question.control,
+            question_id=question.question_id,
+            position=position,
+            item=item,
+            answer="unanswered",
+            probability=None,
+            explanation_id=question.explanation_id,
+            status=status,
         )
         for position, item in enumerate(question.items)
-    )  # fmt: skip
+    )
 
 
 def _without_shots(messages: tuple[Message, ...], n: int) -> tuple[Message, ...] | None:
@@ -258,10 +265,19 @@ def _row(asked: Pending[T], reply: Reply, failure: str) -> PromptRecord:
     usage = reply.usage
     prompt = [{"role": message.role, "content": message.content} for message in asked.request.messages]
     return PromptRecord(
-        question_id=asked.first.key, dictionary=asked.latent.dictionary, site=asked.latent.site,
-        latent=asked.latent.index, scorer=asked.scorer, control=asked.control,
-        prompt=mend_surrogates(json.dumps(prompt, ensure_ascii=False)), reply=reply.text, failure=failure,
-        retried_for=" ".join(asked.retried_for), n_left_out=asked.n_left_out, n_calls=usage.calls,
-        tokens_in=usage.tokens_in, tokens_cached=usage.tokens_cached, tokens_out=usage.tokens_out,
-        latency_s=usage.latency_s, from_cache=reply.from_cache, n_retries=len(asked.retried_for),
-    )  # fmt: skip
+        question_id=asked.first.key,
+        dictionary=asked.latent.dictionary,
+        site=asked.latent.site,
+        latent=asked.latent.index,
+        scorer=asked.scorer,
+        control=asked.control,
+        prompt=mend_surrogates(json.dumps(prompt, ensure_ascii=False)),
+        reply=reply.text,
+        failure=failure,
+        retried_for=" ".join(asked.retried_for),
+        n_left_out=asked.n_left_out,
+        n_calls=usage.calls,
+        from_cache=reply.from_cache,
+        n_retries=len(asked.retried_for),
+        **{name: getattr(usage, name) for name in ("tokens_in", "tokens_cached", "tokens_out", "latency_s")},
+    )

@@ -85,8 +85,15 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise StudyError(str(error)) from error
     cost = _cost(args, found.n_latents * args.arms, found.n_questions)
-    study = Study(kind=args.kind, margin=args.margin, alpha=args.alpha, spread=spread, share=found.n_eff_share,
-                  arms=max(2, args.arms), scorers=args.scorers)  # fmt: skip
+    study = Study(
+        kind=args.kind,
+        margin=args.margin,
+        alpha=args.alpha,
+        spread=spread,
+        share=found.n_eff_share,
+        arms=max(2, args.arms),
+        scorers=args.scorers,
+    )
     table = {n: study.power(n) for n in (50, 100, 200, 400, 800, 1600)}
     value = {
         "components": parts,

@@ -89,9 +89,16 @@ class _Work:
     """The steps of `collect`, with what they share."""
 
     def __init__(
-        self, subject: Subject, placed: Sequence[Placed], tokens: Tokens, collection: CollectConfig,
-        sampling: SamplingConfig, examples: ExamplesConfig, folder: Path, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        subject: Subject,
+        placed: Sequence[Placed],
+        tokens: Tokens,
+        collection: CollectConfig,
+        sampling: SamplingConfig,
+        examples: ExamplesConfig,
+        folder: Path,
+        seed: int,
+    ) -> None:
         self.clock = Clock()
         self.device = Device(subject, placed, collection, self.clock)
         self.subject, self.placed, self.tokens = subject, placed, tokens

@@ -212,12 +212,20 @@ def _tested(
     )
     return [
         row_of(
-            Cell(name, endpoint), found.difference, margin=config.margin, to_pass=to_pass, to_fail=to_fail,
-            n=path.n[-1], n_planned=path.planned, look=len(path.n), design=found.design,
-            rho=found.rho, drift=drift,
+            Cell(name, endpoint),
+            found.difference,
+            margin=config.margin,
+            to_pass=to_pass,
+            to_fail=to_fail,
+            n=path.n[-1],
+            n_planned=path.planned,
+            look=len(path.n),
+            design=found.design,
+            rho=found.rho,
+            drift=drift,
         )
         for endpoint, found in cells.items()
-    ]  # fmt: skip
+    ]
 
 
 def row_of(

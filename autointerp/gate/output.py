@@ -109,10 +109,9 @@ def as_markdown(result: GateResult) -> str:
     lines = [f"### autointerp gate: {result.decision}", "", _line(HEADER), _line(["---"] * len(HEADER))]
     for row in result.last:
         bound = row.upper if row.decision == "FAIL" else row.lower
-        lines.append(_line([
-            row.dictionary, row.endpoint, str(row.look), f"{row.n_judged:,}", signed(row.diff_judged),
-            f"[{signed(row.low_judged)}, {signed(row.high_judged)}]", signed(bound), f"-{row.margin:g}", row.decision,
-        ]))  # fmt: skip
+        interval = f"[{signed(row.low_judged)}, {signed(row.high_judged)}]"
+        cells = [row.dictionary, row.endpoint, str(row.look), f"{row.n_judged:,}", signed(row.diff_judged), interval]
+        lines.append(_line([*cells, signed(bound), f"-{row.margin:g}", row.decision]))
     notes = [*result.reasons, calls(result)]
     if any(not row.has_looks for row in result.last):
         notes.append("dead_share and ce_increase are shown as losses: baseline minus candidate")

@@ -249,10 +249,17 @@ class ReportRun:
             return table[kept].reset_index(drop=True)
 
         return LatentView(
-            name=f"{dictionary}/{index}", row=row, scores=of(self.scores), explanations=of(self.explanations),
-            examples=of(self.examples), judgements=of(self.judgements), questions=of(self.questions),
-            logits=of(self.logits), histogram=of(self.histograms), without_logits=self.without_logits.get(dictionary),
-        )  # fmt: skip
+            name=f"{dictionary}/{index}",
+            row=row,
+            scores=of(self.scores),
+            explanations=of(self.explanations),
+            examples=of(self.examples),
+            judgements=of(self.judgements),
+            questions=of(self.questions),
+            logits=of(self.logits),
+            histogram=of(self.histograms),
+            without_logits=self.without_logits.get(dictionary),
+        )
 
     def _named(self, name: str, index: int | None) -> tuple[str, int]:
         if index is not None:

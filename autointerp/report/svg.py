@@ -8,9 +8,16 @@ from autointerp.report.figures.base import COLOURS, GREY, INK
 
 # Colours of the drawing -> CSS variables of the page.
 THEME = {
-    COLOURS["sae"]: "--sae", COLOURS["transcoder"]: "--transcoder", COLOURS["skip-transcoder"]: "--skip",
-    GREY: "--soft", INK: "--ink", "#000000": "--ink", "#ffffff": "--panel", "#D9DCE1": "--zone", "#B8860B": "--warn",
-}  # fmt: skip
+    COLOURS["sae"]: "--sae",
+    COLOURS["transcoder"]: "--transcoder",
+    COLOURS["skip-transcoder"]: "--skip",
+    GREY: "--soft",
+    INK: "--ink",
+    "#000000": "--ink",
+    "#ffffff": "--panel",
+    "#D9DCE1": "--zone",
+    "#B8860B": "--warn",
+}
 VARIABLES = {colour.lower(): f"var({name})" for colour, name in THEME.items()}
 LINK = re.compile(
     r'<a xlink:href="#(?:latent=(?P<latent>[^"&]*)&amp;)?tip=(?P<tip>[^"]*)"[^>]*>(?P<body>.*?)</a>', re.S

@@ -84,7 +84,7 @@ class Badge:
 Cell = Number | PValue | Badge | str | int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """Columns and rows; the first `n_names` columns are text, the others numbers. `notes` must stand with it."""
 
@@ -112,11 +112,9 @@ def scores(found: Findings, populations: Sequence[str] = NARROW) -> Table:
             rows.append([found.label(str(name)), validity.marked(str(scorer), found.control_status), *values, n])
             marks.append(str(part["architecture"].iloc[0]))
     level = f"{float(table['level'].max()):.0%}" if len(rows) else "95%"
-    return Table(
-        name="scores", title=f"Scores: mean balanced accuracy [{level} interval], 0.5 is chance",
-        columns=["dictionary", "scorer", *(POPULATIONS[name] for name in populations), "latents"], rows=rows, n_names=2,
-        notes=warnings(found), architectures=marks,
-    )  # fmt: skip
+    title = f"Scores: mean balanced accuracy [{level} interval], 0.5 is chance"
+    columns = ["dictionary", "scorer", *(POPULATIONS[name] for name in populations), "latents"]
+    return Table("scores", title, columns, rows, n_names=2, notes=warnings(found), architectures=marks)
 
 
 def _number(row: Mapping[Any, Any] | None, digits: int = 3, *, interval: bool = True) -> Number:
@@ -148,15 +146,11 @@ def comparisons(found: Findings, populations: Sequence[str] = ("eligible",), *, 
         "difference" if name == "eligible" and len(populations) == 1 else f"difference, {POPULATIONS[name]}"
         for name in populations
     ]
-    columns = [
-        "comparison", *(["where"] if len(places) > 1 else []), "scorer", *heads,
-        *(["p (adjusted)", "p (equivalence)"] if tests else []), "verdict",
-    ]  # fmt: skip
+    names = ["comparison", "where", "scorer"] if len(places) > 1 else ["comparison", "scorer"]
+    columns = [*names, *heads, *(["p (adjusted)", "p (equivalence)"] if tests else []), "verdict"]
     what = "" if len(populations) > 1 else " over eligible latents"
-    return Table(
-        name="comparisons", title=f"Comparisons: difference of mean scores{what} [95% interval]", columns=columns,
-        rows=rows, n_names=3 if len(places) > 1 else 2, notes=warnings(found),
-    )  # fmt: skip
+    title = f"Comparisons: difference of mean scores{what} [95% interval]"
+    return Table("comparisons", title, columns, rows, n_names=len(names), notes=warnings(found))
 
 
 def _same_pair(table: pd.DataFrame, row: Mapping[Any, Any], population: str) -> Mapping[Any, Any] | None:
@@ -205,21 +199,18 @@ def reconstruction(found: Findings, names: Sequence[str] = tuple(METRICS)) -> Ta
         rows.append([found.label(str(name)), *values])
         marks.append(str(architecture[name]))
         n_documents = max(n_documents, int(part["n_documents"].max()))
-    return Table(
-        name="reconstruction", title=f"Reconstruction on {n_documents} held-out documents [95% interval]",
-        columns=["dictionary", *(metric.label for metric in metrics.values())], rows=rows, architectures=marks,
-    )  # fmt: skip
+    title = f"Reconstruction on {n_documents} held-out documents [95% interval]"
+    columns = ["dictionary", *(metric.label for metric in metrics.values())]
+    return Table("reconstruction", title, columns, rows, architectures=marks)
 
 
 def coverage(found: Findings, steps: Sequence[str] = (*COVERAGE, "explanation_failed")) -> Table:
     """How many latents of each dictionary reach each step from all to scored."""
     kept = [row for row in found.summary.get("coverage", []) if row["dictionary"] in found.names]
-    return Table(
-        name="coverage", title="Coverage: number of latents at each step",
-        columns=["dictionary", *(COVERAGE.get(step, step.replace("_", " ")) for step in steps)],
-        rows=[[found.label(str(row["dictionary"])), *(int(row[step]) for step in steps)] for row in kept],
-        architectures=[str(row["architecture"]) for row in kept],
-    )  # fmt: skip
+    columns = ["dictionary", *(COVERAGE.get(step, step.replace("_", " ")) for step in steps)]
+    rows = [[found.label(str(row["dictionary"])), *(int(row[step]) for step in steps)] for row in kept]
+    marks = [str(row["architecture"]) for row in kept]
+    return Table("coverage", "Coverage: number of latents at each step", columns, rows, architectures=marks)
 
 
 def controls(found: Findings) -> Table:
@@ -231,19 +222,16 @@ def controls(found: Findings) -> Table:
         kept.to_dict("records"),
         key=lambda row: (order.index(row["control"]) if row["control"] in order else len(order), str(row["scorer"])),
     )
-    return Table(
-        name="controls", title="Controls [90% interval]",
-        columns=["control", "scorer", "measure", "value", "expected", "latents", "status"], n_names=3,
-        rows=[
-            [
-                CONTROLS.get(row["control"], str(row["control"])), str(row["scorer"]),
-                MEASURES.get(row["measure"], str(row["measure"])), _control_value(row),
-                Number(value=NAN if row["status"] == "informative" else float(row["expected"]), digits=1),
-                int(row["n_latents"]), Badge(str(row["status"]), str(row["status"]), str(row["reason"] or "")),
-            ]
-            for row in rows
-        ],
-    )  # fmt: skip
+    columns = ["control", "scorer", "measure", "value", "expected", "latents", "status"]
+    return Table("controls", "Controls [90% interval]", columns, [_control_cells(row) for row in rows], n_names=3)
+
+
+def _control_cells(row: Mapping[Any, Any]) -> list[Cell]:
+    names = [CONTROLS.get(row["control"], str(row["control"])), str(row["scorer"])]
+    measure, status = MEASURES.get(row["measure"], str(row["measure"])), str(row["status"])
+    expected = Number(value=NAN if status == "informative" else float(row["expected"]), digits=1)
+    badge = Badge(status, status, str(row["reason"] or ""))
+    return [*names, measure, _control_value(row), expected, int(row["n_latents"]), badge]
 
 
 def _control_value(row: Mapping[Any, Any]) -> Number:
@@ -262,10 +250,11 @@ def claims(table: pd.DataFrame) -> list[Table]:
             known = not pd.isna(row["diff"])
             number = Number(value=row["diff"], low=row["ci95_lo"], high=row["ci95_hi"], digits=4, signed=True)
             verdict = str(row["verdict"])
-            rows.append([
-                where, str(row["scorer"] or row["quantity"]), number if known else Number(value=NAN),
-                Badge(VERDICTS.get(verdict, verdict), verdict), str(row["holds"]),
-            ])  # fmt: skip
+            names, badge = (
+                [where, str(row["scorer"] or row["quantity"])],
+                Badge(VERDICTS.get(verdict, verdict), verdict),
+            )
+            rows.append([*names, number if known else Number(value=NAN), badge, str(row["holds"])])
         one = part.iloc[0]
         scope = f"{one['n_a']} v {one['n_b']} seeds" if one["scope"] == "architecture" else "these dictionaries"
         title = f"Claim {one['claim']}: {one['words']}\n{one['contrast']}, {scope}"
@@ -287,20 +276,16 @@ def beyond(found: Findings) -> list[Table]:
         star, threshold = corrected.get(key), float(row["threshold"])
         if (*key, "precision") in real:
             at_rates.append([*names, *(_number(real.get((*key, name))) for name in ("precision", "false_per_true"))])
-        without.append([
-            *names, _number({**star, "value": star["informedness"]} if star else None),
-            Number(value=float(row["observed"])), Number(value=float(row["without_noise"])),
-        ])  # fmt: skip
+        informedness = _number({**star, "value": star["informedness"]} if star else None)
+        shares = [Number(value=float(row[name])) for name in ("observed", "without_noise")]
+        without.append([*names, informedness, *shares])
+    columns = ["dictionary", "scorer", "precision", "false per true alarm"]
+    title = f"Without the judge's errors; share of latents that score >= {threshold:g}"
+    heads = ["dictionary", "scorer", "recall + spec. - 1", "share", "noise removed"]
     return [
-        Table(
-            name="real_rates", title="At the firing rates of real text [95% interval]", rows=at_rates, n_names=2,
-            columns=["dictionary", "scorer", "precision", "false per true alarm"],
-        ),
-        Table(
-            name="corrected", title=f"Without the judge's errors; share of latents that score >= {threshold:g}",
-            columns=["dictionary", "scorer", "recall + spec. - 1", "share", "noise removed"], rows=without, n_names=2,
-        ),
-    ]  # fmt: skip
+        Table("real_rates", "At the firing rates of real text [95% interval]", columns, at_rates, n_names=2),
+        Table("corrected", title, heads, without, n_names=2),
+    ]
 
 
 def reconstruction_comparisons(found: Findings) -> Table:
@@ -312,16 +297,12 @@ def reconstruction_comparisons(found: Findings) -> Table:
         verdict = str(row["verdict"])
         label = METRICS[row["metric"]].label if row["metric"] in METRICS else str(row["metric"])
         rows.append([pair_name(found, row), label, number, Badge(PRESERVED.get(verdict, verdict), verdict)])
-    return Table(
-        name="reconstruction_comparisons", title="Comparisons of reconstruction: difference [95% interval]", n_names=2,
-        columns=["comparison", "metric", "difference", "verdict"], rows=rows,
-    )  # fmt: skip
+    title, columns = "Comparisons of reconstruction: difference [95% interval]", "comparison metric difference verdict"
+    return Table("reconstruction_comparisons", title, columns.split(), rows, n_names=2)
 
 
 def all_tables(found: Findings) -> list[Table]:
     """List the tables of a full report, each with all its columns; empty ones are left out."""
-    made = (
-        scores(found, WIDE), comparisons(found, NARROW, tests=True), reconstruction(found),
-        reconstruction_comparisons(found), coverage(found), controls(found),
-    )  # fmt: skip
-    return [table for table in made if table]
+    judged = scores(found, WIDE), comparisons(found, NARROW, tests=True)
+    measured = reconstruction(found), reconstruction_comparisons(found)
+    return [table for table in (*judged, *measured, coverage(found), controls(found)) if table]

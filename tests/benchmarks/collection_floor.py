@@ -106,11 +106,19 @@ def dictionary(name: str, architecture: Any, d: int, n_latents: int, k: int, see
     W_enc = torch.randn(d, n_latents, generator=rng) / d**0.5
     b_dec = torch.zeros(d)
     made = Dictionary(
-        name=name, architecture=architecture, site_in="", site_out="", W_enc=W_enc, b_enc=torch.zeros(n_latents),
-        activation=Activation(kind="topk", k=k), W_dec=torch.zeros(1, d).expand(n_latents, d), b_dec=b_dec,
+        name=name,
+        architecture=architecture,
+        site_in="",
+        site_out="",
+        W_enc=W_enc,
+        b_enc=torch.zeros(n_latents),
+        activation=Activation(kind="topk", k=k),
+        W_dec=torch.zeros(1, d).expand(n_latents, d),
+        b_dec=b_dec,
         W_skip=torch.zeros(d, d) if architecture == "skip-transcoder" else None,
-        pre_bias=b_dec if architecture == "sae" else None, provenance=Provenance(format="none", source="random"),
-    )  # fmt: skip
+        pre_bias=b_dec if architecture == "sae" else None,
+        provenance=Provenance(format="none", source="random"),
+    )
     return made.to(DEVICE)
 
 

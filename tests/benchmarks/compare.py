@@ -49,12 +49,19 @@ def judgements(arm: Arm, latents: pd.DataFrame, scorer: str, n_items: int, rng: 
     }
     columns = {
         **{name: pa.array(np.full(n, value)) for name, value in text.items()},
-        "latent": latent, "question_id": question.take(place), "position": item % 5, "document_id": window // 4,
-        "window_id": window, "kind": np.where(positive, "positive", "random"),
-        "stratum": np.where(positive, item * 10 // (n_items // 2), 0), "stratum_share": np.where(positive, 0.1, 1.0),
-        "truth": positive, "answer": np.where(right == positive, "yes", "no"), "probability": rng.random(n),
+        "latent": latent,
+        "question_id": question.take(place),
+        "position": item % 5,
+        "document_id": window // 4,
+        "window_id": window,
+        "kind": np.where(positive, "positive", "random"),
+        "stratum": np.where(positive, item * 10 // (n_items // 2), 0),
+        "stratum_share": np.where(positive, 0.1, 1.0),
+        "truth": positive,
+        "answer": np.where(right == positive, "yes", "no"),
+        "probability": rng.random(n),
         "n_retries": np.zeros(n, dtype=np.int64),
-    }  # fmt: skip
+    }
     schema = arrow_schema(tables.JUDGEMENTS)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
@@ -63,10 +70,17 @@ def write(folder: Path, n_layers: int, n_latents: int, n_items: int, *, shuffled
     """Write a run directory; return its number of judgements."""
     rng = np.random.default_rng(0)
     arms = [
-        Arm(name=f"{architecture}.{layer}", architecture=architecture, layer=layer, n_total=4 * n_latents,
-            n_eligible=3 * n_latents, n_sampled=n_latents)
-        for layer in range(n_layers) for architecture in ARCHITECTURES
-    ]  # fmt: skip
+        Arm(
+            name=f"{architecture}.{layer}",
+            architecture=architecture,
+            layer=layer,
+            n_total=4 * n_latents,
+            n_eligible=3 * n_latents,
+            n_sampled=n_latents,
+        )
+        for layer in range(n_layers)
+        for architecture in ARCHITECTURES
+    ]
     latents = [latents_table(arm, rng) for arm in arms]
     folder.mkdir(parents=True, exist_ok=True)
     n_rows = 0

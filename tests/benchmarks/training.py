@@ -69,10 +69,17 @@ def ours(args: argparse.Namespace, arms: dict[str, Any], out: Path) -> Callable[
     """A training run by autointerp."""
     name = f"layers.{args.layers - 1}.mlp"
     site = f"gpt_neox.{name}"
-    config = TrainConfig.model_validate({
-        "sites": [name], "latents": [args.latents], "k": [K], "n_tokens": args.tokens, "context_length": LENGTH,
-        "contexts_per_step": ROWS, **arms,
-    })  # fmt: skip
+    config = TrainConfig.model_validate(
+        {
+            "sites": [name],
+            "latents": [args.latents],
+            "k": [K],
+            "n_tokens": args.tokens,
+            "context_length": LENGTH,
+            "contexts_per_step": ROWS,
+            **arms,
+        }
+    )
     subject = HookedSubject(model_of(args), tiny.tokenizer(), fingerprint="random")
     reads = {name: Reads(Site(site, "input"), Site(site, "output"))}
     return lambda: train(subject, reads, Contexts(rows_of(args), frozenset({0}), "random"), config, out)

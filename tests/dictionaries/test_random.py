@@ -19,10 +19,17 @@ def topk(seed: int = 0) -> Dictionary:
     draw = torch.Generator().manual_seed(seed)
     W = torch.randn(D, M, generator=draw)
     return Dictionary(
-        name="a", architecture="sae", site_in="x", site_out="x", W_enc=W, b_enc=torch.linspace(-30, 2, M),
-        activation=Activation(kind="topk", k=3), W_dec=W.T.contiguous(), b_dec=torch.zeros(D),
+        name="a",
+        architecture="sae",
+        site_in="x",
+        site_out="x",
+        W_enc=W,
+        b_enc=torch.linspace(-30, 2, M),
+        activation=Activation(kind="topk", k=3),
+        W_dec=W.T.contiguous(),
+        b_dec=torch.zeros(D),
         provenance=Provenance(format="test", source=""),
-    )  # fmt: skip
+    )
 
 
 X = torch.randn(N, D, generator=torch.Generator().manual_seed(1)) + 0.5

@@ -36,10 +36,18 @@ def activation(kind: str, m: int, k: int, seed: int = 0) -> Activation:
 def dictionary(kind: str = "topk", *, o: int = 5, seed: int = 0, **changes: object) -> Dictionary:
     d, m = 6, 12
     made = Dictionary(
-        name="d", architecture="skip-transcoder", site_in="a.input", site_out="a.output", W_enc=draw(seed, d, m),
-        b_enc=draw(seed + 1, m), activation=activation(kind, m, 3, seed), W_dec=draw(seed + 2, m, o),
-        b_dec=draw(seed + 3, o), W_skip=draw(seed + 4, o, d), provenance=Provenance(format="none", source="memory"),
-    )  # fmt: skip
+        name="d",
+        architecture="skip-transcoder",
+        site_in="a.input",
+        site_out="a.output",
+        W_enc=draw(seed, d, m),
+        b_enc=draw(seed + 1, m),
+        activation=activation(kind, m, 3, seed),
+        W_dec=draw(seed + 2, m, o),
+        b_dec=draw(seed + 3, o),
+        W_skip=draw(seed + 4, o, d),
+        provenance=Provenance(format="none", source="memory"),
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

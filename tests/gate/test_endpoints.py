@@ -116,10 +116,17 @@ def test_dead_latents_have_an_error_at_least_that_of_reading_other_text() -> Non
 
 
 def test_runs_without_documents_use_their_intervals_and_without_losses_have_no_row() -> None:
-    table = pd.DataFrame({
-        "dictionary": ["d"], "metric": "ce_increase", "value": 0.1, "low": 0.09, "high": 0.11, "level": 0.95,
-        "n_documents": 60,
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "dictionary": ["d"],
+            "metric": "ce_increase",
+            "value": 0.1,
+            "low": 0.09,
+            "high": 0.11,
+            "level": 0.95,
+            "n_documents": 60,
+        }
+    )
     base = replace(run_of(None), reconstruction=table)
     found = row(base, base, "ce_increase")
     assert (found.design, found.diff) == ("intervals", 0.0)

@@ -22,9 +22,16 @@ def dictionary(name: str, architecture: str = "sae", kind: str = "topk", k: int 
     if kind == "gated":
         extra = {"gain": random(M).exp(), "mag_bias": random(M) * 0.1, "gate_bias": random(M) - 1}
     return Dictionary(
-        name=name, architecture=architecture,  # type: ignore[arg-type]
-        site_in="", site_out="", W_enc=random(D, M), b_enc=random(M) * 0.1,
+        name=name,
+        architecture=architecture,  # type: ignore[arg-type]
+        site_in="",
+        site_out="",
+        W_enc=random(D, M),
+        b_enc=random(M) * 0.1,
         activation=Activation(kind=kind, k=k if kind in ("topk", "abstopk", "groupmax") else 0, **extra),  # type: ignore[arg-type]
-        W_dec=random(M, D), b_dec=b_dec, W_skip=random(D, D) if architecture == "skip-transcoder" else None,
-        pre_bias=b_dec if architecture == "sae" else None, provenance=Provenance(format="none", source="memory"),
-    )  # fmt: skip
+        W_dec=random(M, D),
+        b_dec=b_dec,
+        W_skip=random(D, D) if architecture == "skip-transcoder" else None,
+        pre_bias=b_dec if architecture == "sae" else None,
+        provenance=Provenance(format="none", source="memory"),
+    )

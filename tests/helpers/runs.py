@@ -43,10 +43,17 @@ because although however never always began stopped running walked opened closed
 science history water fire earth storm winter summer law court judge million percent company bank"""
 WORDS = tuple(SENTENCE.split())
 CONCEPTS = (
-    "a day of the week", "numbers written as words", "past-tense verbs of motion", "words about weather",
-    "the word 'because' and other causes", "names of colours", "references to a court or a judge",
-    "quantities of money", "doors and windows being opened", "the beginning of a sentence of direct speech",
-)  # fmt: skip
+    "a day of the week",
+    "numbers written as words",
+    "past-tense verbs of motion",
+    "words about weather",
+    "the word 'because' and other causes",
+    "names of colours",
+    "references to a court or a judge",
+    "quantities of money",
+    "doors and windows being opened",
+    "the beginning of a sentence of direct speech",
+)
 ARCHITECTURES = {"sae": 0.72, "transcoder": 0.80, "skip-transcoder": 0.80}
 SITES = {"sae": "output", "transcoder": "input", "skip-transcoder": "input"}
 
@@ -208,12 +215,20 @@ def make_explanations(latents: pd.DataFrame, spec: RunSpec, rng: np.random.Gener
         text = CONCEPTS[int(rng.integers(len(CONCEPTS)))]
         if spec.hostile and i % 7 == 3:
             text = f"text like {HOSTILE[(i // 7) % len(HOSTILE)]}"
-        rows.append({
-            "explanation_id": f"{row['dictionary']}/{row['latent']}/0", "dictionary": row["dictionary"],
-            "site": row["site"], "latent": row["latent"], "explainer": "default", "text": None if failed else text,
-            "status": "unparsed" if failed else "ok", "n_retries": 2 if failed else 0, "prompt_hash": "ab" * 32,
-            "raw": "I cannot say." if failed else f"[EXPLANATION]: {text}",
-        })  # fmt: skip
+        rows.append(
+            {
+                "explanation_id": f"{row['dictionary']}/{row['latent']}/0",
+                "dictionary": row["dictionary"],
+                "site": row["site"],
+                "latent": row["latent"],
+                "explainer": "default",
+                "text": None if failed else text,
+                "status": "unparsed" if failed else "ok",
+                "n_retries": 2 if failed else 0,
+                "prompt_hash": "ab" * 32,
+                "raw": "I cannot say." if failed else f"[EXPLANATION]: {text}",
+            }
+        )
     return pd.DataFrame(rows, columns=list(tables.EXPLANATIONS))
 
 

@@ -29,10 +29,17 @@ def make(
     tokenizer = _tokenizer(vocab)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
-        num_attention_heads=hidden // 32, num_key_value_heads=hidden // 32, max_position_embeddings=context,
-        eos_token_id=0, pad_token_id=0, bos_token_id=None,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=hidden // 32,
+        max_position_embeddings=context,
+        eos_token_id=0,
+        pad_token_id=0,
+        bos_token_id=None,
+    )
     model = LlamaForCausalLM(config)
     _teach(model, tokenizer(TURN)["input_ids"])
     tokenizer.save_pretrained(str(folder))

@@ -227,14 +227,22 @@ def test_a_server_that_says_come_back_at_once_is_not_hammered() -> None:
         (400, "This model's maximum context length is 8192 tokens", "too_long"),
         (400, "the request exceeds the available context size, try increasing it", "too_long"),
         (400, "Requested tokens (3000) exceed context window of 2048", "too_long"),
-        (500, "prompt is too long", "too_long"), (413, "Payload Too Large", "too_long"),
-        (404, "The model `x` does not exist.", "unknown_path"), (400, "model 'x' not found", "unknown_path"),
-        (401, "Incorrect API key", "refused_key"), (403, "Forbidden", "refused_key"), (402, "pay", "refused_key"),
-        (429, "You exceeded your current quota", "refused_key"), (429, "too many tokens per minute", "rate_limited"),
-        (400, "violates our content policy", "refused"), (403, "flagged by moderation", "refused"),
-        (400, "temperature is odd", "bad_request"), (503, "overloaded", "server_error"), (418, "tea", "bad_request"),
+        (500, "prompt is too long", "too_long"),
+        (413, "Payload Too Large", "too_long"),
+        (404, "The model `x` does not exist.", "unknown_path"),
+        (400, "model 'x' not found", "unknown_path"),
+        (401, "Incorrect API key", "refused_key"),
+        (403, "Forbidden", "refused_key"),
+        (402, "pay", "refused_key"),
+        (429, "You exceeded your current quota", "refused_key"),
+        (429, "too many tokens per minute", "rate_limited"),
+        (400, "violates our content policy", "refused"),
+        (403, "flagged by moderation", "refused"),
+        (400, "temperature is odd", "bad_request"),
+        (503, "overloaded", "server_error"),
+        (418, "tea", "bad_request"),
     ],
-)  # fmt: skip
+)
 def test_what_an_error_means(status: int, message: str, kind: str) -> None:
     assert _failures.by_words(status, message) == kind
 

@@ -39,10 +39,18 @@ def skip_transcoder() -> Dictionary:
     rng = torch.Generator().manual_seed(1)
     enc, dec, skip = (torch.randn(*shape, generator=rng) * 0.4 for shape in ((D, M), (M, D), (D, D)))
     return Dictionary(
-        name="skip", architecture="skip-transcoder", site_in=str(SITE_IN), site_out=str(SITE_OUT), W_enc=enc,
-        b_enc=torch.zeros(M), W_dec=dec, b_dec=torch.ones(D) * 0.1, W_skip=skip,
-        activation=Activation(kind="topk", k=K), provenance=Provenance(format="test", source=""),
-    )  # fmt: skip
+        name="skip",
+        architecture="skip-transcoder",
+        site_in=str(SITE_IN),
+        site_out=str(SITE_OUT),
+        W_enc=enc,
+        b_enc=torch.zeros(M),
+        W_dec=dec,
+        b_dec=torch.ones(D) * 0.1,
+        W_skip=skip,
+        activation=Activation(kind="topk", k=K),
+        provenance=Provenance(format="test", source=""),
+    )
 
 
 def subject() -> HookedSubject:
@@ -158,10 +166,17 @@ def test_the_mean_as_reconstruction_has_fvu_one_and_recovers_nothing() -> None:
     w = skip_transcoder().to("cpu", torch.float64)
     assert w.W_skip is not None
     silent = Dictionary(
-        name="mean", architecture="transcoder", site_in=w.site_in, site_out=w.site_out, W_enc=w.W_enc, b_enc=w.b_enc,
-        W_dec=torch.zeros_like(w.W_dec), b_dec=torch.cat(rows).mean(0), activation=w.activation,
+        name="mean",
+        architecture="transcoder",
+        site_in=w.site_in,
+        site_out=w.site_out,
+        W_enc=w.W_enc,
+        b_enc=w.b_enc,
+        W_dec=torch.zeros_like(w.W_dec),
+        b_dec=torch.cat(rows).mean(0),
+        activation=w.activation,
         provenance=w.provenance,
-    )  # fmt: skip
+    )
     found = values(evaluate(model, [Arm(silent, SITE_IN, SITE_OUT)], texts, CONFIG, bos=0, seed=0))
     assert found["fvu"] == pytest.approx(1)
     assert found["ce_recovered_mean"] == pytest.approx(0, abs=1e-6)

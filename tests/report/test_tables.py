@@ -30,9 +30,16 @@ def found(**more: object) -> Findings:
         "controls": {"verdict": "valid", "scorers": {"detection": "valid"}},
         "coverage": [{"dictionary": name, "architecture": "", "eligible": 50, "scored": 20} for name in ("old", "new")],
     }
-    fields = {"dictionaries": dictionaries, "estimates": pd.DataFrame(means), "comparisons": pd.DataFrame([row]),
-              "controls": pd.DataFrame(), "reconstruction": pd.DataFrame(), "summary": summary,
-              "manifests": (PATTERN,), **more}  # fmt: skip
+    fields = {
+        "dictionaries": dictionaries,
+        "estimates": pd.DataFrame(means),
+        "comparisons": pd.DataFrame([row]),
+        "controls": pd.DataFrame(),
+        "reconstruction": pd.DataFrame(),
+        "summary": summary,
+        "manifests": (PATTERN,),
+        **more,
+    }
     return Findings(**fields)  # pyright: ignore[reportArgumentType]
 
 

@@ -29,8 +29,12 @@ def only(run: Run, n_latents: int) -> Run:
     names = run.judgements[own].drop_duplicates(["dictionary", "latent"]).groupby("dictionary").head(n_latents)
     keys = pd.MultiIndex.from_frame(names[["dictionary", "latent"]])
     kept = pd.MultiIndex.from_frame(run.judgements[["dictionary", "latent"]]).isin(keys)
-    return Run(judgements=run.judgements[kept & own].reset_index(drop=True), latents=run.latents,
-               dictionaries=run.dictionaries, reconstruction=run.reconstruction)  # fmt: skip
+    return Run(
+        judgements=run.judgements[kept & own].reset_index(drop=True),
+        latents=run.latents,
+        dictionaries=run.dictionaries,
+        reconstruction=run.reconstruction,
+    )
 
 
 def test_one_latent_gives_the_widest_interval_and_no_verdict() -> None:
@@ -160,10 +164,14 @@ def test_an_intruder_that_cannot_be_judged_counts_as_one_in_five() -> None:
     place = own.groupby("latent").cumcount() % 5
     question = own.groupby("latent").cumcount() // 5
     table = own.assign(
-        scorer="intruder", kind=np.where(place == 0, "positive", "random"), truth=place == 0, stratum=0,
-        stratum_share=1.0, answer=np.where(place == 0, "yes", "no"),
+        scorer="intruder",
+        kind=np.where(place == 0, "positive", "random"),
+        truth=place == 0,
+        stratum=0,
+        stratum_share=1.0,
+        answer=np.where(place == 0, "yes", "no"),
         question_id=[f"{latent}-{q}" for latent, q in zip(own["latent"], question, strict=True)],
-    )  # fmt: skip
+    )
     gone = run.latents[run.latents["sampled"]].iloc[0]["latent"]
     latents = run.latents.copy()
     latents.loc[latents["latent"] == gone, "status"] = "explanation_failed"

@@ -21,8 +21,10 @@ def study(shuffled: float = 0.5) -> Run:
     """Three architectures, k of 8 and 32, three seeds: a run that bears out claims a, c and d."""
     arms = [
         Arm(name=f"{name}-k{k}-s{seed}", architecture=name, mean=score, k=k, seed=seed, n_sampled=40)
-        for name, score in SCORES.items() for k in (8, 32) for seed in (0, 1, 2)
-    ]  # fmt: skip
+        for name, score in SCORES.items()
+        for k in (8, 32)
+        for seed in (0, 1, 2)
+    ]
     made = simulate(arms, seed=1, shuffled=shuffled, scorers=("detection",))
     rng = np.random.default_rng(0)
     loss = {arm.name: LOSSES[arm.architecture] * (4 if arm.k == 8 else 1) + rng.normal(0, 0.0005) for arm in arms}
@@ -72,11 +74,15 @@ def test_a_failed_control_decides_no_claim_about_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verdict", "a", "b"),
     [
-        ("better", "yes", "no"), ("worse", "no", "no"), ("equivalent", "no", "yes"),
-        ("better_but_negligible", "yes", "yes"), ("worse_but_negligible", "no", "yes"),
-        ("inconclusive", "undecided", "undecided"), ("invalid", "undecided", "undecided"),
+        ("better", "yes", "no"),
+        ("worse", "no", "no"),
+        ("equivalent", "no", "yes"),
+        ("better_but_negligible", "yes", "yes"),
+        ("worse_but_negligible", "no", "yes"),
+        ("inconclusive", "undecided", "undecided"),
+        ("invalid", "undecided", "undecided"),
     ],
-)  # fmt: skip
+)
 def test_only_a_verdict_decides(verdict: str, a: str, b: str) -> None:
     """An undecided comparison never speaks for "the same" nor against a difference."""
     common = {"over": "dictionaries", "layer": 2, "k": 8, "scorer": "detection", "scope": "architecture", "n_a": 3,

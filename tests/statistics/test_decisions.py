@@ -58,9 +58,14 @@ def test_the_share_of_effective_latents_is_that_of_the_sampling(rate_sd: float, 
 
 
 @pytest.mark.parametrize("kind", ["tost", "superiority"])
-@pytest.mark.parametrize(("rate_sd", "r"), [
-    (1.0, 5), pytest.param(1.0, 1000, marks=pytest.mark.slow), pytest.param(2.0, 1000, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rate_sd", "r"),
+    [
+        (1.0, 5),
+        pytest.param(1.0, 1000, marks=pytest.mark.slow),
+        pytest.param(2.0, 1000, marks=pytest.mark.slow),
+    ],
+)
 def test_the_planned_power_is_that_of_the_printed_verdict(kind: str, rate_sd: float, r: int) -> None:
     """Two dictionaries by two scorers, sampled by default: the word comes as often as was planned (.8)."""
     margin = 0.05
@@ -294,8 +299,9 @@ def dictionaries(*arms: Arm) -> pd.DataFrame:
 
 
 def test_all_pairs_of_one_site_are_compared_by_the_names_given() -> None:
-    table = dictionaries(Arm(name="old"), Arm(name="new"), Arm(name="tc", architecture="transcoder"),
-                         Arm(name="far", layer=6))  # fmt: skip
+    table = dictionaries(
+        Arm(name="old"), Arm(name="new"), Arm(name="tc", architecture="transcoder"), Arm(name="far", layer=6)
+    )
     listed, alone = pairs(table)
     assert [pair.contrast for pair in listed] == ["new - old", "tc - old", "tc - new"]
     assert [(one.dictionary, "no other dictionary reconstructs" in one.reason) for one in alone] == [("far", True)]
@@ -307,8 +313,9 @@ def test_all_pairs_of_one_site_are_compared_by_the_names_given() -> None:
 
 def test_two_runs_are_compared_dictionary_by_dictionary() -> None:
     names = {f"{run}:{name}": (run, name) for run in ("base", "new") for name in ("sae", "tc")}
-    table = dictionaries(*(Arm(name=name, architecture="transcoder" if name.endswith("tc") else "sae")
-                           for name in names))  # fmt: skip
+    table = dictionaries(
+        *(Arm(name=name, architecture="transcoder" if name.endswith("tc") else "sae") for name in names)
+    )
     listed, alone = pairs(table, origins=names)
     assert [pair.contrast for pair in listed] == ["new:sae - base:sae", "new:tc - base:tc"]
     assert not alone

@@ -44,7 +44,7 @@ def curves(lift: float, n_seeds: int = 3, noise: float = 0.0, shift: float = 1.0
             points += [
                 (architecture, one, k, cost * times, float(line(cost * times)) + up + off)
                 for k, cost in zip((8, 16, 32), COSTS, strict=True)
-            ]  # fmt: skip
+            ]
     return points
 
 
@@ -61,8 +61,12 @@ def test_heights_by_hand() -> None:
     assert row["mean_a"] == pytest.approx(line(np.sqrt(np.array(0.05 * 0.3))), abs=0.002)
     assert row["diff"] == pytest.approx(0.1, abs=0.003)
     assert (row["scope"], row["design"], row["verdict"], row["n_a"], row["n_b"]) == (
-        "architecture", "seeds", "better", 3, 3,
-    )  # fmt: skip
+        "architecture",
+        "seeds",
+        "better",
+        3,
+        3,
+    )
     assert row["ci95_lo"] < 0.1 < row["ci95_hi"]
 
 

@@ -25,8 +25,12 @@ def test_every_dictionary_scorer_and_population_has_a_finite_estimate_and_compar
 
 def test_a_better_arm_is_called_better_and_equal_arms_never_are() -> None:
     """sae .7, transcoder .8, skip .8: only the first contrasts may be 'better'."""
-    run = simulate([Arm(name="sae", mean=0.65, n_total=900, n_eligible=800, n_sampled=300),
-                    Arm(name="tc", architecture="transcoder", n_total=900, n_eligible=800, n_sampled=300)])  # fmt: skip
+    run = simulate(
+        [
+            Arm(name="sae", mean=0.65, n_total=900, n_eligible=800, n_sampled=300),
+            Arm(name="tc", architecture="transcoder", n_total=900, n_eligible=800, n_sampled=300),
+        ]
+    )
     found = summarise(run.tables)
     own = found.comparisons[found.comparisons["population"] == "eligible"]
     assert set(own["verdict"]) == {"better"}

@@ -44,12 +44,15 @@ def dictionaries_table(experiment: Experiment) -> pd.DataFrame:
     }
     rows = [
         {
-            "dictionary": one.name, "architecture": architectures[one.name], "site": str(arm.site_in),
-            "site_out": str(arm.site_out), "layer": sites.layer(arm.site_in), "k": one.k,
-            "n_latents": one.n_latents, "d_in": one.d_in, "d_out": one.d_out, "seed": one.seed,
-            "format": one.provenance.format, "source": named[one.name].source, "revision": one.provenance.revision,
-            "sha256": one.provenance.sha256,
+            "dictionary": one.name,
+            "architecture": architectures[one.name],
+            "site": str(arm.site_in),
+            "site_out": str(arm.site_out),
+            "layer": sites.layer(arm.site_in),
+            "source": named[one.name].source,
+            **{name: getattr(one, name) for name in ("k", "n_latents", "d_in", "d_out", "seed")},
+            **{name: getattr(one.provenance, name) for name in ("format", "revision", "sha256")},
         }
         for arm, one in zip(experiment.arms, experiment.opened, strict=True)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    ]
+    return pd.DataFrame(rows, columns=list(tables.DICTIONARIES))

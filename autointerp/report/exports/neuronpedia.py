@@ -239,10 +239,9 @@ def _scores(run: ReportRun, dictionary: str) -> list[str]:
         ["site", "latent", "scorer", "explanation_id"], sort=False
     ):
         details = [_detail(item, pieces.get((latent, item["window_id"]), ([], []))) for item in part.to_dict("records")]
-        lines.append(json.dumps(plain({
-            "index": latent, "value": value.get((dictionary, site, latent, scorer)), "explanationId": identity,
-            "explanationScoreTypeName": scorer, "explanationScoreModelName": judge, "jsonDetails": details,
-        }), ensure_ascii=False, allow_nan=False))  # fmt: skip
+        score = {"index": latent, "value": value.get((dictionary, site, latent, scorer)), "explanationId": identity}
+        score |= {"explanationScoreTypeName": scorer, "explanationScoreModelName": judge, "jsonDetails": details}
+        lines.append(json.dumps(plain(score), ensure_ascii=False, allow_nan=False))
     return lines
 
 

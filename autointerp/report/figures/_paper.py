@@ -39,8 +39,9 @@ def curve(
 ) -> None:
     """Draw `value` with its interval at each x, in the colour and shape of the dictionary."""
     errors = [(rows["value"] - rows["low"]).clip(lower=0), (rows["high"] - rows["value"]).clip(lower=0)]
-    axis.errorbar(x, rows["value"], yerr=errors, color=arm.colour, linewidth=float(joined), elinewidth=0.8,
-                  marker=arm.marker, markersize=3, label=arm.label if label else None)  # fmt: skip
+    style: dict[str, Any] = {"color": arm.colour, "marker": arm.marker, "markersize": 3, "elinewidth": 0.8}
+    shown = arm.label if label else None
+    axis.errorbar(x, rows["value"], yerr=errors, linewidth=float(joined), label=shown, **style)
     texts = [
         f"{arm.dictionary}, {words}{row['bin']}: {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
         for row in rows.to_dict("records")
@@ -69,5 +70,12 @@ def legend_below(figure: "Figure", ncols: int) -> None:
         handles, labels = axis.get_legend_handles_labels()
         unique = {**dict(zip(labels, handles, strict=True)), **unique}
     if unique:
-        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=ncols, frameon=False,
-                      handletextpad=0.4, columnspacing=1.0)  # fmt: skip
+        figure.legend(
+            unique.values(),
+            unique.keys(),
+            loc="outside lower center",
+            ncols=ncols,
+            frameon=False,
+            handletextpad=0.4,
+            columnspacing=1.0,
+        )

@@ -69,10 +69,25 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
         axis.axhline(0, color=GREY, linewidth=0.5)
         for arm, rows in paths(table, name):
             for column in ("z_upper", "z_lower"):
-                axis.plot(rows["info_frac"], rows[column], marker="_", markersize=9, color=INK, linestyle="--",
-                          linewidth=0.7, label="boundaries")  # fmt: skip
-            axis.plot(rows["info_frac"], rows["z"], marker=arm.marker, color=arm.colour, markersize=3.5, linewidth=1,
-                      label=arm.label)  # fmt: skip
+                axis.plot(
+                    rows["info_frac"],
+                    rows[column],
+                    marker="_",
+                    markersize=9,
+                    color=INK,
+                    linestyle="--",
+                    linewidth=0.7,
+                    label="boundaries",
+                )
+            axis.plot(
+                rows["info_frac"],
+                rows["z"],
+                marker=arm.marker,
+                color=arm.colour,
+                markersize=3.5,
+                linewidth=1,
+                label=arm.label,
+            )
             words = [
                 f"{arm.dictionary}, look {look}: z {z:.2f}" for look, z in zip(rows["look"], rows["z"], strict=True)
             ]

@@ -69,8 +69,15 @@ def draw(table: pd.DataFrame, figure: "Figure") -> None:
             _cloud(axis, mine[mine["arm"] == arm.dictionary], at, arm)
         for row in mine[mine["part"] == "reference"].to_dict("records"):
             axis.axvline(row["value"], color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-            axis.text(row["value"], len(names) + 0.12, "shuffled", color=GREY, va="center", ha="center",
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # fmt: skip
+            axis.text(
+                row["value"],
+                len(names) + 0.12,
+                "shuffled",
+                color=GREY,
+                va="center",
+                ha="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+            )
         axis.axvline(0.5, color=GREY, linewidth=0.6, zorder=0)
         axis.set(xlim=(_least(table), 1.02), ylim=(-0.5, len(names) + 0.35), xlabel="balanced accuracy")
         axis.set_yticks(range(len(names)), [arm.dictionary for arm in names])
