@@ -3,6 +3,7 @@
     autointerp inspect ./layers.5.mlp
     autointerp inspect org/repo:layers.5.mlp EleutherAI/pythia-160m --data stories.txt
     autointerp inspect ./layers.5.mlp --json
+    autointerp inspect saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre      what registry and checkpoint say of it
 
 With text: FVU, L0 and alive share on its first documents, against what is plausible, and exit code 2 where they are
 not.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autointerp.dictionaries.load_check import Admitted
+    from autointerp.dictionaries.registry import Named
     from autointerp.dictionaries.spec import Dictionary
     from autointerp.records import Site
 
@@ -32,7 +34,11 @@ CONTEXT = 256
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("dictionary", metavar="DICTIONARY", help="local folder or file, or org/repo[@revision][:path]")
+    parser.add_argument(
+        "dictionary",
+        metavar="DICTIONARY",
+        help="local folder or file, org/repo[@revision][:path], or a name of SAELens' registry or Neuronpedia",
+    )
     parser.add_argument("model", metavar="MODEL", nargs="?", help="subject model to try it on: local folder or hub id")
     parser.add_argument("--data", metavar="PATH", help="text, .jsonl or .parquet file to try it on")
     parser.add_argument("--format", default="auto", help="checkpoint format (default: looks)")
@@ -48,6 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print facts as `name: value` lines or JSON; with data, vital signs and what is implausible about them."""
     from autointerp import dictionaries
+    from autointerp.console import note
+    from autointerp.dictionaries import registry
 
     if args.data and not args.model:
         raise DictionaryError("--data needs a MODEL to read it: autointerp inspect DICTIONARY MODEL --data PATH")
@@ -61,9 +69,14 @@ def run(args: argparse.Namespace) -> int:
         k=args.k,
         input_scale=args.input_scale,
     )
-    told = record(dictionary)
+    told, named = record(dictionary), registry.look_up(args.dictionary)
+    differ = registry.disagreements(named.entry, dictionary) if named else []
+    if named:
+        told |= {"registry": asdict(named.entry), "disagreements": differ}
     if not args.json:
-        show(facts(dictionary))
+        show((registry_facts(named) if named else {}) | facts(dictionary))
+        for line in differ:
+            note(line)
     placed = where(dictionary, args.model) if args.model and not args.data else None
     admitted = None
     if args.data:
@@ -86,6 +99,26 @@ def show(lines: dict[str, object]) -> None:
     """Print `name: value` lines, aligned."""
     for name, value in lines.items():
         print(f"{name + ':':<14} {value}")
+
+
+def registry_facts(named: "Named") -> dict[str, object]:
+    """What SAELens' registry says."""
+    from autointerp.dictionaries import registry
+
+    entry = named.entry
+    lines: dict[str, object] = {
+        "registry": f"{entry.name} (sae-lens {registry.index().version})",
+        "subject": entry.model,
+        "neuronpedia": entry.neuronpedia or "none",
+        "sites": " -> ".join(dict.fromkeys(registry.sites(entry))),
+        "recorded": ", ".join(
+            f"{what} {value:g}"
+            for what, value in (("L0", entry.l0), ("explained", entry.explained), ("input scale", entry.scale))
+            if value
+        )
+        or "nothing",
+    }
+    return lines | ({} if named.latent is None else {"latent": named.latent})
 
 
 def facts(dictionary: "Dictionary") -> dict[str, object]:

@@ -28,7 +28,8 @@ def load(
     """Open a dictionary checkpoint of any known format.
 
     Args:
-        source: local folder or file, or hub `org/repo[@revision][:path in the repository]`.
+        source: local folder or file; hub `org/repo[@revision][:path in the repository]`; or a name of SAELens' registry
+            or Neuronpedia, see `autointerp.dictionaries.registry`.
         format: a module name of `autointerp/dictionaries/formats/`; `auto` looks at the files.
         name: its name in tables.
         site_in: the site it reads, where the checkpoint does not say or is wrong; likewise `site_out`, which it

@@ -17,7 +17,11 @@ class DictionaryConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="its name in every table", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    source: str = Field(description="local folder or file, or hub `org/repo[@revision][:path in the repository]`")
+    source: str = Field(
+        description="local folder or file; hub `org/repo[@revision][:path in the repository]`; SAELens' `RELEASE/ID`; "
+        "or Neuronpedia's `MODEL/LAYER-SET`"
+    )
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
     control: ControlKind | None = Field(
         default=None,
         description="makes it a control of the dictionary of this study that `source` names then: random_directions "

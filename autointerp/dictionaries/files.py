@@ -4,9 +4,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from autointerp.dictionaries.registry import Entry, look_up
 from autointerp.errors import DictionaryError
 from autointerp.run import yaml_files
 
@@ -24,7 +25,8 @@ class Files:
 
     `source` is the folder or file as a study names it; `focus` the file it names, "" where it names the folder;
     `folder` the folder's path on disk or on the hub, from which formats read layer numbers and the like; `names` every
-    file below it, as sorted posix paths relative to it; `fetch` turns one of them into a local path.
+    file below it, as sorted posix paths relative to it; `fetch` turns one of them into a local path. `registry` is the
+    entry of SAELens' registry that it was found by.
     """
 
     source: str
@@ -33,6 +35,7 @@ class Files:
     fetch: Callable[[str], Path] = field(repr=False)
     focus: str = ""
     revision: str = ""
+    registry: Entry | None = None
 
     def path(self, name: str) -> Path:
         """Return one file as a local path, downloaded first where needed.
@@ -63,11 +66,16 @@ def inside(name: str, what: str = "path") -> str:
     return str(path) if str(path) != "." else ""
 
 
-def find(source: str) -> Files:
-    """Find a checkpoint folder or file: a local path where there is one, else `org/repo[@revision][:path]` on the hub.
+def find(source: str, revision: str | None = None) -> Files:
+    """Find a checkpoint folder or file.
+
+    Args:
+        source: a local path; else a name of SAELens' registry or Neuronpedia (`autointerp.dictionaries.registry`); else
+            `org/repo[@revision][:path]` on the hub.
+        revision: branch, tag or commit on the hub, where the source names none.
 
     Raises:
-        DictionaryError: neither; or a path that leads outside its repository.
+        DictionaryError: none of these, a path that leads outside its repository, or a dictionary that is not read.
     """
     path = Path(source).expanduser()
     if source.strip() and len(source) <= MAX_SOURCE:
@@ -75,13 +83,20 @@ def find(source: str) -> Files:
             return _local(path)
         if path.is_file():
             return _local(path.parent, focus=path.name)
+    if named := look_up(source[:MAX_SOURCE]):
+        entry = named.entry
+        if entry.refusal:
+            raise DictionaryError(f"{source} ({entry.repo}: {entry.path}): {entry.refusal}")
+        return replace(_hub(entry.repo, revision, inside(entry.file, "hub path")), registry=entry)
     match = HUB.fullmatch(source[:MAX_SOURCE])
     if source.startswith((".", "/", "~")) or not match:
         raise DictionaryError(
             f"{source[:200] or repr(source)}: no such folder or file, and not a hub name such as org/repo, "
-            "org/repo@revision or org/repo:folder/in/it"
+            "org/repo@revision or org/repo:folder/in/it, nor a name of a registry such as saelens:RELEASE/ID"
         )
-    return _hub(match["repo"], match["revision"], inside(match["path"] or "", "hub path").strip("/"))
+    if revision and match["revision"] not in (None, revision):
+        raise DictionaryError(f"{source}: names a revision, and `revision: {revision}` another one; remove one")
+    return _hub(match["repo"], match["revision"] or revision, inside(match["path"] or "", "hub path").strip("/"))
 
 
 def _local(root: Path, focus: str = "") -> Files:

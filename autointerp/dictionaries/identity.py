@@ -28,14 +28,14 @@ def recall(config: DictionaryConfig, memory: Path) -> str | None:
     kept = _kept(memory).get(_key(config))
     if kept is None:
         return None
-    files = find(config.source)
+    files = find(config.source, config.revision)
     same = kept["listing"] == _listing(files) and kept["looks"] == _looks(files, kept["looks"])
     return str(kept["sha256"]) if same else None
 
 
 def remember(config: DictionaryConfig, dictionary: Dictionary, memory: Path, *, began: float) -> None:
     """Keep the hash of an opened dictionary in the file `memory`; `began` is `time.time()` before it was opened."""
-    files = find(config.source)
+    files = find(config.source, config.revision)
     if files.source != dictionary.provenance.source:  # a branch on the hub moved meanwhile
         return
     looks = _looks(files, [name for name, _ in dictionary.provenance.files])

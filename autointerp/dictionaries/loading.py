@@ -8,6 +8,7 @@ from typing import Protocol, cast
 import torch
 
 from autointerp import plugins
+from autointerp.dictionaries import registry
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, find, shortened
 from autointerp.dictionaries.refusals import refusal
@@ -55,8 +56,9 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
     Raises:
         DictionaryError: no such checkpoint, unknown format, or one that would be read wrongly.
     """
-    files = find(located(config.source))
-    name = recognise(files) if config.format == "auto" else config.format
+    files = find(located(config.source), config.revision)
+    known = files.registry.format if files.registry else ""
+    name = config.format if config.format != "auto" else known or recognise(files)
     try:
         member = cast(Format, plugins.load(FAMILY, name))
     except StudyError as error:
@@ -71,13 +73,19 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
             f"{config.source}: cannot be read as {name} ({type(error).__name__}: {reason}); is the checkpoint damaged?"
         ) from error
     check(dictionary, config)
-    sites = {"site_in": config.site_in or dictionary.site_in, "site_out": config.site_out or dictionary.site_out}
+    told = registry.sites(files.registry) if files.registry else ("", "")
+    sites = {
+        "site_in": config.site_in or dictionary.site_in or told[0],
+        "site_out": config.site_out or dictionary.site_out or told[1],
+    }
     for side, site in sites.items():
         if not site:
             raise DictionaryError(
                 f"{config.source}: the checkpoint does not say its site; add `{side}: <site>` "
                 "(`autointerp sites MODEL` lists a model's)"
             )
+    if files.registry and not dictionary.expected_l0:
+        dictionary = replace(dictionary, l0=files.registry.l0)
     seed = config.seed if config.seed >= 0 else dictionary.seed
     dictionary = replace(dictionary, name=config.name, seed=seed, **sites)
     return dictionary.to(device, DTYPES.get(config.dtype))

@@ -68,7 +68,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     _refuse(settings, files)
     tensors = read_tensors(files.path(WEIGHTS))
     site_in, site_out = settings.hook_point_in, settings.hook_point_out or settings.hook_point_in
-    scale_in, scale_out = _scales(settings, tensors, config, site_in, site_out)
+    told = config.input_scale or (files.registry.scale if files.registry else None)
+    scale_in, scale_out = _scales(settings, tensors, told, site_in, site_out)
     weights, b_dec = _weights(settings, tensors)
     tensors.finish()
     if settings.act_fn == "topk" and settings.sparsity_include_decoder_norm:
@@ -116,16 +117,14 @@ def _weights(settings: Saved, tensors: Tensors) -> tuple[Weights, torch.Tensor]:
     return Weights(W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, threshold=threshold), b_dec
 
 
-def _scales(
-    settings: Saved, tensors: Tensors, config: DictionaryConfig, site_in: str, site_out: str
-) -> tuple[float, float]:
+def _scales(settings: Saved, tensors: Tensors, told: float | None, site_in: str, site_out: str) -> tuple[float, float]:
     """Return the factors on activations that training used at both sites."""
     saved = [name for name in tensors.names if name.startswith(NORM)]
     if settings.norm_activation != "dataset-wise":
         tensors.ignore(*saved)  # written uninitialised in this case
         return 1.0, 1.0
-    if not saved and config.input_scale is not None:
-        return config.input_scale, config.input_scale
+    if not saved and told is not None:
+        return told, told
     if not saved:
         raise DictionaryError(
             f"{tensors.origin}: trained on activations scaled to norm sqrt({settings.d_model}) on average "

@@ -81,7 +81,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     Raises:
         DictionaryError: broken, of an architecture that cannot be read, or normalised by a scale that was not saved.
     """
-    settings = validated(Saved, modern(read_config(files, CONFIG)), f"{files.source}: {CONFIG}")
+    told = read_config(files, CONFIG)
+    settings = validated(Saved, modern(overridden(told, files)), f"{files.source}: {CONFIG}")
     _refuse(settings, config, files)
     tensors = read_tensors(files.path(WEIGHTS))
     transcodes = settings.architecture in TRANSCODERS
@@ -104,6 +105,16 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         input_norm=norm, undo_norm=not transcodes, input_scale=scale, output_scale=1 / scale,
         prepend_bos=settings.metadata.prepend_bos, provenance=provenance("saelens", files, CONFIG, WEIGHTS, *read_too),
     )  # fmt: skip
+
+
+def overridden(settings: dict[str, Any], files: Files) -> dict[str, Any]:
+    """Put the registry's settings in place of the checkpoint's own, as `SAE.from_pretrained` does."""
+    changes = dict(files.registry.overrides) if files.registry else {}
+    if isinstance(about := settings.get("metadata"), dict):
+        inner = {name: value for name, value in changes.items() if name in Metadata.model_fields}
+        outer = {name: value for name, value in changes.items() if name not in inner}
+        return {**settings, **outer, "metadata": {**about, **inner}}
+    return {**settings, **changes}
 
 
 def modern(settings: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +227,8 @@ def _input_scale(settings: Saved, files: Files, config: DictionaryConfig) -> tup
         return 1.0, ()
     if config.input_scale is not None:
         return config.input_scale, ()
+    if files.registry and files.registry.scale:
+        return files.registry.scale, ()
     if SCALER in files.names:
         factor = read_config(files, SCALER).get("scaling_factor")
         if isinstance(factor, int | float) and not isinstance(factor, bool) and 0 < factor < math.inf:

@@ -1,0 +1,259 @@
+"""Published dictionaries by the names people use: SAELens' registry and Neuronpedia ids, resolved without a network.
+
+    saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre     RELEASE/ID of SAELens' registry; the prefix may be left out
+    np:gemma-2-2b/20-gemmascope-res-16k                   Neuronpedia's MODEL/LAYER-SET, the same
+    gemma-2-2b/20-gemmascope-res-16k/123                  one latent of it
+
+The index is made from the registry file of a released sae-lens (MIT licence) by `tests/helpers/saelens_registry.py`.
+The library itself would bring a hundred packages and other versions of transformers, and names would mean what the
+version at hand says.
+"""
+
+import difflib
+import gzip
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from autointerp.errors import DictionaryError
+
+INDEX = Path(__file__).parent / "saelens_registry.json.gz"
+PREFIXES = ("saelens", "np")
+# The registry's loader -> format here. Loaders that are missing read nothing that can be read here.
+FORMATS = {
+    "": "saelens",
+    "gemma_2": "gemma_scope",
+    "gemma_2_transcoder": "gemma_scope",
+    "gemma_3": "gemma_scope_2",
+    "dictionary_learning_1": "dictionary_learning",
+    "qwen_scope": "qwen_scope",
+    "llama_scope": "llama_scope",
+    "llama_scope_r1_distill": "llamascopium",
+    "mwhanna_transcoder": "circuit_tracer",
+    "mntss_clt_layer_transcoder": "circuit_tracer",
+}
+REFUSED = {
+    "temporal": "a temporal SAE: a latent's activation depends on earlier tokens, which no row of activations shows",
+    "goodfire": "a Goodfire SAE: its file says neither its site nor how its inputs were scaled",
+    "deepseek_r1": "an autoencoder's bare state dict: nothing says its activation function or its inputs' scale",
+    "connor_rob_hook_z": "a PyTorch file with a configuration of its own beside it, which is not read; its authors' "
+    "later attention SAEs are in SAELens' format",
+}
+# Llama Scope's letter for a site -> TransformerLens' name.
+LLAMA_SITES = {"r": "hook_resid_post", "a": "hook_attn_out", "m": "hook_mlp_out"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One dictionary of the registry.
+
+    Attributes:
+        release: the registry's release, and `id` the dictionary's in it.
+        id: see above.
+        repo: the hub repository, and `path` the folder or file in it.
+        path: see above.
+        loader: how the library reads it; "" for its own format.
+        model: the subject, as the registry names it.
+        l0: mean L0 that the registry records, 0 for none.
+        neuronpedia: its id there, "" for none.
+        scale: factor on activations before encoding (`norm_scaling_factor`), None for none.
+        explained: share of variance explained that the registry records, None for none.
+        overrides: settings that the library puts in place of the checkpoint's own.
+    """
+
+    release: str
+    id: str
+    repo: str
+    path: str
+    loader: str
+    model: str
+    l0: float = 0.0
+    neuronpedia: str = ""
+    scale: float | None = None
+    explained: float | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return what a study writes for it."""
+        return f"saelens:{self.release}/{self.id}"
+
+    @property
+    def file(self) -> str:
+        """Return the path in the repository of the folder or file that is read."""
+        return f"W_enc_{self.path}.safetensors" if self.loader == "mntss_clt_layer_transcoder" else self.path
+
+    @property
+    def format(self) -> str:
+        """Return the format that reads it, "" where none does."""
+        return FORMATS.get(self.loader, "")
+
+    @property
+    def refusal(self) -> str:
+        """Return why it is not read; "" where it is."""
+        return (
+            "" if self.format else REFUSED.get(self.loader, f"the library's loader {self.loader!r} is not known here")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a name stands for: a dictionary, and one latent of it or None."""
+
+    entry: Entry
+    latent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The registry: its entries by (release, id), and by Neuronpedia id."""
+
+    version: str
+    releases: dict[str, dict[str, Entry]]
+    neuronpedia: dict[str, Entry]
+
+    def __iter__(self) -> Iterator[Entry]:
+        for release in self.releases.values():
+            yield from release.values()
+
+
+@cache
+def index() -> Index:
+    """Read the index."""
+    with gzip.open(INDEX) as file:
+        told = json.load(file)
+    releases: dict[str, dict[str, Entry]] = {}
+    for release, about in told["releases"].items():
+        common = {"release": release, "repo": about["repo"], "loader": about["loader"], "model": about["model"]}
+        releases[release] = {row[0]: _entry(row, common, about.get("overrides", {})) for row in about["entries"]}
+    entries = [one for release in releases.values() for one in release.values()]
+    return Index(told["version"], releases, {one.neuronpedia: one for one in entries if one.neuronpedia})
+
+
+def _entry(row: list[Any], common: dict[str, str], overrides: dict[str, Any]) -> Entry:
+    id, path, l0, neuronpedia, scale, explained = [*row, *[None] * (6 - len(row))]
+    return Entry(
+        id=id,
+        path=id if path is None else path,
+        l0=l0 or 0.0,
+        neuronpedia=neuronpedia or "",
+        scale=scale,
+        explained=explained,
+        overrides=overrides,
+        **common,
+    )
+
+
+def look_up(source: str) -> Named | None:
+    """Return what a name in a study stands for; None where it is no name of the registry.
+
+    Raises:
+        DictionaryError: it begins like one and there is no such entry; the message gives the three nearest.
+    """
+    prefix, colon, name = source.partition(":")
+    if colon and prefix not in PREFIXES:
+        return None
+    name = name if colon else source
+    if not colon and name.startswith((".", "/", "~")):
+        return None
+    release, _, id = name.partition("/")
+    found, latent = index(), re.fullmatch(r"(.+)/(\d+)", name)
+    if id in found.releases.get(release, {}):
+        return Named(found.releases[release][id])
+    if name in found.neuronpedia:
+        return Named(found.neuronpedia[name])
+    if latent and latent[1] in found.neuronpedia:
+        return Named(found.neuronpedia[latent[1]], int(latent[2]))
+    if colon or release in found.releases or any(one.startswith(f"{release}/") for one in found.neuronpedia):
+        raise DictionaryError(f"{source[:200]}: {_unknown(release, name)}")
+    return None
+
+
+def nearest(name: str, names: list[str] | dict[str, Any]) -> str:
+    """Name the three nearest of some names, for a message; "" where none is near."""
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.4)
+    return f"; nearest: {', '.join(close)}" if close else ""
+
+
+def _unknown(release: str, name: str) -> str:
+    found = index()
+    where = f"SAELens' registry (sae-lens {found.version})"
+    if release in found.releases:
+        near = nearest(name, {f"{release}/{id}": 0 for id in found.releases[release]})
+        return f"no such dictionary in release {release!r} of {where}{near}"
+    models = {one.partition("/")[0] for one in found.neuronpedia}
+    if release in models:
+        near = nearest(name, [one for one in found.neuronpedia if one.startswith(f"{release}/")])
+        return f"no such Neuronpedia id in {where}{near}"
+    near = nearest(release, [*found.releases, *models])
+    return f"no such release or Neuronpedia model in {where}{near}; write RELEASE/ID or MODEL/LAYER-SET[/INDEX]"
+
+
+def sites(entry: Entry) -> tuple[str, str]:
+    """Return the sites that an entry reads and predicts, as its name and repository tell them; "" where neither does.
+
+    What the checkpoint itself says goes first when it is opened; `inspect` shows both.
+    """
+    from autointerp.dictionaries.formats import gemma_scope, gemma_scope_2
+
+    if entry.loader in ("gemma_2", "gemma_2_transcoder"):
+        return gemma_scope.sites_of(f"{entry.repo}/{entry.path}")
+    if entry.loader == "gemma_3":
+        told = gemma_scope_2.inferred(entry.path)
+        return (told.hf_hook_point_in, told.hf_hook_point_out or told.hf_hook_point_in) if told else ("", "")
+    if entry.loader == "mwhanna_transcoder":
+        layer = re.search(r"layer_(\d+)", entry.path)
+        return (f"blocks.{layer[1]}.mlp.hook_in", f"blocks.{layer[1]}.hook_mlp_out") if layer else ("", "")
+    if entry.loader == "mntss_clt_layer_transcoder":  # config.yaml says the rest
+        return f"blocks.{entry.path}.hook_resid_mid", f"blocks.{entry.path}.hook_mlp_out"
+    site = entry.overrides.get("hook_name") or _site(entry)
+    return site, site
+
+
+def _site(entry: Entry) -> str:
+    """Return the one site of an SAE; "" where its name does not say."""
+    if entry.loader.startswith("llama_scope"):
+        found = re.search(r"L(\d+)([RAM])(?:-|$)", entry.path)
+        return f"blocks.{found[1]}.{LLAMA_SITES[found[2].lower()]}" if found else ""
+    if entry.loader in ("dictionary_learning_1", "qwen_scope"):
+        found = re.search(r"layer_?(\d+)", entry.path)
+        return f"blocks.{found[1]}.hook_resid_post" if found else ""
+    found = re.match(r"blocks\.\d+\.(?:attn\.)?hook_[a-z]+(?:_[a-z]+)*", entry.id)
+    return found[0].replace(".hook_z", ".attn.hook_z") if found else ""
+
+
+def canonical(site: str) -> str:
+    """Return dictionary_learning's `resid_post_layer_3` as TransformerLens writes it; other names stay."""
+    found = re.fullmatch(r"(resid_post|resid_pre|mlp_out|attn_out)_layer_(\d+)", site)
+    return f"blocks.{found[2]}.hook_{found[1]}" if found else site
+
+
+def disagreements(entry: Entry, dictionary: Any) -> list[str]:
+    """Say in what the registry and an opened checkpoint differ; empty where they agree.
+
+    `dictionary` is a `autointerp.dictionaries.spec.Dictionary`; names of sites in different vocabularies are not
+    compared.
+    """
+    found = []
+    for what, told, own in zip(
+        ("reads", "predicts"), sites(entry), (dictionary.site_in, dictionary.site_out), strict=True
+    ):
+        own = canonical(own)
+        if told and own and told != own and told.startswith("blocks.") == own.startswith("blocks."):
+            found.append(f"the registry says that it {what} {told}, the checkpoint {own}")
+    if entry.l0 and dictionary.k and round(entry.l0) != dictionary.k:
+        found.append(f"the registry records L0 {entry.l0:g}, the checkpoint k = {dictionary.k}")
+    width = re.search(r"width_(\d+)(k|m)\b", entry.path) or re.search(r"width[_-]2pow(\d+)", entry.path)
+    if width:
+        n_latents = int(width[1]) * 1000 ** (1 + (width[2] == "m")) if width.lastindex == 2 else 2 ** int(width[1])
+        if not 0.9 < dictionary.n_latents / n_latents < 1.1:
+            found.append(f"the registry's path says {width[0]}, the weights have {dictionary.n_latents:,} latents")
+    if entry.scale and dictionary.input_scale not in (1.0, entry.scale):
+        ratio = dictionary.input_scale / entry.scale
+        if not 0.99 < ratio < 1.01:
+            found.append(f"the registry scales inputs by {entry.scale:g}, the checkpoint by {dictionary.input_scale:g}")
+    return found
