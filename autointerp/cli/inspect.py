@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Print facts as `name: value` lines or JSON; with data, vital signs and what is implausible about them."""
     from autointerp import dictionaries
     from autointerp.console import note
-    from autointerp.dictionaries import registry
+    from autointerp.dictionaries import registry, registry_sites
 
     if args.data and not args.model:
         raise DictionaryError("--data needs a MODEL to read it: autointerp inspect DICTIONARY MODEL --data PATH")
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         input_scale=args.input_scale,
     )
     told, named = record(dictionary), registry.look_up(args.dictionary)
-    differ = registry.disagreements(named.entry, dictionary) if named else []
+    differ = registry_sites.disagreements(named.entry, dictionary) if named else []
     if named:
         told |= {"registry": asdict(named.entry), "disagreements": differ}
     if not args.json:
@@ -103,14 +103,14 @@ def show(lines: dict[str, object]) -> None:
 
 def registry_facts(named: "Named") -> dict[str, object]:
     """What SAELens' registry says."""
-    from autointerp.dictionaries import registry
+    from autointerp.dictionaries import registry, registry_sites
 
     entry = named.entry
     lines: dict[str, object] = {
         "registry": f"{entry.name} (sae-lens {registry.index().version})",
         "subject": entry.model,
         "neuronpedia": entry.neuronpedia or "none",
-        "sites": " -> ".join(dict.fromkeys(registry.sites(entry))),
+        "sites": " -> ".join(dict.fromkeys(registry_sites.sites(entry))),
         "recorded": ", ".join(
             f"{what} {value:g}"
             for what, value in (("L0", entry.l0), ("explained", entry.explained), ("input scale", entry.scale))

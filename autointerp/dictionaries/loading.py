@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import torch
 
 from autointerp import plugins
-from autointerp.dictionaries import registry
+from autointerp.dictionaries import registry_sites
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, find, shortened
 from autointerp.dictionaries.refusals import refusal
@@ -73,7 +73,7 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
             f"{config.source}: cannot be read as {name} ({type(error).__name__}: {reason}); is the checkpoint damaged?"
         ) from error
     check(dictionary, config)
-    told = registry.sites(files.registry) if files.registry else ("", "")
+    told = registry_sites.sites(files.registry) if files.registry else ("", "")
     sites = {
         "site_in": config.site_in or dictionary.site_in or told[0],
         "site_out": config.site_out or dictionary.site_out or told[1],

@@ -15,7 +15,7 @@ import torch
 
 from autointerp import dictionaries, plugins
 from autointerp.__main__ import main
-from autointerp.dictionaries import registry
+from autointerp.dictionaries import registry, registry_sites
 from autointerp.dictionaries.files import inside
 from autointerp.dictionaries.loading import FAMILY
 from autointerp.errors import DictionaryError
@@ -39,7 +39,8 @@ def test_every_entry_resolves_or_is_refused_by_name() -> None:
             continue
         assert entry.format in formats
         assert all(
-            re.fullmatch(r"(blocks|model\.layers)\.\d+\.[\w.]+|hook_embed", site) for site in registry.sites(entry)
+            re.fullmatch(r"(blocks|model\.layers)\.\d+\.[\w.]+|hook_embed", site)
+            for site in registry_sites.sites(entry)
         )
     page = (readme.ROOT / "docs" / "naming.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`|refused[^|]*) \| ([\d,]+) \|", page, re.MULTILINE)
@@ -134,7 +135,7 @@ def test_a_name_loads_from_the_hub_as_the_registry_says(name: str, hub: Hub, tmp
     assert opened.provenance.source.startswith(f"{entry.repo}@{'c3' * 20}:")
     assert opened.n_latents == 12
     if LOADED[name].startswith(("gemma", "qwen")):
-        assert (opened.site_in, opened.site_out) == registry.sites(entry)
+        assert (opened.site_in, opened.site_out) == registry_sites.sites(entry)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
@@ -232,6 +233,6 @@ def test_sites_are_those_of_the_library_s_loaders(library: Any, monkeypatch: pyt
         named = "hf_hook_name" if entry.loader == "gemma_3" else "hook_name"
         reads = theirs[named]
         predicts = theirs.get(f"{named}_out") or reads
-        assert registry.sites(entry) == (reads, predicts), entry.name
+        assert registry_sites.sites(entry) == (reads, predicts), entry.name
         counts[entry.loader] += 1
     assert sum(counts.values()) == 12_187
