@@ -56,7 +56,7 @@ def load(family: str, name: str) -> ModuleType:
     if _DOTTED.fullmatch(name):
         return _complete(_from_module(family, name), family, name)
     raise StudyError(
-        f"{family}: {name[:100]!r} is unknown; there are: {', '.join(names(family))} (or ./a_file.py, or a dotted "
+        f"{family}: {name[:100]!r} is unknown; use one of: {', '.join(names(family))} (or ./a_file.py, or a dotted "
         "module)"
     )
 

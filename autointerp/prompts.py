@@ -1,6 +1,6 @@
 """Prompts: find a template, render it to chat messages, hash it, and make corpus text safe to show.
 
-A template is one Jinja file per prompt, `prompts/<family>/<name>.jinja`, made of role blocks:
+A template is one Jinja file per prompt, `prompts/<family>/<name>.jinja`, consisting of role blocks:
 
     {% call system() %} ... {% endcall %}
     {% call user() %} ... {% endcall %}
@@ -96,7 +96,7 @@ class Prompts:
         try:
             rest = self._environment.get_template(f"{name}.jinja").render(**values, **roles)
         except jinja2.TemplateNotFound as error:
-            raise TemplateError(f"prompts: no template {error}; there are: {', '.join(self.names())}") from error
+            raise TemplateError(f"prompts: no template {error}; use one of: {', '.join(self.names())}") from error
         except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
             raise TemplateError(f"prompts: template {name}.jinja: {' '.join(str(error).split())}") from error
         if rest.strip():
@@ -130,7 +130,7 @@ class Prompts:
         try:
             return self._environment.loader.get_source(self._environment, file)[0]
         except jinja2.TemplateNotFound as error:
-            raise TemplateError(f"prompts: no template {file}; there are: {', '.join(self.names())}") from error
+            raise TemplateError(f"prompts: no template {file}; use one of: {', '.join(self.names())}") from error
 
 
 class _Role:

@@ -12,7 +12,7 @@ Control = Literal["none", "shuffled", "empty", "planted", "lexical", "duplicate"
 
 # Dictionary name of the planted latents in tables; the columns `planted` and `control` mark them.
 PLANTED = "planted"
-# Names that tables use as keys beside the names of dictionaries and scorers: no dictionary or scorer may have one.
+# Keys of tables next to the names of dictionaries and scorers: no dictionary or scorer may have one of them.
 RESERVED = frozenset({"all", "explain", "explainer", "judge", *get_args(Control)})
 
 
@@ -37,7 +37,7 @@ class Site:
 class LatentId:
     """One latent of one dictionary. `site` is the site the dictionary reads, as text.
 
-    `planted` marks a rule with a known true explanation. It is no part of the text that random draws depend on.
+    `planted` marks a rule with a known true explanation. Random draws do not depend on it.
     """
 
     dictionary: str
@@ -53,7 +53,7 @@ class Example:
     `pieces` are the texts of the window's tokens (joined they are the window's text); `activations` has the
     same length and is 0 where the latent is silent. `stratum` is the activation decile 0..9 (9 strongest) for a
     positive, the index of its negative stratum otherwise; `stratum_share` is the share of the latent's population
-    of its class (activating windows, or non-activating windows) that this stratum stands for.
+    of its class (activating windows, or non-activating windows) that this stratum represents.
     """
 
     window: int

@@ -8,7 +8,7 @@ import numpy as np
 def digest(*keys: object) -> int:
     """Hash keys to a 128-bit integer: the same on every machine, Python and process.
 
-    Keys are joined by their `repr`, so use only types whose repr is a value (str, int, bool,
+    Keys are joined by their `repr`, so use only types with a repr that is a value (str, int, bool,
     None, tuples and frozen dataclasses of those).
     """
     text = "\x1f".join(repr(key) for key in keys)

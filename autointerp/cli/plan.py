@@ -134,7 +134,7 @@ def _components(args: argparse.Namespace) -> dict[str, float]:
         rows = table[table["scorer"] == args.scorer] if len(table) else table
         if rows.empty:
             there = ", ".join(table["scorer"].unique()) if len(table) else "none with answers"
-            raise StudyError(f"--scorer {args.scorer} was not scored in {args.pilot}; there are: {there}")
+            raise StudyError(f"--scorer {args.scorer} was not scored in {args.pilot}; use one of: {there}")
         if int(rows["n"].max()) < 2:
             raise StudyError(
                 f"--pilot {args.pilot} has one scored latent; how far latents differ takes at least two latents of one "

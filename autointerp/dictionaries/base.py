@@ -25,8 +25,8 @@ class DictionaryConfig(BaseModel):
     control: ControlKind | None = Field(
         default=None,
         description="makes it a control of the dictionary of this study that `source` names then: random_directions "
-        "with its firing rates, its random_encoder, or its directions in a random_subject of weights drawn anew (for a "
-        "second pass over the corpus and a second model in memory)",
+        "with its firing rates, its random_encoder, or its directions in a random_subject of redrawn weights (at the "
+        "cost of a second pass over the corpus and a second model in memory)",
     )
     format: str = Field(
         default="auto", description="checkpoint format, one of `autointerp/dictionaries/formats/`; auto looks"

@@ -19,7 +19,7 @@ from autointerp.subject.base import Subject
 # FVU at a dictionary's own site that calls for a look elsewhere. Of the six dictionaries that this was measured on, the
 # right site gave .16 to .25, the mildest wrong one .30.
 DOUBTFUL = 0.30
-# What leaves less than this of the FVU is worth a word, and what leaves less than that, and is no poor dictionary
+# An alternative that leaves less than this share of the FVU is reported; one that leaves less than that, and is good
 # itself, is where it belongs. At a right site no other way to read those looked at left less than .9 of the FVU.
 BETTER, FAR_BETTER, GOOD = 0.75, 0.5, 0.5
 # Tokens tried, and pairs of sites captured at once: a fraction of the gate's own cost each.
@@ -44,7 +44,7 @@ def look(
 
     Args:
         dictionary: as loaded; if its pre-bias is undecided, it is decided at each site.
-        place: where and on what.
+        place: site and tokens to measure on.
         fvu: its FVU as configured; nothing is tried if that is at most `doubtful`.
         doubtful: see above.
     """

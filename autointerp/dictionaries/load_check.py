@@ -23,7 +23,7 @@ MAX_FVU = 1.0
 # Mean L0 further than this factor from the checkpoint's stated L0. TopK fires at most k, and less only where fewer
 # than k pre-activations are positive; thresholds were set on other text, hence not 1.
 L0_FACTOR = 3.0
-# If a checkpoint states no L0: a latent that fires on a quarter of the tokens, on average, is no sparse
+# If a checkpoint states no L0: a latent that fires on a quarter of the tokens, on average, is not a sparse
 # dictionary.
 MAX_DENSITY = 0.25
 # Published dictionaries have some dead latents, broken ones have nothing else.

@@ -62,9 +62,9 @@ KNOWN: tuple[tuple[Callable[[Files], bool], str], ...] = (
     ),
     (
         _tensors(TORCH, "encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"),
-        "an autoencoder's bare state dict: nothing tells its activation function, its site or how its inputs were "
-        "scaled. Where you know them, put a config.json of its library beside it (dictionary_learning: file name "
-        "ae.pt, dict_class AutoEncoderNew)",
+        "an autoencoder's bare state dict: its activation function, site and input scale are unknown. If you know "
+        "them, put a config.json of its library next to it (dictionary_learning: file name ae.pt, dict_class "
+        "AutoEncoderNew)",
     ),
     (_three_axes, CROSSCODER),
     (_has("cfg.json", "cc_weights.pt"), CROSSCODER),

@@ -77,7 +77,7 @@ def negatives(
         n: number of random negatives, from the whole silent pool.
         seed: the study's.
         n_hard: number of further negatives from each of `near`.
-        near: [n_pool] each, one per hard stratum, most wanted first: how near windows of the pool are to the latent's
+        near: [n_pool] each, one per hard stratum, nearest first: how near windows of the pool are to the latent's
             own; what is not above 0 is not near at all. A window that is among the nearest of several belongs to the
             first.
         shapes: [n_pool] `shapes` of the pool's windows.

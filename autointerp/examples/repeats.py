@@ -2,7 +2,7 @@
 
 Documents of the two splits are disjoint, but a corpus may hold the same text in several documents: copies, quotations,
 licences, page furniture. What counts is running text, not chance: half of a window's tokens in runs of `RUN` tokens
-each of which stands in an explain document word for word, or is the same but for case and white space (a text
+each of which occurs in an explain document verbatim, or up to case and white space (a text
 re-wrapped, indented, in capitals, which a tokenizer cuts otherwise).
 
 Source: shared n-grams as the sign of a leak, as in the decontamination of GPT-3's training text (arXiv 2005.14165,

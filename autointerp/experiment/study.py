@@ -132,7 +132,7 @@ def _unique(dictionaries: tuple[DictionaryConfig, ...]) -> tuple[DictionaryConfi
         if dictionary.control is not None and dictionary.source not in trained:
             raise ValueError(
                 f"{dictionary.name}: a control's source names a dictionary of this study, not {dictionary.source!r}; "
-                f"there are: {', '.join(trained) or 'none'}"
+                f"use one of: {', '.join(trained) or 'none'}"
             )
     return dictionaries
 

@@ -130,7 +130,7 @@ Limit = tuple[Cell, Difference, int, str]
 
 
 def _dead(base: RunTables, new: RunTables) -> Iterator[Limit]:
-    """Compare shares of latents that fire nowhere in the corpus, over the windows that were read.
+    """Compare shares of latents that never fire in the corpus, over the windows read.
 
     A latent that fires in one window only would be dead without it: by the jackknife over windows the number of dead
     latents has at most the variance of the number of such latents, in each run; the runs' text being shared, the

@@ -33,7 +33,7 @@ class TrainingRule:
 class Lexicon:
     """Words for rules, drawn from a corpus: `words` as often as they occur, `vocabulary` each once.
 
-    `neighbours` are words of like meaning. Texts are split by their hash: rules of training (`held_out` False) are made
+    `neighbours` are words of like meaning. Texts are split by their hash: training rules (`held_out` False) are built
     of four fifths of them, rules that measure of the rest.
     """
 

@@ -39,7 +39,7 @@ MOST_CUT = 5
 
 
 class Client:
-    """One model behind one or several servers."""
+    """One model on one or several servers."""
 
     def __init__(self, config: Config, key: str, headers: Mapping[str, str]) -> None:
         self.config = config

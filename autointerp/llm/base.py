@@ -86,5 +86,5 @@ class Served(LLM, Protocol):
         ...
 
     def facts(self) -> dict[str, str | int | float | bool]:
-        """What the manifest records: model, what `learn` found, which form of structured output is used."""
+        """Entries of the manifest: model, results of `learn`, form of structured output."""
         ...

@@ -49,7 +49,7 @@ class Embedder:
         self._known = lru_cache(maxsize=2**14)(self._one)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """Answer requests in their order; one whose task is no judge's fails."""
+        """Answer requests in their order; a request that is not a judge's fails."""
         for request in requests:
             began = time.perf_counter()
             if not isinstance(request.task, JudgeTask):

@@ -6,7 +6,7 @@
           extra_headers: {api-key: "${AZURE_OPENAI_API_KEY}"}, extra_query: {api-version: "2024-10-21"}}
 
 The key comes from the environment variable named by `api_key_env`, never from a file. What the server and model can do
-is found out once, by a test prompt of the same shape as the first request: whether it obeys a JSON schema (a 200 alone
+is determined once, by a test prompt of the same shape as the first request: whether it obeys a JSON schema (a 200 alone
 proves nothing), and which parameters it refuses; those are adapted or left out from then on, which is printed once and
 recorded in the manifest.
 

@@ -77,7 +77,7 @@ def answer(request: Request) -> Reply:
 
 
 def judge(task: JudgeTask) -> list[float]:
-    """Return P(yes) for each item: does the pattern hold in it, or, with marks, at the marked places?"""
+    """Return P(yes) for each item: does the pattern match it, or, with marks, at the marks?"""
     clauses = _pattern_language.read(task.explanation) or _pattern_english.read(task.explanation)
     return [_probability(clauses, item) for item in task.items]
 

@@ -89,7 +89,7 @@ class QualityRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qualification:
-    """What a qualification found.
+    """Result of a qualification.
 
     Attributes:
         judge: verdict on the judge.

@@ -1,4 +1,4 @@
-"""Asks the judge about planted rules with true explanations, then the explainer, whose explanations are judged too."""
+"""Asks the judge about planted rules with true explanations, then the explainer, and judges its explanations too."""
 
 import re
 import time
@@ -242,7 +242,7 @@ def few_shot_explanations(writer: Explainer, examples: LatentExamples, seed: int
 
 
 def together(first: Qualification, second: Qualification) -> Qualification:
-    """Join what was found of the judge and of the explainer."""
+    """Join the results of the judge and of the explainer."""
     return replace(
         first,
         explainer=second.explainer,

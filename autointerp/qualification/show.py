@@ -46,7 +46,7 @@ def summary(found: Qualification) -> str:
 
 
 def table(rows: Sequence[QualityRow]) -> Iterator[str]:
-    """Yield a table: one line per scorer, whose explanations were judged, and grade."""
+    """Yield a table: one line per scorer, source of explanations, and grade."""
     heads = ["scorer", "explanations", "grade", "rules", "n", *COLUMNS.values()]
     cells = [heads]
     for row in rows:

@@ -113,7 +113,7 @@ class Arm:
 def held_out_documents(windows: Windows, config: ReconstructionConfig, context_length: int) -> list[NDArray[np.int64]]:
     """Token ids of the first held-out documents of a corpus, each cut to its first context, without special tokens.
 
-    A document counts with its whole windows: one shorter than a window has none and is no document here.
+    A document counts with its whole windows: a document shorter than a window has none and is ignored.
     """
     texts: list[NDArray[np.int64]] = []
     for document in dict.fromkeys(windows.documents[windows.held_out].tolist()):

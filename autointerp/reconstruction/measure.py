@@ -1,7 +1,7 @@
 """Run the subject over held-out documents, untouched and with each dictionary in place: sums per document.
 
 One run to the end per batch reads activations and the untouched predictions; each dictionary adds a run of the blocks
-behind its site. Documents are read in their order until the estimates are as precise as asked for. Ablations are asked
+after its site. Documents are read in their order until the estimates are as precise as asked for. Ablations are asked
 for by name, and are run once per site at the end. The BOS token keeps its own activation, and no statistic counts it.
 """
 
@@ -21,7 +21,7 @@ from autointerp.reconstruction.sums import Batch, Sums, batches, standard_error
 from autointerp.records import Site
 from autointerp.subject.base import CleanRun
 
-# Runs of one site that are batched, and whose last hidden states are held at once.
+# Runs of one site in a batch; their last hidden states are held at once.
 RUNS = 8
 # Documents before the first look at the precision; each later look has a quarter more.
 FIRST_LOOK = 40
@@ -38,7 +38,7 @@ def measure(
 
     Raises:
         SubjectError: an activation is NaN or infinite, or replacing a site by itself changes the loss.
-        SiteError: a dictionary reads a site behind the one it reconstructs.
+        SiteError: a dictionary reads a site after the one it reconstructs.
     """
     outputs = list(dict.fromkeys(arm.site_out for arm in arms))
     widths = subject.widths(outputs)
@@ -126,7 +126,7 @@ def _reconstructed(clean: CleanRun, arm: Arm, batch: Batch, sums: Sums, number: 
     order = list(clean.activations)
     if order.index(arm.site_in) > order.index(arm.site_out):
         raise SiteError(
-            f"{arm.dictionary.name}: {arm.site_in}, which it reads, lies behind {arm.site_out}, which it reconstructs"
+            f"{arm.dictionary.name}: {arm.site_in}, which it reads, comes after {arm.site_out}, which it reconstructs"
         )
     at, of, y = batch.documents, sums.arms[number], clean.activations[arm.site_out]
     x = clean.activations[arm.site_in].flatten(0, 1)

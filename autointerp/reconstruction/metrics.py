@@ -1,7 +1,7 @@
 """Sums per document to metrics with intervals over documents.
 
     fvu                 sum |yhat - y|^2 / sum |y - mean y|^2, pooled over all tokens in float64; 0 is perfect,
-                        1 is no better than the mean, more is worse
+                        1 equals predicting the mean, more is worse
     cosine              mean over tokens of cos(yhat, y)
     l0                  mean latents active per token
     ce_increase         mean next-token cross-entropy with yhat in place of y, less that of the clean run; nats
@@ -31,7 +31,7 @@ from autointerp.reconstruction.sums import ArmSums, SiteSums, Sums
 from autointerp.run.tables import RECONSTRUCTION, RECONSTRUCTION_DOCUMENTS, check
 from autointerp.seeds import generator
 
-# Resamples whose firing counts [resamples, latents] are held at once.
+# Resamples with firing counts [resamples, latents] held at once.
 CHUNK = 50
 Weights = NDArray[np.float64]  # [resamples, documents] how often each document was drawn
 Metric = Callable[[Weights], NDArray[np.float64]]
@@ -163,7 +163,7 @@ def _share(
     holds: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]],
     tokens: NDArray[np.float64],
 ) -> Metric:
-    """Share of latents whose count of firings `holds`, given the count of tokens."""
+    """Share of latents with a count of firings that `holds`, given the count of tokens."""
 
     def share(weights: Weights) -> NDArray[np.float64]:
         parts = (weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK))

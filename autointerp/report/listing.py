@@ -32,7 +32,7 @@ def rows_of(
         table = table[_holds(table, condition)]
     column, _, way = sort.partition(":")
     if column not in table.columns:
-        raise TableError(f"latents: cannot sort by {column!r}; there are: {', '.join(table.columns)}")
+        raise TableError(f"latents: cannot sort by {column!r}; use one of: {', '.join(table.columns)}")
     table = table.sort_values(column, ascending=way == "up", kind="stable", na_position="last")
     return table.head(limit).reset_index(drop=True) if limit else table.reset_index(drop=True)
 
@@ -45,7 +45,7 @@ def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
             continue
         if column not in table.columns:
             raise TableError(
-                f"latents: no column {column!r} in filter {condition!r}; there are: {', '.join(table.columns)}"
+                f"latents: no column {column!r} in filter {condition!r}; use one of: {', '.join(table.columns)}"
             )
         if sign == "~":
             return table[column].astype(str).str.contains(value, case=False, regex=False)

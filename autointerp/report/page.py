@@ -101,7 +101,7 @@ def render(run: ReportRun, data: Payload, figures: list[dict[str, Any]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    note = f"Its latents are in the folder {FOLDER} beside it." if data.paged else ""
+    note = f"Its latents are in the folder {FOLDER} next to it." if data.paged else ""
     if data.left_out:
         counts = " and ".join(f"{n:,} {name}" for name, n in data.left_out.items())
         note = f"For size this page leaves out {counts}; `autointerp show` prints them."

@@ -57,7 +57,7 @@ class ReportRun:
     def table(self, name: str) -> pd.DataFrame:
         """Read a table; an optional one that is not there comes back empty, with its columns."""
         columns: dict[str, str] = dict(getattr(tables, name.upper()))
-        if name == "examples":  # schema 1 has no such column, and reports show planted latents nowhere
+        if name == "examples":  # schema 1 lacks this column, and reports do not show planted latents
             del columns["planted"]
         if not self.files.has(name) and name not in REQUIRED:
             return pd.DataFrame(columns=list(columns))

@@ -19,7 +19,7 @@ def fingerprint(*parts: object) -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk, then rename it to `path`.
+    """Let `write` fill a temporary file next to `path`, flush it to disk, then rename it to `path`.
 
     A symbolic link keeps pointing to the file that is replaced; a device or pipe is written to, never replaced.
     """

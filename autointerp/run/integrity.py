@@ -48,7 +48,7 @@ def record_of(path: Path, *, name: str = "") -> Record:
 
 
 def beside(path: Path) -> Record | None:
-    """Return the record of a table in the JSON file beside it, if there is one: `gate.json` lists `gate.parquet`."""
+    """Return the record of a table in the JSON file of its name, if any: `gate.json` lists `gate.parquet`."""
     try:
         found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What software and which machine a run was made with, for its manifest."""
+"""Software versions and machine of a run, for its manifest."""
 
 import importlib.metadata
 import os

@@ -17,7 +17,7 @@ from autointerp.run import integrity, store, tables
 UNREAD = {"explanation_id", "status", "n_retries", "position"}
 # Columns read at once.
 READERS = 2
-# Entries of a manifest that must agree for two runs to be compared, and the settings behind each.
+# Entries of a manifest that must agree for two runs to be compared, and the settings that each depends on.
 COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
 
 
@@ -123,7 +123,7 @@ def _column(path: Path, name: str) -> pd.Series:
 
 
 def _chooses(file: pq.ParquetFile) -> bool:
-    """Return whether a scorer is there whose contexts may come in several questions."""
+    """Return whether a scorer may show a context in several questions."""
     return "intruder" in file.read(columns=["scorer"])["scorer"].unique().to_pylist()
 
 
@@ -199,14 +199,14 @@ def _references(manifests: Sequence[dict[str, Any]], labels: Sequence[str]) -> d
 
 
 def read_runs(paths: Sequence[Path | str], *, allow: bool = False) -> RunTables:
-    """Read several runs into one set of tables; dictionaries whose names clash get their run's name in front.
+    """Read several runs into one set of tables; dictionaries of one name get their run's name as a prefix.
 
     Args:
         paths: run directories.
         allow: put runs of different protocols or context pools side by side all the same; the result names them.
 
     Raises:
-        TableError: the runs were made under different protocols or context pools, or leak between splits.
+        TableError: the runs have different protocols or context pools, or leak between splits.
     """
     for path in paths:
         check_splits(path)
@@ -254,7 +254,7 @@ def _origins(runs: Sequence[RunTables], clash: set[str], labels: Sequence[str]) 
 
 
 def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Stack judgements; categories, which differ between runs, are made alike first, so that text stays coded."""
+    """Stack judgements; categories, which differ between runs, are unified first, so that text stays coded."""
     coded = [name for name in parts[0] if all(part[name].dtype == "category" for part in parts if name in part)]
     alike = {
         name: pd.CategoricalDtype(list(dict.fromkeys(v for part in parts for v in part[name].cat.categories)))

@@ -1,4 +1,4 @@
-"""Tables beside the main ones of a run.
+"""Secondary tables of a run.
 
 Reliability of the judge, scores at latents' real firing rates, scores at equal cross-entropy increase.
 """

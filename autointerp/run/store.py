@@ -145,7 +145,7 @@ class Run:
 
     @contextmanager
     def writing(self, table: str, columns: dict[str, str]) -> Iterator[TableWriter]:
-        """Write a table row by row; it is put in place when the block ends without an error."""
+        """Write a table row by row; it replaces the old one when the block ends without an error."""
         with self._placing(f"{table}.parquet") as partial:
             writer = TableWriter(partial, columns)
             yield writer
@@ -164,7 +164,7 @@ class Run:
 
     @contextmanager
     def _placing(self, name: str) -> Iterator[Path]:
-        """Yield a temporary path; what is written there is recorded and put in place under `name`."""
+        """Yield a temporary path; its file is recorded and moved to `name`."""
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / f".{name}.partial"
         try:
@@ -327,7 +327,7 @@ def open_run(path: Path | str) -> Run:
 
 
 def nulls_as_none(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with None for nulls in text columns, where pandas 3 has NaN, which is no text and not None."""
+    """Return the table with None for nulls in text columns, where pandas 3 has NaN."""
     for name in table.columns:
         column = table[name]
         if pd.api.types.is_string_dtype(column.dtype) and column.isna().any():

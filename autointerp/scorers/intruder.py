@@ -1,7 +1,7 @@
 """Intruder: which of five contexts does not belong? Needs no explanation: it measures the latent, not its description.
 
 Four contexts activate the latent (of neighbouring deciles), one does not. Score: the share of questions in which the
-intruder is found, in [0, 1]; chance 1 / n_contexts, .2 by default. Degenerate: a latent with fewer positives than a
+intruder is picked, in [0, 1]; chance 1 / n_contexts, .2 by default. Degenerate: a latent with fewer positives than a
 question shows, or without negatives, has no questions. By default active tokens are marked: of five activating windows
 of neighbouring deciles, any of them alike, one is taken away and the intruder marked as it was, so that neither the
 number of marks nor their positions reveal the intruder. From two rounds on each window is shown at least once.

@@ -245,7 +245,7 @@ def _tests(value: float, se: float, df: float, metric: str, config: StatisticsCo
 
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
-    """Adjust p values over the contrasts and layers that are told of one metric and scope."""
+    """Adjust p values over the contrasts and layers of one metric and scope."""
     out = table.reset_index(drop=True)
     for rows in out.groupby(["metric", "scope", "over"], sort=False, observed=True).indices.values():
         for name in ("p_diff", "p_tost"):

@@ -55,7 +55,7 @@ def architecture_rows(
     """Compare architectures that were trained with at least two seeds each, within every group of equal layer and k.
 
     Treating latents as replicates of an architecture rejects a true null far too often (16 % at a seed spread of .005
-    and 500 latents, 64 % at .02), and more seeds do not mend it unless they are the unit.
+    and 500 latents, 64 % at .02), and more seeds only help if they are the unit.
 
     Returns:
         Rows as of `compare`, `scope = "architecture"`, `n_a` and `n_b` counting dictionaries; empty without replicates.

@@ -177,7 +177,7 @@ def gs_design(
     looks: int = 5, *, alpha: float = 0.05, power: float = 0.8, efficacy: Spending | None = None,
     futility: Spending | None = None, fractions: Sequence[float] | None = None,
 ) -> GroupDesign:  # fmt: skip
-    """Design the test: efficacy by HSD(1), futility by HSD(-2) unless told, equally spaced looks.
+    """Design the test: efficacy by HSD(1), futility by HSD(-2) by default, equally spaced looks.
 
     The drift is the one at which the last futility bound meets the last efficacy bound, so that the test always ends.
 

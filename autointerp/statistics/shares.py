@@ -112,7 +112,7 @@ def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float
 
     Args:
         score: [latents] observed, in [0, 1].
-        items: [latents] binomial items behind each.
+        items: [latents] binomial items of each.
         weights: [latents] summing to 1.
         threshold: in score points.
     """

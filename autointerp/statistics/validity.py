@@ -137,7 +137,7 @@ def warning(found: Mapping[str, Any]) -> str:
 
 
 def marked(scorer: str, found: Mapping[str, Any]) -> str:
-    """Name a scorer in a table, with INVALID behind it if a control of it failed.
+    """Name a scorer in a table, followed by INVALID if one of its controls failed.
 
     >>> marked("embedding", {"scorers": {"embedding": "INVALID"}}), marked("fuzzing", {"scorers": {"fuzzing": "valid"}})
     ('embedding (INVALID)', 'fuzzing')

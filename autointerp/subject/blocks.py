@@ -26,8 +26,7 @@ def block_list(model: nn.Module) -> tuple[str, int]:
     if fitting:
         return min(fitting, key=lambda pair: pair[0].count("."))
     raise SiteError(
-        f"{type(model).__name__}: no list of blocks found; name a site by module path and side, such as "
-        f"{some_modules(model)}"
+        f"{type(model).__name__}: no list of blocks; name a site by module path and side, such as {some_modules(model)}"
     )
 
 

@@ -116,7 +116,7 @@ class HookedSubject:
         Args:
             ids: as of `capture`.
             attention_mask: as of `capture`.
-            sites: whose activations are kept, in any order; those of `changed` are kept too.
+            sites: sites to return activations of, in any order; those of `changed` are returned too.
             changed: the sites at which activations will be replaced.
 
         Raises:

@@ -132,7 +132,7 @@ def _steps(seen: BlockTrace) -> list[list[int]]:
 
 
 def _branch(seen: BlockTrace, atom: int) -> Branch | None:
-    """Return the modules that give an atom; None where it is no module's output."""
+    """Return the modules that output an atom; None if no module does."""
     calls = seen.named(atom)
     if not calls:
         return None
@@ -160,7 +160,7 @@ def _halves(
     """Return what attention adds, what the MLP adds, and the rest; say in `found.missing` what has no site."""
     branches = [[_branch(seen, atom) for atom in step] for step in steps]
     started = seen.started
-    if len(branches) == 1:  # attention beside MLP, or one half alone
+    if len(branches) == 1:  # parallel attention and MLP, or one half alone
         order = sorted((one for one in branches[0] if one), key=lambda one: started[one.raw.path])
         branches = [[one] for one in order] + [[None]] * (len(branches[0]) - len(order))
     named = [step[0] if len(step) == 1 else None for step in branches]

@@ -13,7 +13,7 @@ from autointerp.subject.model import HookedSubject
 
 
 def redrawn(subject: HookedSubject, seed: int) -> HookedSubject:
-    """Redraw a subject's weights in place: every parameter but those of the token embeddings and the output head.
+    """Redraw a subject's weights in-place: every parameter but those of the token embeddings and the output head.
 
     A tensor's entries become independent Gaussian ones of its mean and standard deviation; the draw depends on seed and
     name of the tensor alone, so that a subject loaded in part gets the weights it has as a whole.

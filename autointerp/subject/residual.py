@@ -48,7 +48,7 @@ MAX_REPLACED = 16
 
 # A factor on a contribution: a number, and the ids of scalars whose value is not known (on the meta device).
 Factor = tuple[float, tuple[int, ...]]
-# A sum of atoms with factors. An atom is a tensor that is no sum itself.
+# A sum of atoms with factors. An atom is a tensor that is not itself a sum.
 Sum = dict[int, Factor]
 ONE: Factor = (1.0, ())
 
@@ -259,7 +259,7 @@ def _traced(model: Any, prefix: str, running: list[nn.Module], told: dict[str, A
 
 
 def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """Return what a module is given as its input, None where that is no tensor."""
+    """Return a module's input, None if it is not a tensor."""
     given = (*args[:1], *(kwargs.get(name) for name in ("hidden_states", "input", "x")))
     return next((value for value in given if isinstance(value, Tensor)), None)
 

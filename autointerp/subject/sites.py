@@ -134,7 +134,7 @@ def writers(model: nn.Module) -> set[Site]:
 
 
 def factor_of(transform: str) -> float:
-    """Return the factor that a transform such as `x0.22` stands for, 0 where it is none."""
+    """Return the factor of a transform such as `x0.22`, 0 for any other."""
     found = re.fullmatch(r"x(-?\d+(?:\.\d+)?(?:e-?\d+)?)", transform)
     return float(found[1]) if found else 0.0
 

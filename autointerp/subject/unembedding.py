@@ -51,9 +51,9 @@ def extremes(model: Any, directions: Tensor, n_tokens: int, n: int = 10) -> Iter
     """Yield for each direction [width] of `directions` [m, width] its strongest tokens, at most n a side.
 
     Args:
-        model: a causal language model whose site has no `obstacle`.
+        model: a causal language model without an `obstacle` at the site.
         directions: what one unit of activation adds to the residual stream.
-        n_tokens: size of the tokenizer's vocabulary; rows of the unembedding behind it are padding.
+        n_tokens: size of the tokenizer's vocabulary; later rows of the unembedding are padding.
         n: tokens a side.
     """
     config = model.config

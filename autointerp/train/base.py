@@ -11,7 +11,7 @@ Architecture = Literal["sae", "transcoder", "skip-transcoder"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One dictionary to be trained: `module` is the module path whose input and output it reads."""
+    """One dictionary to train: it reads the input and output of `module`, a module path."""
 
     module: str
     architecture: Architecture
@@ -40,7 +40,7 @@ class TrainConfig(BaseModel):
     n_tokens: int = Field(default=10_000_000, ge=1, description="tokens every dictionary is trained on")
     epochs: int = Field(default=1, ge=1, description="times the text may be read to reach n_tokens")
     context_length: int = Field(default=256, ge=2, description="tokens of a context, BOS included")
-    contexts_per_step: int = Field(default=16, ge=1, description="contexts whose tokens make one batch")
+    contexts_per_step: int = Field(default=16, ge=1, description="contexts in one batch")
     optimizer: Literal["adam", "signum"] = Field(
         default="adam", description="adam, or signum: the sign of the gradients' running mean"
     )

@@ -11,10 +11,10 @@ SHOWN = ("fvu", "loss", "gradient_norm", "dead_share", "lr")
 
 
 class Board:
-    """Writes log lines under `<out>/tensorboard`, one run per dictionary; does nothing where it is not `wanted`.
+    """Writes log lines under `<out>/tensorboard`, one run per dictionary; does nothing unless `wanted`.
 
     Raises:
-        StudyError: it is wanted, and TensorBoard is not installed.
+        StudyError: it is requested, and TensorBoard is not installed.
     """
 
     def __init__(self, out: Path, step: int, *, wanted: bool) -> None:

@@ -220,7 +220,7 @@ class _Run:
         if x.shape[1] != y.shape[1]:
             raise DictionaryError(
                 f"{arm.name}: {self.reads[arm.module].site_in} is {x.shape[1]} wide, {self.reads[arm.module].site_out} "
-                f"{y.shape[1]}: name a module whose input and output have one width, such as a block's mlp"
+                f"{y.shape[1]}: name a module with input and output of one width, such as a block's mlp"
             )
         if not bool((y != y[0]).any()):
             site = self.reads[arm.module].site_out

@@ -91,5 +91,5 @@ def test_a_control_names_a_dictionary_of_the_study() -> None:
         "judge_llm": "pattern",
         "dictionaries": [{"name": "a", "source": "x"}, {"name": "b", "source": "y", "control": "random_directions"}],
     }
-    with pytest.raises(StudyError, match="names a dictionary of this study, not 'y'; there are: a"):
+    with pytest.raises(StudyError, match="names a dictionary of this study, not 'y'; use one of: a"):
         validate_study(values, source="test")

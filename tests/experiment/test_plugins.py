@@ -213,7 +213,7 @@ def test_two_scorers_of_one_name_are_refused(study_of: Any, tmp_path: Path) -> N
     [
         ("./none.py", "file 'none.py': No such file or directory"),
         ("empty.py", "defines no `Config`"),
-        ("detecton", r"unknown; there are: detection, .* \(or ./a_file.py, or a dotted module\)"),
+        ("detecton", r"unknown; use one of: detection, .* \(or ./a_file.py, or a dotted module\)"),
         ("no.such", "cannot be imported"),
     ],
 )

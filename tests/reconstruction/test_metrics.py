@@ -288,5 +288,5 @@ def test_ablations_are_measured_only_if_asked_for() -> None:
 
 
 def test_a_dictionary_that_reads_behind_its_output_is_named() -> None:
-    with pytest.raises(SiteError, match=r"skip: model\.layers\.1\.mlp\.output, which it reads, lies behind"):
+    with pytest.raises(SiteError, match=r"skip: model\.layers\.1\.mlp\.output, which it reads, comes after"):
         evaluate(subject(), [Arm(skip_transcoder(), SITE_OUT, SITE_IN)], documents(), CONFIG, bos=0, seed=0)

@@ -167,7 +167,7 @@ def _matryoshka(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) ->
     m = len(parts["b_enc"])
     sizes = tensors.integers("group_sizes")
     if sum(sizes) != m or min(sizes, default=0) <= 0:
-        raise DictionaryError(f"{tensors.origin}: group_sizes add up to {sum(sizes)}, but there are {m} latents")
+        raise DictionaryError(f"{tensors.origin}: group_sizes add up to {sum(sizes)}, but it has {m} latents")
     activation = Activation(kind="jumprelu", threshold=_threshold(tensors, parts["b_enc"]))
     return {**parts, "pre_bias": parts["b_dec"], "activation": activation, "l0": float(_k(tensors, trainer, config))}
 
