@@ -212,4 +212,4 @@ def test_texts_are_in_plain_words() -> None:
         for word in [DIALECT.search(node.value)]
         if word
     ]
-    assert not dialect, f"plainer words, please: {dialect}"
+    assert not dialect, f"plainer words, please (told: given; behind: after; beside: next to; anew: again): {dialect}"

@@ -40,7 +40,7 @@ REFUSED = {
     "temporal": "a temporal SAE: a latent's activation depends on earlier tokens, which no row of activations shows",
     "goodfire": "a Goodfire SAE: its file says neither its site nor how its inputs were scaled",
     "deepseek_r1": "an autoencoder's bare state dict: nothing says its activation function or its inputs' scale",
-    "connor_rob_hook_z": "a PyTorch file with a configuration of its own beside it, which is not read; its authors' "
+    "connor_rob_hook_z": "a PyTorch file with a configuration of its own next to it, which is not read; its authors' "
     "later attention SAEs are in SAELens' format",
 }
 

@@ -6,7 +6,7 @@ equals, begins with, ends with, contains, shares a stem with, and whether the wo
 term carries which pieces stand before and after it in the explanation, so that the network learns what "ending in"
 makes of a match.
 
-Source: exact-match features beside embeddings as in DrQA (Chen et al. 2017, arXiv 1704.00051, section 3.2).
+Source: exact-match features next to embeddings as in DrQA (Chen et al. 2017, arXiv 1704.00051, section 3.2).
 """
 
 import re

@@ -125,7 +125,7 @@ HOOKS = {"feature_input_hook": "mlp.hook_in", "feature_output_hook": "hook_mlp_o
         (temporal, "temporal SAE.*earlier tokens"),
         (state("sae.pth", encoder_linear__weight=MATRIX, decoder_linear__weight=MATRIX.T), "Goodfire.*its site"),
         (state("r1.pt", encoder__weight=MATRIX, encoder__bias=VECTOR, decoder__weight=MATRIX.T, decoder__bias=VECTOR),
-         "nothing tells its activation function"),
+         "its activation function, site and input scale are unknown"),
         (state("cc.pt", W_enc=torch.ones(2, D, M), W_dec=torch.ones(M, 2, D)), "crosscoder"),
         (state("model.safetensors", encoder__weight=torch.ones(2, D, M)), "crosscoder"),
     ],
