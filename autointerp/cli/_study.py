@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 YAML = (".yaml", ".yml")
 # Back ends that are programs: any number of contexts in a prompt costs them the same.
 PROGRAMS = frozenset({"pattern", "cross_encoder", "scripted"})
+# A source with one stands for every dictionary that matches it.
+PATTERN = re.compile(r"[*?]")
 # What a name in front of `=` looks like; anything else is part of a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -41,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--judge-model", metavar="MODEL", help="model of an http judge that serves several")
     group.add_argument("--tokens", type=count, metavar="N", help="tokens of text to read, such as 500k or 10M")
+    group.add_argument("--layers", metavar="N-M", help="of dictionaries named by a pattern, release or folder: 0-33 or "
+                       "0,4,8")  # fmt: skip
     group.add_argument("--latents", metavar="N", help="latents to explain per dictionary, or `all`")
     group.add_argument("--scorers", metavar="NAME,...", help="detection, fuzzing, intruder, embedding, or ./mine.py")
     group.add_argument("--explainer-prompt", metavar="NAME", help="default, contrastive, single_token, or ./mine.py")
@@ -85,6 +89,7 @@ def study_of(args: argparse.Namespace) -> "Study":
         raise StudyError(f"{what[0]}: a study file ends in .yaml; for a model, name its dictionaries after it")
     else:
         values, source = _from_names(what[0], what[1:], args), "arguments"
+    values = with_layers(values, args.layers)
     return validate_study(override(with_llms(values, args), [*_shortcuts(args), *args.overrides]), source=source)
 
 
@@ -176,6 +181,14 @@ def _from_names(model: str, dictionaries: list[str], args: argparse.Namespace) -
     }
 
 
+def with_layers(values: dict[str, Any], layers: str | None) -> dict[str, Any]:
+    """Return a study's values with the layers that `--layers` keeps of every dictionary that stands for several."""
+    named = values.get("dictionaries")
+    if layers is None or not isinstance(named, list):
+        return values
+    return {**values, "dictionaries": [one if one.get("control") else {**one, "layers": layers} for one in named]}
+
+
 def named(sources: list[str]) -> list[dict[str, str]]:
     """Name dictionaries: as `NAME=SOURCE` says, else by the shortest end of the path that no other one shares."""
     pairs = [source.partition("=") for source in sources]
@@ -192,6 +205,7 @@ def named(sources: list[str]) -> list[dict[str, str]]:
     while depth < max(map(len, paths)) and len({tuple(parts[-depth:]) for parts in paths}) < len(paths):
         depth += 1
     tails = [re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-depth:])).strip("-.") or "dictionary" for parts in paths]
+    tails = ["" if PATTERN.search(one) else tail for (_, one), tail in zip(given, tails, strict=True)]
     return [{"name": name or tail, "source": source} for (name, source), tail in zip(given, tails, strict=True)]
 
 

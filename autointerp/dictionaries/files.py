@@ -15,6 +15,9 @@ from autointerp.run import yaml_files
 HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<path>.*))?")
 # A configuration file is text by and for people; one larger than this is not one.
 MAX_CONFIG_BYTES = 10 * 2**20
+# File names by which a folder inside a run or repository is known to be one dictionary.
+_HALLMARKS = "sae.safetensors sae_weights.safetensors ae.pt params.npz params.safetensors hyperparams.json"
+HALLMARKS = set(_HALLMARKS.split())
 # Longer names no file system takes.
 MAX_SOURCE = 4000
 
@@ -64,6 +67,13 @@ def inside(name: str, what: str = "path") -> str:
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
         raise DictionaryError(f"{what} {name!r} leads outside its folder; give a plain relative path")
     return str(path) if str(path) != "." else ""
+
+
+def layer_in(path: str) -> int | None:
+    """Layer number in a path such as `layer_20/width_16k`, `layers.20.mlp`, `h.20` or `L20R`; None for none."""
+    found = re.search(r"layers?[._-]?(\d+)|blocks\.(\d+)", path)
+    found = found or re.search(r"(?:^|[/_-])L(\d+)|(?:^|[:/.])h\.(\d+)", path)
+    return int(next(number for number in found.groups() if number)) if found else None
 
 
 def find(source: str, revision: str | None = None) -> Files:

@@ -10,16 +10,13 @@ import torch
 from autointerp import plugins
 from autointerp.dictionaries import registry_sites
 from autointerp.dictionaries.base import DictionaryConfig
-from autointerp.dictionaries.files import Files, find, shortened
+from autointerp.dictionaries.files import HALLMARKS, Files, find, shortened
 from autointerp.dictionaries.refusals import refusal
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import AutointerpError, DictionaryError, StudyError
 from autointerp.subject.base import located
 
 FAMILY = "dictionaries.formats"
-# File names by which a folder inside a run or repository is known to be one dictionary.
-_HALLMARKS = "sae.safetensors sae_weights.safetensors ae.pt params.npz params.safetensors hyperparams.json"
-HALLMARKS = set(_HALLMARKS.split())
 # What a damaged checkpoint can raise beyond the errors that formats give a reason for.
 UNREAD = (
     ValueError,

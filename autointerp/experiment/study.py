@@ -24,6 +24,7 @@ from autointerp.asking.ask import AskConfig
 from autointerp.asking.budget import LimitsConfig
 from autointerp.collection.base import CollectConfig, SamplingConfig
 from autointerp.corpus.base import WindowsConfig
+from autointerp.dictionaries import globs
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.errors import StudyError
 from autointerp.examples.base import ExamplesConfig
@@ -225,7 +226,10 @@ def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
 
     Raises:
         StudyError: all problems, one a line, with similar names for unknown settings.
+        DictionaryError: a pattern of dictionaries that matches nothing, or dictionaries of several subjects.
     """
+    if isinstance(named := values.get("dictionaries"), list | tuple):
+        values = {**values, "dictionaries": globs.expanded(named)}
     return validated(Study, values, source=source)
 
 

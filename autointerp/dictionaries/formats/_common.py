@@ -83,9 +83,3 @@ def provenance(format: str, files: Files, *names: str) -> Provenance:
     """Hash the files that were read."""
     hashes = tuple((name, sha256(files.path(name))) for name in names)
     return Provenance(format=format, source=files.source, revision=files.revision, files=hashes)
-
-
-def layer_in(path: str) -> int | None:
-    """Layer number in a path such as `layer_20/width_16k`, `layers.20.mlp` or `L20R`; None where there is none."""
-    found = re.search(r"layers?[._-]?(\d+)", path) or re.search(r"(?:^|[/_-])L(\d+)", path)
-    return int(found[1]) if found else None

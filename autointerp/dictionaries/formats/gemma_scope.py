@@ -9,8 +9,8 @@ import re
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
-from autointerp.dictionaries.files import Files, shortened
-from autointerp.dictionaries.formats._common import layer_in, provenance
+from autointerp.dictionaries.files import Files, layer_in, shortened
+from autointerp.dictionaries.formats._common import provenance
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
 from autointerp.errors import DictionaryError

@@ -6,8 +6,8 @@ Its `hf_hook_point_in` and `_out` are module paths with a side: our own vocabula
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
-from autointerp.dictionaries.files import Files
-from autointerp.dictionaries.formats._common import Settings, layer_in, provenance, saved
+from autointerp.dictionaries.files import Files, layer_in
+from autointerp.dictionaries.formats._common import Settings, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import read_tensors
 from autointerp.errors import DictionaryError
