@@ -43,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--judge-model", metavar="MODEL", help="model of an http judge that serves several")
     group.add_argument("--tokens", type=count, metavar="N", help="tokens of text to read, such as 500k or 10M")
-    group.add_argument("--layers", metavar="N-M", help="of dictionaries named by a pattern, release or folder: 0-33 or "
-                       "0,4,8")  # fmt: skip
+    group.add_argument(
+        "--layers", metavar="N-M", help="of dictionaries named by a pattern, release or folder: 0-33 or 0,4,8"
+    )
     group.add_argument("--latents", metavar="N", help="latents to explain per dictionary, or `all`")
     group.add_argument("--scorers", metavar="NAME,...", help="detection, fuzzing, intruder, embedding, or ./mine.py")
     group.add_argument("--explainer-prompt", metavar="NAME", help="default, contrastive, single_token, or ./mine.py")

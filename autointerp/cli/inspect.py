@@ -155,16 +155,27 @@ def record(dictionary: "Dictionary") -> dict[str, object]:
     """Return the checkpoint's settings as JSON; `seed` is null where unknown."""
     activation, source = dictionary.activation, dictionary.provenance
     return {
-        "format": source.format, "source": source.source, "revision": source.revision,
-        "architecture": dictionary.architecture, "reads": dictionary.site_in, "predicts": dictionary.site_out,
-        "d_in": dictionary.d_in, "n_latents": dictionary.n_latents, "d_out": dictionary.d_out,
-        "activation": activation.kind, "k": activation.k or None,
+        "format": source.format,
+        "source": source.source,
+        "revision": source.revision,
+        "architecture": dictionary.architecture,
+        "reads": dictionary.site_in,
+        "predicts": dictionary.site_out,
+        "d_in": dictionary.d_in,
+        "n_latents": dictionary.n_latents,
+        "d_out": dictionary.d_out,
+        "activation": activation.kind,
+        "k": activation.k or None,
         "pre_bias": None if dictionary.pre_bias_open else dictionary.pre_bias is not None,
-        "input_norm": dictionary.input_norm, "input_scale": dictionary.input_scale,
-        "skip": dictionary.W_skip is not None, "dtype": str(dictionary.W_enc.dtype).removeprefix("torch."),
-        "seed": dictionary.seed if dictionary.seed >= 0 else None, "prepend_bos": dictionary.prepend_bos,
-        "sha256": dict(source.files), "remarks": list(dictionary.remarks),
-    }  # fmt: skip
+        "input_norm": dictionary.input_norm,
+        "input_scale": dictionary.input_scale,
+        "skip": dictionary.W_skip is not None,
+        "dtype": str(dictionary.W_enc.dtype).removeprefix("torch."),
+        "seed": dictionary.seed if dictionary.seed >= 0 else None,
+        "prepend_bos": dictionary.prepend_bos,
+        "sha256": dict(source.files),
+        "remarks": list(dictionary.remarks),
+    }
 
 
 def where(dictionary: "Dictionary", model: str) -> "tuple[Site, Site]":

@@ -48,7 +48,15 @@ def load(
     from autointerp.dictionaries.loading import open_dictionary
 
     config = DictionaryConfig(
-        name=name, source=str(source), format=format, site_in=site_in, site_out=site_out, architecture=architecture,
-        pre_bias=pre_bias, k=k, activation=activation, input_scale=input_scale,
-    )  # fmt: skip
+        name=name,
+        source=str(source),
+        format=format,
+        site_in=site_in,
+        site_out=site_out,
+        architecture=architecture,
+        pre_bias=pre_bias,
+        k=k,
+        activation=activation,
+        input_scale=input_scale,
+    )
     return open_dictionary(config, device=device)

@@ -68,12 +68,19 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     tensors.finish()
     hooks = (settings.feature_input_hook, settings.feature_output_hook) if settings else _training_hooks(files)
     return Dictionary(
-        name=config.name, architecture="transcoder" if W_skip is None else "skip-transcoder",
+        name=config.name,
+        architecture="transcoder" if W_skip is None else "skip-transcoder",
         site_in=f"blocks.{layer}.{hooks[0]}" if hooks[0] else "",
         site_out=f"blocks.{layer}.{hooks[1]}" if hooks[1] else "",
-        W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, b_dec=b_dec, W_skip=W_skip, activation=activation, prepend_bos=True,
+        W_enc=W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec,
+        b_dec=b_dec,
+        W_skip=W_skip,
+        activation=activation,
+        prepend_bos=True,
         provenance=provenance("circuit_tracer", files, *((CONFIG,) if settings else ()), name),
-    )  # fmt: skip
+    )
 
 
 def layer_file(files: Files) -> str:

@@ -53,12 +53,20 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     architecture: Architecture = "transcoder" if transcodes else "sae"
     told = re.search(r"average_l0_(\d+)", files.folder)
     return Dictionary(
-        name=config.name, architecture=architecture, site_in=site_in, site_out=site_out,
-        W_enc=W_enc / d**0.5 if embedding else W_enc, b_enc=b_enc, W_dec=W_dec * d**0.5 if embedding else W_dec,
-        b_dec=b_dec, activation=Activation(kind="jumprelu", threshold=threshold), prepend_bos=True,
+        name=config.name,
+        architecture=architecture,
+        site_in=site_in,
+        site_out=site_out,
+        W_enc=W_enc / d**0.5 if embedding else W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec * d**0.5 if embedding else W_dec,
+        b_dec=b_dec,
+        activation=Activation(kind="jumprelu", threshold=threshold),
+        prepend_bos=True,
         l0=float(told[1]) if told else 0.0,
-        remarks=(EMBEDDING,) if embedding else (), provenance=provenance("gemma_scope", files, name),
-    )  # fmt: skip
+        remarks=(EMBEDDING,) if embedding else (),
+        provenance=provenance("gemma_scope", files, name),
+    )
 
 
 def sites_of(folder: str) -> tuple[str, str]:

@@ -66,11 +66,20 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     architecture: Architecture = "skip-transcoder" if affine else "transcoder" if transcodes else "sae"
     read_too = (CONFIG,) if CONFIG in files.names else ()
     return Dictionary(
-        name=config.name, architecture=architecture, site_in=site_in, site_out=site_out, W_enc=W_enc, b_enc=b_enc,
-        W_dec=W_dec, b_dec=b_dec, W_skip=W_skip, activation=Activation(kind="jumprelu", threshold=threshold),
-        prepend_bos=True, provenance=provenance("gemma_scope_2", files, *read_too, name),
+        name=config.name,
+        architecture=architecture,
+        site_in=site_in,
+        site_out=site_out,
+        W_enc=W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec,
+        b_dec=b_dec,
+        W_skip=W_skip,
+        activation=Activation(kind="jumprelu", threshold=threshold),
+        prepend_bos=True,
+        provenance=provenance("gemma_scope_2", files, *read_too, name),
         remarks=() if settings is None or read_too else ("no config.json: sites taken from the folder's name",),
-    )  # fmt: skip
+    )
 
 
 def inferred(folder: str) -> Saved | None:

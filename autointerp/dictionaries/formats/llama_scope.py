@@ -82,13 +82,20 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     b_dec = b_dec / scale_out
     site_in, site_out = settings.hook_point_in, settings.hook_point_out or settings.hook_point_in
     return Dictionary(
-        name=config.name, architecture="sae" if site_in == site_out else "transcoder",
-        site_in=site_in, site_out=site_out,
-        W_enc=weights.W_enc, b_enc=weights.b_enc, W_dec=weights.W_dec, b_dec=b_dec,
-        activation=_activation(settings, weights, config, files), prepend_bos=True, remarks=(REMARK,),
+        name=config.name,
+        architecture="sae" if site_in == site_out else "transcoder",
+        site_in=site_in,
+        site_out=site_out,
+        W_enc=weights.W_enc,
+        b_enc=weights.b_enc,
+        W_dec=weights.W_dec,
+        b_dec=b_dec,
+        activation=_activation(settings, weights, config, files),
+        prepend_bos=True,
+        remarks=(REMARK,),
         pre_bias=b_dec if settings.apply_decoder_bias_to_pre_encoder else None,
         provenance=provenance("llama_scope", files, CONFIG, name),
-    )  # fmt: skip
+    )
 
 
 def _scales(settings: Saved, files: Files) -> tuple[float, float]:

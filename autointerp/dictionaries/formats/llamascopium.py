@@ -76,11 +76,20 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         weights = unit_decoder(weights)
     norm: InputNorm = "rms" if settings.norm_activation == "token-wise" else "none"
     return Dictionary(
-        name=config.name, architecture="sae" if site_in == site_out else "transcoder", site_in=site_in,
-        site_out=site_out, W_enc=weights.W_enc, b_enc=weights.b_enc, W_dec=weights.W_dec, b_dec=b_dec,
-        activation=_activation(settings, weights, config, files), input_norm=norm, input_scale=scale_in,
-        output_scale=1 / scale_out, provenance=provenance("llamascopium", files, CONFIG, WEIGHTS),
-    )  # fmt: skip
+        name=config.name,
+        architecture="sae" if site_in == site_out else "transcoder",
+        site_in=site_in,
+        site_out=site_out,
+        W_enc=weights.W_enc,
+        b_enc=weights.b_enc,
+        W_dec=weights.W_dec,
+        b_dec=b_dec,
+        activation=_activation(settings, weights, config, files),
+        input_norm=norm,
+        input_scale=scale_in,
+        output_scale=1 / scale_out,
+        provenance=provenance("llamascopium", files, CONFIG, WEIGHTS),
+    )
 
 
 def _refuse(settings: Saved, files: Files) -> None:

@@ -49,11 +49,19 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     activation = _activation(tensors)
     site = _site(files)
     return Dictionary(
-        name=config.name, architecture="sae", site_in=site, site_out=site, W_enc=W_enc, b_enc=b_enc, W_dec=W_dec,
-        b_dec=pre_bias, pre_bias=pre_bias, activation=activation,
+        name=config.name,
+        architecture="sae",
+        site_in=site,
+        site_out=site,
+        W_enc=W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec,
+        b_dec=pre_bias,
+        pre_bias=pre_bias,
+        activation=activation,
         input_norm="layer_norm" if activation.kind == "topk" else "none",
         provenance=provenance("openai", files, files.focus),
-    )  # fmt: skip
+    )
 
 
 def _activation(tensors: Tensors) -> Activation:

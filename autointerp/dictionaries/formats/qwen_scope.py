@@ -42,6 +42,14 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     tensors.finish()
     site = f"blocks.{named[1]}.hook_resid_post"
     return Dictionary(
-        name=config.name, architecture="sae", site_in=site, site_out=site, W_enc=W_enc, b_enc=b_enc, W_dec=W_dec,
-        b_dec=b_dec, activation=Activation(kind="topk", k=k), provenance=provenance("qwen_scope", files, files.focus),
-    )  # fmt: skip
+        name=config.name,
+        architecture="sae",
+        site_in=site,
+        site_out=site,
+        W_enc=W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec,
+        b_dec=b_dec,
+        activation=Activation(kind="topk", k=k),
+        provenance=provenance("qwen_scope", files, files.focus),
+    )

@@ -98,13 +98,24 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     if transcodes:
         site_out = settings.metadata.hook_name_out or ""
     return Dictionary(
-        name=config.name, architecture=architecture, site_in=site_in, site_out=site_out,
-        W_enc=weights.W_enc, b_enc=weights.b_enc, W_dec=weights.W_dec, b_dec=b_dec,
-        W_skip=W_skip, activation=activation,
+        name=config.name,
+        architecture=architecture,
+        site_in=site_in,
+        site_out=site_out,
+        W_enc=weights.W_enc,
+        b_enc=weights.b_enc,
+        W_dec=weights.W_dec,
+        b_dec=b_dec,
+        W_skip=W_skip,
+        activation=activation,
         pre_bias=b_dec if settings.apply_b_dec_to_input and not transcodes else None,
-        input_norm=norm, undo_norm=not transcodes, input_scale=scale, output_scale=1 / scale,
-        prepend_bos=settings.metadata.prepend_bos, provenance=provenance("saelens", files, CONFIG, WEIGHTS, *read_too),
-    )  # fmt: skip
+        input_norm=norm,
+        undo_norm=not transcodes,
+        input_scale=scale,
+        output_scale=1 / scale,
+        prepend_bos=settings.metadata.prepend_bos,
+        provenance=provenance("saelens", files, CONFIG, WEIGHTS, *read_too),
+    )
 
 
 def overridden(settings: dict[str, Any], files: Files) -> dict[str, Any]:

@@ -75,14 +75,22 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         raise DictionaryError(f"{files.source}: pre_bias: false, but sparsify's SAEs always subtract b_dec; remove it")
     hookpoint = hookpoint_of(files)
     return Dictionary(
-        name=config.name, architecture=_architecture(saved), W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, b_dec=b_dec,
-        W_skip=W_skip, activation=_activation(saved, config, files), pre_bias=b_dec if pre_bias else None,
+        name=config.name,
+        architecture=_architecture(saved),
+        W_enc=W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec,
+        b_dec=b_dec,
+        W_skip=W_skip,
+        activation=_activation(saved, config, files),
+        pre_bias=b_dec if pre_bias else None,
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
-        seed=_seed(files), remarks=(QUIRK,) if saved.transcode and told is None else (),
+        seed=_seed(files),
+        remarks=(QUIRK,) if saved.transcode and told is None else (),
         pre_bias_open=bool(saved.transcode) and told is None,
         provenance=_common.provenance("sparsify", files, CONFIG, WEIGHTS),
-    )  # fmt: skip
+    )
 
 
 def hookpoint_of(files: Files) -> str:
