@@ -18,9 +18,15 @@ Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(small: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(small, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two dictionaries of the reference run, twelve latents each."""
-    folder = tmp_path / "run"
+    folder = tmp_path_factory.mktemp("small") / "run"
     shutil.copytree(REAL, folder)
     # Without the record of its tables' hashes, so that what is changed below meets the tables' own laws.
     manifest = json.loads((folder / "manifest.json").read_text())

@@ -31,7 +31,7 @@ def side(scores: np.ndarray, seed: int = 0) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     n=st.integers(2, 200),
     margin=st.sampled_from([0.005, 0.02, 0.1]),
@@ -62,7 +62,7 @@ def test_equal_scores_of_changed_dictionaries_are_no_replay(n: int) -> None:
     assert offline.gate(base, new, config=config()).decision == "INCONCLUSIVE"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     held=st.integers(1, 1500),
     looks=st.integers(1, 8),

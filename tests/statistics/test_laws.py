@@ -46,7 +46,7 @@ def scores_frame(values: np.ndarray, name: str = "d", **columns: object) -> pd.D
 # T7: contexts judged for many latents
 
 
-@pytest.mark.parametrize("r", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("r", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_t7_two_way_errors_cover_where_latents_share_contexts_and_latent_errors_do_not(r: int) -> None:
     """The same 40 negatives for 60 latents, contexts' difficulty of sd 1.5 logits: latent-only intervals are short.
 
