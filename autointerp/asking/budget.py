@@ -1,8 +1,9 @@
 """What the LLMs of a run cost: counted, limited, estimated. Pure except for the clock."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +32,8 @@ class LimitsConfig(BaseModel):
 # Bytes of English prompt text per token where no tokenizer is at hand; 4 is the usual rule of thumb, marks and short
 # pieces cost more.
 BYTES_PER_TOKEN = 3.5
+# Most prompts of one kind that a tokenizer counts for an estimate, which a server may do one by one.
+MOST_COUNTED = 64
 
 
 def prompt_tokens(request: Request) -> int:
@@ -205,6 +208,17 @@ class CostEstimate:
         return f"{self.stage}: {self.calls:,} calls, {tokens}{money}"
 
 
+def _prompt_tokens(requests: Sequence[Request], llm: LLM) -> tuple[float, bool]:
+    """Return the tokens of all prompts, from those of some by length, and whether each was counted by its tokenizer."""
+    step = max(1, math.ceil(len(requests) / MOST_COUNTED))
+    counts = [(request, llm.count_tokens(request)) for request in requests[::step]]
+    if any(count is None for _, count in counts):
+        return float(sum(map(prompt_tokens, requests))), False
+    of_some = sum(prompt_tokens(request) for request, _ in counts)
+    scale = sum(map(prompt_tokens, requests)) / of_some if of_some else 0.0
+    return scale * sum(count or 0 for _, count in counts), step == 1
+
+
 def estimate_cost(
     stage: str, requests: Iterable[Request], llm: LLM, price: Price = FREE, *, calls: int | None = None
 ) -> CostEstimate:
@@ -213,20 +227,16 @@ def estimate_cost(
     Args:
         stage: its name in the line printed.
         requests: all of them, or a sample of them.
-        llm: counts tokens where it can.
+        llm: counts tokens where it can, of at most `MOST_COUNTED` prompts; the others' follow from their lengths.
         price: of that LLM.
         calls: how many there will be where `requests` is a sample; tokens are scaled to it.
     """
-    n, tokens_in, tokens_out, exact = 0, 0, 0, True
-    for request in requests:
-        counted = llm.count_tokens(request)
-        exact = exact and counted is not None
-        tokens_in += prompt_tokens(request) if counted is None else counted
-        tokens_out += request.sampling.max_tokens
-        n += 1
+    asked = list(requests)
+    n, tokens_out = len(asked), sum(request.sampling.max_tokens for request in asked)
+    counted_in, exact = _prompt_tokens(asked, llm)
     calls = n if calls is None else calls
     scale = calls / n if n else 0.0
-    tokens_in, tokens_out = round(tokens_in * scale), round(tokens_out * scale)
+    tokens_in, tokens_out = round(counted_in * scale), round(tokens_out * scale)
     usd = price.of(tokens_in, 0, tokens_out)
     return CostEstimate(
         stage=stage, calls=calls, tokens_in=tokens_in, tokens_out=tokens_out, usd=usd, exact=exact and calls == n

@@ -1,7 +1,7 @@
 """Estimate of the LLM calls, tokens and money of a study, before any call."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autointerp.asking import budget
@@ -33,31 +33,39 @@ class Part:
         return [question.request() for question in self.questions], round(len(self.questions) * self.scale)
 
 
-def plan(experiment: Experiment) -> Iterator[budget.CostEstimate]:
-    """Yield what explaining and judging would take at most, retries left out, once examples are selected."""
+def plan(experiment: Experiment, typical: Sequence[str] = ()) -> Iterator[budget.CostEstimate]:
+    """Yield what explaining and judging would take at most, retries left out, once examples are selected.
+
+    Args:
+        experiment: the study in its run directory.
+        typical: explanations that the explainer has given before, whose lengths are those to expect.
+    """
     study = experiment.study
     latents = record_rows.sampled_latents(experiment.run)
     scorers = {name: scorer for name, scorer in experiment.scorers.items() if scorer.needs == "llm"}
-    drawn = _drawn(experiment, latents)
+    texts = _typical(latents, typical)
+    drawn = _drawn(experiment, texts)
     own, of_rules = _sample(experiment, SAMPLE)
     explainer = study.explainer.module.build(study.explainer.settings, experiment.prompts)
     requests = [explainer.request(one, generator(study.seed, "plan", one.latent)) for one in own]
     yield _planned(experiment, "explainer", [(requests, len(latents))])
-    parts = _parts(drawn, own, of_rules, scorers, study.controls, study.seed)
+    parts = _parts(drawn, own, of_rules, scorers, study.controls, study.seed, texts)
     yield _planned(experiment, "judge", [part.calls() for part in parts.values()])
 
 
 def n_questions(experiment: Experiment, drawn: controls.Plan, scorers: Mapping[str, Scorer]) -> int:
     """Estimate the number of questions of a run from a few latents."""
     study = experiment.study
-    parts = _parts(drawn, *_sample(experiment, BAR_SAMPLE), scorers, study.controls, study.seed)
+    own, of_rules = _sample(experiment, BAR_SAMPLE)
+    texts = _typical([one.latent for one in own], ())
+    parts = _parts(drawn, own, of_rules, scorers, study.controls, study.seed, texts)
     return round(sum(len(part.questions) * part.scale for part in parts.values()))
 
 
-def _drawn(experiment: Experiment, latents: list[LatentId]) -> controls.Plan:
+def _drawn(experiment: Experiment, texts: Mapping[LatentId, Explanation]) -> controls.Plan:
     """Draw the controls of a run before its explanations exist."""
     true = map(planted.explanation, record_rows.planted_latents(experiment.run))
-    return controls.plan([*map(_typical, latents), *true], experiment.study.controls, experiment.study.seed)
+    return controls.plan([*texts.values(), *true], experiment.study.controls, experiment.study.seed)
 
 
 def _sample(experiment: Experiment, n: int) -> tuple[list[LatentExamples], list[LatentExamples]]:
@@ -79,6 +87,7 @@ def _parts(
     scorers: Mapping[str, Scorer],
     config: ControlsConfig,
     seed: int,
+    texts: Mapping[LatentId, Explanation],
 ) -> dict[str, Part]:
     """Write out the questions of a sample by control, and scale each control to how many latents have it in the run.
 
@@ -93,7 +102,7 @@ def _parts(
             "duplicate_share": 0,
         }
     )
-    told = [*(_typical(one.latent) for one in own), *(planted.explanation(one.latent) for one in of_rules)]
+    told = [*(texts[one.latent] for one in own), *(planted.explanation(one.latent) for one in of_rules)]
     some = controls.plan(told, every, seed)
     found: dict[str, list[Question]] = {}
     for one in (*own, *of_rules):
@@ -108,9 +117,20 @@ def _parts(
     return parts
 
 
-def _typical(latent: LatentId) -> Explanation:
-    text = f"{TYPICAL} ({latent.index})"
-    return Explanation(explanation_id=str(latent), latent=latent, text=text, explainer="plan", prompt_hash="", raw="")
+def _typical(latents: Sequence[LatentId], known: Sequence[str]) -> dict[LatentId, Explanation]:
+    """Return explanations to expect, no two the same: as long as known ones, or as those of language models."""
+    texts = known or (TYPICAL,)
+    return {
+        latent: Explanation(
+            explanation_id=str(latent),
+            latent=latent,
+            text=f"{texts[number % len(texts)]} ({number})",
+            explainer="plan",
+            prompt_hash="",
+            raw="",
+        )
+        for number, latent in enumerate(latents)
+    }
 
 
 def _planned(experiment: Experiment, role: str, asked: Iterable[tuple[list[Request], int]]) -> budget.CostEstimate:

@@ -15,7 +15,7 @@ from pathlib import Path
 from autointerp._version import __version__
 from autointerp.console import note
 from autointerp.errors import RunDirectoryError
-from autointerp.experiment import dry_run, qualify
+from autointerp.experiment import dry_run, outlook, qualify
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.settings import changes
 from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
@@ -90,8 +90,10 @@ def plan(study: Study, path: Path, *, update: bool = False) -> list[str]:
     """
     run = score(study, path, update=update, until="select")
     experiment = Experiment(study=study, run=run)
-    planned = list(dry_run.plan(experiment))
-    return [*(part.words() for part in planned), *qualify.outlook(experiment, planned)]
+    known = qualify.kept(experiment) if study.qualify.mode != "off" else None
+    typical = [str(row["explanation"]) for row in (known.explanations if known else ()) if row["status"] == "ok"]
+    planned = list(dry_run.plan(experiment, typical))
+    return [*(part.words() for part in planned), *outlook.expected(study, known, planned)]
 
 
 def begin(experiment: Experiment, *, update: bool) -> None:

@@ -5,8 +5,8 @@ result is stored per model, prompts and protocol (`qualification.keep`). The stu
 its own text, are judged later as before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from autointerp import plugins
 from autointerp.asking import ask
-from autointerp.asking.budget import CostEstimate, StageUsage
+from autointerp.asking.budget import StageUsage
 from autointerp.console import Bar, note
 from autointerp.errors import NotQualifiedError, StudyError
 from autointerp.examples.bank import RULES
+from autointerp.experiment import outlook
 from autointerp.experiment.context import Experiment
 from autointerp.experiment.study import CorpusMember, ExplainerMember, LLMMember, ScorerMember, Study, problems
 from autointerp.llm.base import LLM, Price
@@ -33,8 +34,8 @@ from autointerp.scorers.base import Scorer
 FILE = "qualification.json"
 # Bump when stored qualifications no longer predict a new one.
 VERSION = 1
-# Prompt forms that `auto` chooses among, the cheapest first, and by how much a dearer one must be better.
-FORMS, WORTH = ("list", "single", "token"), 0.05
+# By how much a dearer prompt form must be better for `auto` to choose it.
+WORTH = 0.05
 
 
 @dataclass(kw_only=True)
@@ -67,7 +68,7 @@ class Candidate:
 
     def built(self, form: str = "") -> dict[str, Scorer]:
         """Build the scorers that are qualified, in a prompt form where one is named."""
-        members = in_form(self.scorers, form)
+        members = outlook.in_form(self.scorers, form)
         built = [member.module.build(member.settings, self.prompts) for member in members]
         return run.qualified_scorers({scorer.name: scorer for scorer in built})
 
@@ -75,8 +76,8 @@ class Candidate:
         """Qualify the judge; with `auto` in each prompt form, keeping the best."""
         if self.config.mode != "auto":
             return self._judge("")
-        found = {form: self._judge(form) for form in FORMS}
-        best = max(FORMS, key=lambda form: _informedness(found[form]) - WORTH * FORMS.index(form))
+        found = {form: self._judge(form) for form in outlook.FORMS}
+        best = max(outlook.FORMS, key=lambda form: _informedness(found[form]) - WORTH * outlook.FORMS.index(form))
         chosen = found[best]
         return replace(chosen, form=best)
 
@@ -149,24 +150,12 @@ def alone(
     scorers = tuple(ScorerMember.model_validate(name) for name in ("detection", "fuzzing"))
     return Candidate(
         explainer=ExplainerMember.model_validate(prompt),
-        scorers=in_form(scorers, "" if form == "auto" else form),
+        scorers=outlook.in_form(scorers, "" if form == "auto" else form),
         prompts=Prompts(prompts),
         ask=ask.AskConfig(),
         config=QualifyConfig(mode="auto" if form == "auto" else "stop"),
         opened=opened,
         corpus=corpus,
-    )
-
-
-def in_form(scorers: tuple[ScorerMember, ...], form: str) -> tuple[ScorerMember, ...]:
-    """Return the scorers with another prompt form; those that know none stay as they are."""
-    if not form:
-        return scorers
-    return tuple(
-        member.model_copy(update={"settings": member.settings.model_copy(update={"form": form})})
-        if "form" in type(member.settings).model_fields
-        else member
-        for member in scorers
     )
 
 
@@ -194,49 +183,17 @@ def qualify(experiment: Experiment) -> Counts:
         if not found.failed and experiment.cache and not programs(study):
             keep.remember(key, found)
     experiment.run.write_json(FILE, asdict(found))
-    for line in show.lines(found) if found.causes else [f"{show.summary(found)}; table in {FILE}"]:
+    said = show.lines(found) if found.causes else [f"{show.summary(found)}; table in {FILE}"]
+    for line in (*said, *outlook.extrapolated(study, found)):
         note(line)
     if found.failed and study.qualify.mode != "warn":
         raise NotQualifiedError(show.refusal(found))
     return {"judge": found.judge, "explainer": found.explainer, "form": found.form}
 
 
-def outlook(experiment: Experiment, planned: Sequence[CostEstimate]) -> Iterator[str]:
-    """Yield what a dry run says of qualification: its calls, or from its measured rate the time of what is planned."""
-    study = experiment.study
-    if study.qualify.mode == "off":
-        return
-    found = keep.recall(_key(experiment))
-    if found is None:
-        yield f"qualify: at most {_most_calls(experiment)} calls; it measures the rate from which times are estimated"
-        return
-    yield "qualify: 0 calls (these models, prompts and protocol are qualified)"
-    for part in planned:
-        usage = found.usage.get(part.stage)
-        if usage and usage["calls"] and usage["seconds"]:
-            seconds = part.calls * usage["seconds"] / usage["calls"]
-            cached = usage["tokens_cached"] / max(usage["tokens_in"], 1)
-            yield (
-                f"{part.stage}: about {seconds / 60:,.1f} minutes at {usage['calls'] / usage['seconds']:,.1f} calls/s, "
-                f"{cached:.0%} of prompt tokens cached by the server, as measured by qualify"
-            )
-
-
-def _most_calls(experiment: Experiment) -> int:
-    """Count the prompts of a qualification that decides nothing early."""
-    config, wanted = experiment.study.qualify, candidate(experiment)
-    forms = FORMS if config.mode == "auto" else ("",)
-    prompts = [sum(_prompts(member, config) for member in in_form(wanted.scorers, form)) for form in forms]
-    return config.n_rules * sum(prompts) + config.n_explained * (1 + max(prompts))
-
-
-def _prompts(member: ScorerMember, config: QualifyConfig) -> int:
-    """Count a scorer's prompts about one rule; 0 for a scorer that is not qualified."""
-    settings = member.settings.model_dump()
-    if "n_per_question" not in settings:
-        return 0
-    n = settings["n_per_question"] if settings.get("form", "list") == "list" else 1
-    return -(-2 * config.n_contexts // n)
+def kept(experiment: Experiment) -> Qualification | None:
+    """Return the kept qualification of a study's models, prompts and protocol; None if there is none."""
+    return keep.recall(_key(experiment))
 
 
 def apply(experiment: Experiment) -> None:
@@ -245,7 +202,7 @@ def apply(experiment: Experiment) -> None:
     if experiment.study.qualify.mode != "auto" or not path.exists():
         return
     form = keep.parsed(path.read_text(encoding="utf-8")).form
-    experiment.study = experiment.study.model_copy(update={"scorers": in_form(experiment.study.scorers, form)})
+    experiment.study = experiment.study.model_copy(update={"scorers": outlook.in_form(experiment.study.scorers, form)})
     experiment.__dict__.pop("scorers", None)
 
 
@@ -263,9 +220,21 @@ def candidate(experiment: Experiment) -> Candidate:
         prompts=experiment.prompts,
         ask=study.ask,
         config=study.qualify,
-        opened=lambda role: experiment.asking(role, stage=f"qualify_{role}"),
+        opened=_stages(experiment),
         seed=study.seed,
     )
+
+
+def _stages(experiment: Experiment) -> Callable[[str], AbstractContextManager[tuple[LLM, StageUsage]]]:
+    """Return what opens a role's LLM; the judge, asked about true explanations and then others, has two stages."""
+    opened: list[str] = []
+
+    def of(role: str) -> AbstractContextManager[tuple[LLM, StageUsage]]:
+        opened.append(role)
+        again = "_of_explanations" if role == "judge" and "explainer" in opened else ""
+        return experiment.asking(role, stage=f"qualify_{role}{again}")
+
+    return of
 
 
 def _found(experiment: Experiment) -> Qualification:

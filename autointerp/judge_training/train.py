@@ -22,7 +22,7 @@ from autointerp.seeds import generator
 
 STATE, LOG = "state.pt", "log.jsonl"
 # Pieces on which a rule holds are a few in a hundred; their loss counts so many times more.
-POSITIVE_WEIGHT = 4.0
+POSITIVE_WEIGHT = 2.0
 LOG_STEPS = 20
 # How much faster than the pretrained encoder its new inputs and outputs learn.
 NEW_RATE = 6.0

@@ -46,7 +46,7 @@ class JudgeNetwork(nn.Module):
         self.importance = nn.Linear(width, 1)
         self.features = nn.Linear(N_FEATURES + MATCH_WIDTH + N_COSINES, width)
         extra = MATCH_WIDTH + N_COSINES
-        self.head = nn.Sequential(nn.Linear(width + extra, width // 2), nn.GELU(), nn.Linear(width // 2, 1))
+        self.head = nn.Sequential(nn.Linear(2 * width + extra, width // 2), nn.GELU(), nn.Linear(width // 2, 1))
         self.calibration = nn.Parameter(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))  # detection, fuzzing: scale and bias
         nn.init.normal_(self.features.weight, std=0.05)
 
@@ -59,7 +59,9 @@ class JudgeNetwork(nn.Module):
             attention_mask=batch["mask"],
             token_type_ids=batch["context"].long(),
         ).last_hidden_state
-        return self.head(torch.cat([hidden, literal], dim=-1))[..., 0]
+        # The first piece (CLS) has read the whole explanation: is this match, or this nearness, what it asks for?
+        whole = hidden[:, :1].expand_as(hidden)
+        return self.head(torch.cat([hidden, whole, literal], dim=-1))[..., 0]
 
     def _matches(self, words: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Sum over a piece's matches [B, T, MATCH_WIDTH]; what a match means follows from the words at its term."""

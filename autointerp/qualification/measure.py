@@ -160,6 +160,34 @@ def decide(answers: Sequence[Answered], scorer: str, words: str, limit: float, *
     return ("passed" if value >= limit else "failed") if last else None
 
 
+def rules_if_clear(limit: float, n_rules: int, n_contexts: int) -> int:
+    """Return after how many rules all of whose contexts are answered rightly `decide` passes, at most `n_rules`."""
+    looks = sorted({min(look, n_rules) for look in LOOKS} | {n_rules})
+    for look in looks:
+        right = [
+            Answered(
+                scorer="",
+                words="true",
+                rule=rule,
+                grade="token",
+                question="",
+                position=0,
+                n_shown=1,
+                truth=truth,
+                yes=truth,
+                probability=None,
+                reply="",
+                few_shot=False,
+            )
+            for rule in range(look)
+            for truth in (True, False)
+            for _ in range(n_contexts)
+        ]
+        if decide(right, "", "true", limit, last=look == n_rules) == "passed":
+            return look
+    return n_rules
+
+
 def _wrong(answer: Answered) -> Answered:
     return replace(answer, yes=not answer.truth)
 

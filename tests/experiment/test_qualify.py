@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autointerp.__main__ import main
-from autointerp.experiment import pipeline
+from autointerp.experiment import outlook, pipeline
 from autointerp.experiment.study import load_study
 from tests.qualification import judges
 
@@ -62,3 +62,15 @@ def test_auto_writes_the_chosen_form_into_the_protocol(study_of: Any, tmp_path: 
     run = pipeline.score(load_study(path), tmp_path / "run")
     assert json.loads((run / "qualification.json").read_text(encoding="utf-8"))["form"] == "list"
     assert {scorer["form"] for scorer in run.manifest["protocol"]["scorers"]} == {"list"}
+
+
+def test_a_clear_qualification_takes_the_calls_that_a_dry_run_says(study_of: Any, tmp_path: Path) -> None:
+    """Explainer and judge that are always right: the least of the two numbers, within 3 %."""
+    study = load_study(study_of(**roles("names_the_word", "perfect")))
+    run = pipeline.score(study, tmp_path / "run")
+    usage = run.manifest["usage"]
+    stages = ("qualify_judge", "qualify_explainer", "qualify_judge_of_explanations")
+    asked = [usage[stage][kind] for stage in stages for kind in ("calls", "cached_calls")]
+    least, most = outlook.qualification_calls(study)
+    assert sum(asked) == pytest.approx(least, rel=0.03)
+    assert most > least
