@@ -52,9 +52,7 @@ MAX_FMT_SKIP = 97
 # Words of an old dialect (write given, again, fix, after, next to), and files of words that are data.
 DIALECT = re.compile(r"\b(told|anew|mends?|behind|beside|nowhere|stubborn\w*)\b")
 WORD_LISTS = {"bank.py", "topics.py", "literal.py", "rules.py"}
-KNOWN_LONG = {
-    "statistics/planning.py:plan",
-}
+KNOWN_LONG: set[str] = set()
 
 
 def dotted(path: Path) -> str:

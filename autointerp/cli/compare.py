@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     from autointerp.report.plain import records
     from autointerp.report.tables import all_tables
     from autointerp.run.reading import read_runs, read_tables
-    from autointerp.statistics import StatisticsConfig, claims, frontier, summarise, two_phase
+    from autointerp.statistics import StatisticsConfig, summarise, two_phase
+    from autointerp.statistics.claims import claims
+    from autointerp.statistics.frontier import frontier
 
     by = tuple(name for name in args.by.split(",") if name)
     settings = {"margin": args.margin, "alpha": args.alpha, "by": by, "reference": args.reference}

@@ -36,7 +36,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--positives", type=int, default=20, help="activating contexts per latent and scorer (20)")
     parser.add_argument("--negatives", type=int, default=20, help="other contexts per latent and scorer (20)")
     parser.add_argument("--rho", type=float, help="paired design: correlation of true scores at two checkpoints")
-    parser.add_argument("--looks", type=int, default=1, help="looks of a sequential gate (1)")
     parser.add_argument("--arms", type=int, default=2, help="dictionaries to be judged, all pairs compared (2)")
     parser.add_argument(
         "--proportional-share",
@@ -61,40 +60,39 @@ def run(args: argparse.Namespace) -> int:
     from autointerp.cli import _tables
     from autointerp.errors import StudyError
     from autointerp.statistics.planning import DEFAULT_PROPORTIONAL_SHARE, allocate, plan, seeds_needed
-    from autointerp.statistics.verdict_power import Study
 
     parts = _components(args)
     shared: dict[str, Any] = {name: parts[name] for name in ("tau", "recall", "specificity")}
     given = args.proportional_share
     try:
         found = plan(
-            margin=args.margin, kind=args.kind, **shared, n_positive=args.positives, n_negative=args.negatives,
-            rho=args.rho, alpha=args.alpha, power=args.power, looks=args.looks, arms=args.arms, scorers=args.scorers,
-            n_per_question=args.per_question, rate_sd=args.rate_sd, n_eff_share=parts["n_eff_share"] or None,
+            margin=args.margin,
+            kind=args.kind,
+            **shared,
+            n_positive=args.positives,
+            n_negative=args.negatives,
+            rho=args.rho,
+            alpha=args.alpha,
+            power=args.power,
+            arms=args.arms,
+            scorers=args.scorers,
+            n_per_question=args.per_question,
+            rate_sd=args.rate_sd,
+            n_eff_share=parts["n_eff_share"] or None,
             proportional_share=DEFAULT_PROPORTIONAL_SHARE if given is None else given,
-        )  # fmt: skip
+        )
         per_item = parts["question_tokens"] / args.per_question
         best = allocate(**shared, cost_explain=parts["explain_tokens"], cost_item=per_item * args.scorers, rho=args.rho)
-        spread = 2 * found.variance if args.rho is None else 2 * (found.variance - args.rho * shared["tau"] ** 2)
         seeds = None
         if args.seed_sd is not None:
-            se = (found.variance / found.n_latents / found.n_eff_share) ** 0.5
+            se = (found.variance / found.n_latents / found.study.share) ** 0.5
             seeds = seeds_needed(
                 margin=args.margin, seed_sd=args.seed_sd, se_mean=se, kind=args.kind, alpha=args.alpha, power=args.power
             )
     except ValueError as error:
         raise StudyError(str(error)) from error
     cost = _cost(args, found.n_latents * args.arms, found.n_questions)
-    study = Study(
-        kind=args.kind,
-        margin=args.margin,
-        alpha=args.alpha,
-        spread=spread,
-        share=found.n_eff_share,
-        arms=max(2, args.arms),
-        scorers=args.scorers,
-    )
-    table = {n: study.power(n) for n in (50, 100, 200, 400, 800, 1600)}
+    table = {n: found.study.power(n) for n in (50, 100, 200, 400, 800, 1600)}
     value = {
         "components": parts,
         "plan": asdict(found),
@@ -177,18 +175,17 @@ def _shown(value: dict, args: argparse.Namespace) -> list:
     from autointerp.cli._tables import grid
 
     found, cost, best = value["plan"], value["cost"], value["allocation"]
-    unit = "pairs" if found["paired"] else "latents per arm"
+    unit = "latents per arm" if args.rho is None else "pairs"
     rows = [
         ["to show", f"{args.kind} at margin {args.margin:g}, power {args.power:g}, alpha {args.alpha:g}"],
         [
             "comparisons that share alpha",
             f"{found['n_comparisons']} ({args.arms} dictionaries, {args.scorers} scorers)",
         ],
-        ["effective / drawn latents", f"{found['n_eff_share']:.2f}"],
+        ["effective / drawn latents", f"{found['study']['share']:.2f}"],
         ["power by all scorers at once", f"{found['power_all']:.2f}"],
         [unit, str(found["n_latents"])],
-        ["at most / expected (sequential)", f"{found['n_max']} / {found['n_expected']:.0f}"],
-        ["items per latent and scorer", f"{found['n_positive']} + {found['n_negative']}"],
+        ["items per latent and scorer", f"{args.positives} + {args.negatives}"],
         ["best items per latent for the money", f"{best['n_positive']} + {best['n_negative']}"],
         ["calls", f"{found['n_calls']:,} ({found['n_questions']:,} questions)"],
         ["tokens in / cached / out", f"{cost['tokens_in']:,} / {cost['tokens_cached']:,} / {cost['tokens_out']:,}"],

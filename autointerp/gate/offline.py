@@ -12,7 +12,8 @@ from autointerp.gate import decide, endpoints
 from autointerp.gate.base import Cell, GateConfig, GateResult, Row, worst
 from autointerp.run.reading import RunTables, changed, differences, read_tables, refuse_empty, same_judge
 from autointerp.run.store import open_run
-from autointerp.statistics import controls, latent_scores, planted_moved, validity
+from autointerp.statistics import latent_scores, validity
+from autointerp.statistics.controls import controls, planted_moved
 from autointerp.statistics.intervals import Difference
 from autointerp.statistics.pairing import with_lost
 

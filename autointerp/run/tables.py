@@ -191,7 +191,6 @@ ESTIMATES = {
     "missing_low": "float64",  # the value if every unanswered judgement was wrong, and if it was right
     "missing_high": "float64",
     "method": "str",
-    "seed": "int64",  # of the bootstrap
     "note": "str",
     "n_documents": "int64",  # documents judged on; 0 where they do not enter
     "n_eff_documents": "float64",  # equally weighted ones that would know as much

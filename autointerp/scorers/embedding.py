@@ -1,9 +1,9 @@
 """Embedding: is the explanation nearer to activating contexts than to silent ones, for a sentence-embedding model?
 
-Score: balanced accuracy of ranking a latent's held-out activating contexts before RANDOM silent ones, in [0, 1];
-chance .5. With n activating contexts, a context is answered yes if it is more similar than the n + 1st of these two
-kinds, so a perfect ranking scores 1 whatever the numbers. Hard negatives meet the same threshold and move no other
-score. `auroc` is the AUROC of the similarity (each judgement's `probability`) over the same two kinds.
+Score: AUROC of the similarity of a latent's held-out activating contexts against its RANDOM silent ones, in [0, 1];
+chance .5: how likely a random activating context is nearer to the explanation than a random silent one. Hard negatives
+have an AUROC of their own (`score_hard`) and do not move the score. A context is answered yes if it is more similar
+than the n + 1st of n activating and the random ones; recall and specificity are of these answers.
 Degenerate: a latent without positives or without negatives has no score. The cheapest scorer, and the bluntest: it
 knows subjects, not words or positions.
 

@@ -15,6 +15,8 @@ NEEDED = [*UNIT, *"document_id window_id kind stratum stratum_share truth answer
 # Scorers whose judge picks one of several contexts: they have no negatives to weigh against positives, and may show a
 # context in two questions.
 CHOOSING = frozenset({"intruder"})
+# Scorers that rank contexts: their score is the AUROC of positives against negatives.
+RANKING = frozenset({"embedding"})
 # Shares are sums of decimal fractions such as ten times .1.
 SHARE_TOLERANCE = 1e-6
 
@@ -134,14 +136,24 @@ def read(judgements: pd.DataFrame) -> Answers:
     n_cells = len(cell_first)
     document, n_documents = _numbers(judgements["document_id"])
     return Answers(
-        units=units, unit=unit, kind=kind, cell=cell, answered=answered, correct=correct, truth=truth,
-        document=document, n_documents=n_documents,
+        units=units,
+        unit=unit,
+        kind=kind,
+        cell=cell,
+        answered=answered,
+        correct=correct,
+        truth=truth,
+        document=document,
+        n_documents=n_documents,
         probability=probability,
-        cell_unit=unit[cell_first], cell_kind=kind[cell_first],
-        cell_stratum=stratum[cell_first], cell_share=share[cell_first],
-        cell_n=np.bincount(cell, minlength=n_cells), cell_answered=np.bincount(cell[answered], minlength=n_cells),
+        cell_unit=unit[cell_first],
+        cell_kind=kind[cell_first],
+        cell_stratum=stratum[cell_first],
+        cell_share=share[cell_first],
+        cell_n=np.bincount(cell, minlength=n_cells),
+        cell_answered=np.bincount(cell[answered], minlength=n_cells),
         cell_correct=np.bincount(cell[correct], minlength=n_cells),
-    )  # fmt: skip
+    )
 
 
 def _coded(column: pd.Series) -> np.ndarray:

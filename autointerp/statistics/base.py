@@ -97,8 +97,7 @@ class StatisticsConfig(BaseModel):
     reference: str | None = Field(
         default=None, description="compare every dictionary with this one only; all pairs if not set"
     )
-    n_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap draws of BCa intervals")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the bootstrap")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the random draws of frontier curves")
     trivial_share: float = Field(
         default=0.9, gt=0, le=1, description="a latent is trivial when this share of its peaks is one token"
     )
@@ -128,4 +127,3 @@ class Estimate:
     n_eff: float
     n_unanswered: int
     method: str
-    seed: int

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from autointerp.statistics._answers import KINDS, Answers, combine
+from autointerp.statistics._answers import KINDS, RANKING, Answers, combine
 from autointerp.statistics.intervals import Difference, Floats, Mean, quadratic_form
-from autointerp.statistics.scores import POSITIVE, primary_kinds
+from autointerp.statistics.items import POSITIVE, RANDOM_AND_HARD, class_weights, placements, silent_weights
+from autointerp.statistics.scores import primary_kinds
 
 # Fewer documents than these, counted as equally weighted ones, show the spread between documents poorly.
 FEW_DOCUMENTS = 30
 HARD = KINDS.index("hard")
+Measure = Literal["score", "auroc", "auroc_hard", "prevalence"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,36 +50,56 @@ def widened(inner: Mean | Difference, term: DocumentTerm) -> tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One mean of latents' scores: whose (rows of the scores, same dictionary and scorer) and their weights."""
+    """One mean of latents' scores: whose (rows of the scores, same dictionary and scorer) and their weights.
+
+    At real firing rates (column `prevalence`) `weights` are those of recall, `silent` those of the specificity.
+    """
 
     scores: pd.DataFrame
     weights: Floats
     sign: float = 1.0
+    silent: Floats | None = None
 
 
 class Documents:
     """How the items of each document enter every latent's score.
 
-    One entry per (unit, kind, document): `right` is the summed weight of items answered rightly, `mass` of all
-    answered ones; weights of one unit and kind sum to 1.
+    One entry per (unit, kind, document). A measure gives each entry its `mass`, the summed weight of its answered items
+    (those of one unit and kind sum to 1), and its `right`, the same times whether they were answered rightly.
     """
 
     def __init__(self, answers: Answers) -> None:
-        """Sum the answers by unit, kind and document."""
+        """Find the entries of the answers."""
+        self._answers = answers
         self._arms = _units_by_arm(answers.units)
         self._negative = _negative_kinds(answers)
-        weight = _item_weights(answers)[answers.cell]
         rows = np.flatnonzero(answers.answered)
         key = combine([answers.unit[rows], answers.kind[rows], answers.document[rows]])
         codes, first = _coded(key)
-        at = rows[first]
+        order = np.argsort(answers.unit[rows[first]], kind="stable")
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        self._rows, self._entry = rows, place[codes]
+        at = rows[first][order]
         self._unit, self._kind, self._document = answers.unit[at], answers.kind[at], answers.document[at]
-        self._mass = np.bincount(codes, weight[rows], minlength=len(at))
-        self._right = np.bincount(codes, weight[rows] * answers.correct[rows], minlength=len(at))
-        order = np.argsort(self._unit, kind="stable")
-        for name in ("_unit", "_kind", "_document", "_mass", "_right"):
-            setattr(self, name, getattr(self, name)[order])
         self._starts = np.searchsorted(self._unit, np.arange(len(answers.units) + 1))
+        self._measures: dict[str, tuple[Floats, Floats]] = {}
+
+    def _measure(self, name: Measure) -> tuple[Floats, Floats]:
+        """Sum the items of each entry: mass and right, [entries]."""
+        if name not in self._measures:
+            answers, value = self._answers, self._answers.correct.astype(np.float64)
+            if name in ("auroc", "auroc_hard"):
+                negative = self._negative if name == "auroc" else np.full(len(self._negative), HARD)
+                placed, weight = placements(answers, negative)
+                value = np.nan_to_num(placed)
+            else:
+                weight = (class_weights(answers) if name == "score" else silent_weights(answers))[answers.cell]
+            mass, right = (
+                np.bincount(self._entry, one[self._rows], minlength=len(self._unit)) for one in (weight, weight * value)
+            )
+            self._measures[name] = mass, right
+        return self._measures[name]
 
     def term(self, sides: Sequence[Side], column: str = "score", *, paired: bool = False) -> DocumentTerm:
         """Return what documents add to the variance of a sum of means, each with its sign.
@@ -86,7 +109,7 @@ class Documents:
 
         Args:
             sides: the means; one, or two of which one has sign -1.
-            column: `score`, `recall`, `specificity` or `score_hard`.
+            column: `score`, `recall`, `specificity`, `score_hard`, `auroc` or `prevalence`.
             paired: latents of equal index in the two sides are one latent.
 
         Source:
@@ -117,16 +140,21 @@ class Documents:
 
     def _entries(self, side: Side, column: str, shift: int) -> "_Entries":
         """Measure each entry of a side from its kind's mean, weighted as the side weighs its latents."""
+        if len(side.scores) and str(side.scores["scorer"].iloc[0]) in RANKING:
+            column = {"score": "auroc", "score_hard": "auroc_hard"}.get(column, column)
         unit, latents = self._units(side.scores)
         known = unit >= 0  # a latent whose explanation failed was asked nothing
         unit, latents, weights = unit[known], latents[known], np.asarray(side.weights, np.float64)[known]
         counts = self._starts[unit + 1] - self._starts[unit]
         at = np.repeat(self._starts[unit] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        factor = self._factors(self._unit[at], self._kind[at], column)
-        kept = factor > 0
-        at, factor = at[kept], factor[kept]
-        weight = np.repeat(weights, counts)[kept] * factor
-        mass, right, kind = weight * self._mass[at], weight * self._right[at], self._kind[at]
+        weight = np.repeat(weights, counts) * self._factors(self._unit[at], self._kind[at], column)
+        if side.silent is not None:
+            silent = np.repeat(np.asarray(side.silent, np.float64)[known], counts)
+            weight = np.where(self._kind[at] == POSITIVE, weight, silent * np.isin(self._kind[at], RANDOM_AND_HARD))
+        of_all = self._measure(_measure_of(column))
+        kept = (weight > 0) & (of_all[0][at] > 0)
+        at, weight = at[kept], weight[kept]
+        mass, right, kind = weight * of_all[0][at], weight * of_all[1][at], self._kind[at]
         of_kind = np.bincount(kind, mass, minlength=len(KINDS))
         centre = np.divide(
             np.bincount(kind, right, minlength=len(KINDS)), of_kind, out=np.zeros(len(KINDS)), where=of_kind > 0
@@ -161,7 +189,9 @@ class Documents:
         """Return the share of each entry's kind in a column of the scores."""
         negative = self._negative[unit]
         positive = kind == POSITIVE
-        if column == "recall":
+        if column in ("auroc", "auroc_hard"):
+            return 1.0 * (positive | (kind == (negative if column == "auroc" else HARD)))
+        if column in ("recall", "prevalence"):
             return positive.astype(float)
         if column == "specificity":
             return (kind == negative).astype(float)
@@ -178,6 +208,11 @@ class _Entries:
     moved: Floats
     mass: Floats
     form: Floats
+
+
+def _measure_of(column: str) -> Measure:
+    """Return the measure whose weights a column of the scores rests on."""
+    return column if column in ("auroc", "auroc_hard", "prevalence") else "score"  # type: ignore[return-value]
 
 
 def _units_by_arm(units: pd.DataFrame) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
@@ -202,16 +237,3 @@ def _negative_kinds(answers: Answers) -> np.ndarray:
     """Return the kind of negative that each unit's score rests on; -1 where it has none."""
     places: Mapping[str, int] = {kind: place for place, kind in enumerate(KINDS)}
     return answers.units["scorer"].map(primary_kinds(answers)).map(places).fillna(-1).to_numpy(int)
-
-
-def _item_weights(answers: Answers) -> Floats:
-    """Return the weight of one answered item of each cell: weights of a unit's items of one kind sum to 1."""
-    seen = answers.cell_answered > 0
-    _, class_of = np.unique(combine([answers.cell_unit, answers.cell_kind]), return_inverse=True)
-    share = np.bincount(class_of, answers.cell_share * seen)[class_of]
-    return np.divide(
-        answers.cell_share,
-        share * np.maximum(answers.cell_answered, 1),
-        out=np.zeros(len(share)),
-        where=seen & (share > 0),
-    )

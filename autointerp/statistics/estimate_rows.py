@@ -13,16 +13,13 @@ from autointerp.statistics.clusters import FEW_DOCUMENTS, NO_DOCUMENTS, Document
 from autointerp.statistics.composition import is_trivial
 from autointerp.statistics.effects import between_latents
 from autointerp.statistics.estimates import finish
-from autointerp.statistics.intervals import Mean
-from autointerp.statistics.populations import Arm, Bins, arm_of, population_mean, population_weights, usable
+from autointerp.statistics.populations import Bins, arm_of, population_mean, population_weights, usable
 from autointerp.statistics.shares import share_reaching
 
 # A frequency-weighted mean that rests on fewer effective latents than this is not to be relied on.
 FEW_EFFECTIVE = 50
-# Means of eligible latents given beside the score.
+# Means of eligible latents given next to the score.
 BESIDES = ("recall", "specificity", "score_hard", "auroc", "skill")
-# Those whose interval has the documents' part.
-OF_DOCUMENTS = ("score", "recall", "specificity", "score_hard", "skill")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +58,9 @@ class Statistic:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What estimates of a run share: level, bootstrap, thresholds."""
+    """What estimates of a run share: level and thresholds."""
 
     level: float
-    n_resamples: int
-    seed: int
     trivial_share: float
     threshold: float
 
@@ -104,7 +99,7 @@ class Estimates:
     def _population(self, name: Population) -> dict[str, object]:
         inner = population_mean(self._arm, name, bins=self._bins, level=self._settings.level)
         term = self._term(np.ones(len(self._arm), bool), "score", name)
-        found = self._finish(inner, self._scored, name, term, ci="bca" if name == "freq" else "t")
+        found = finish(inner, self._scored, term=term, level=self._settings.level)
         sides = [population_mean(self._arm, name, bins=self._bins, column=f"score_{side}") for side in ("low", "high")]
         few = name == "freq" and found.n_eff < FEW_EFFECTIVE
         notes = ["few effective latents"] if few else []
@@ -125,8 +120,8 @@ class Estimates:
         if not len(part):
             return None
         inner = population_mean(part, "eligible", column=column, level=self._settings.level)
-        term = self._term(kept, column) if column in OF_DOCUMENTS else NO_DOCUMENTS
-        found = self._finish(inner, part, "eligible", term, column=column)
+        term = self._term(kept, column)
+        found = finish(inner, part, column=column, term=term, level=self._settings.level)
         return self._row("eligible", name, found, [found.value, found.value], term)
 
     def _shares(self) -> list[dict[str, object]]:
@@ -157,25 +152,9 @@ class Estimates:
                 n_eff=found.n_eff,
                 n_unanswered=int(self._scored["n_unanswered"].sum()),
                 method=found.method,
-                seed=self._settings.seed,
             )
             out.append(self._row(population, name, one, [one.value, one.value], part, notes))
         return out
-
-    def _finish(
-        self, inner: Mean, arm: Arm, population: Population, term: DocumentTerm, *, column: str = "score", ci: str = "t"
-    ) -> Estimate:
-        return finish(
-            inner,
-            arm,
-            population,
-            column=column,
-            ci=ci,
-            term=term,
-            level=self._settings.level,
-            n_resamples=self._settings.n_resamples,
-            seed=self._settings.seed,
-        )
 
     def _term(self, kept: np.ndarray, column: str, population: Population = "eligible") -> DocumentTerm:
         """Return what documents add to the variance of a mean over some of the latents."""

@@ -38,8 +38,6 @@ def estimate_table(
     """Estimate every dictionary and scorer; what cannot be estimated is listed with its reason."""
     settings = Settings(
         level=config.level,
-        n_resamples=config.n_resamples,
-        seed=config.seed,
         trivial_share=config.trivial_share,
         threshold=config.yield_threshold,
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from autointerp.errors import TableError
 from autointerp.statistics._answers import read
 from autointerp.statistics.base import Estimate, Population
 from autointerp.statistics.clusters import NO_DOCUMENTS, Documents, DocumentTerm, Side, widened
-from autointerp.statistics.intervals import Mean, weighted_mean_bca
+from autointerp.statistics.intervals import Mean
 from autointerp.statistics.populations import (
     Arm,
     Bins,
@@ -28,14 +27,11 @@ def estimate(
     latents: pd.DataFrame | None = None,
     *,
     population: Population = "eligible",
-    ci: Literal["auto", "t", "bca"] = "auto",
     cluster: Sequence[str] = ("latent",),
     judgements: pd.DataFrame | None = None,
     level: float = 0.95,
     column: str = "score",
     bins: Bins | None = None,
-    n_resamples: int = 2000,
-    seed: int = 0,
 ) -> Estimate:
     """Estimate one dictionary's mean score under one scorer.
 
@@ -43,15 +39,12 @@ def estimate(
         scores: `latent_scores` of one dictionary, one scorer, one control.
         latents: latents of all compared dictionaries; `standardised` without `bins` needs them.
         population: over which latents the mean is (see `population_mean`).
-        ci: `t`, or `bca` bootstrap over latents; `auto` takes BCa for the frequency-weighted mean, a ratio, else t.
         cluster: `("latent",)`, or `("latent", "document")` for two-way errors, which need `judgements`: contexts judged
             for many latents make their scores err together.
         judgements: rows of the same dictionary, scorer and control.
         level: confidence level.
         column: which column of the scores is averaged.
         bins: firing-rate bins of the `standardised` population.
-        n_resamples: bootstrap draws.
-        seed: of the bootstrap.
 
     Raises:
         TableError: several dictionaries or scorers at once, or no latent with a score.
@@ -71,17 +64,7 @@ def estimate(
         )
         weights = population_weights(rows, population, bins)
         term = Documents(read(judgements[same])).term([Side(scores=rows, weights=weights)], column)
-    return finish(
-        inner,
-        arm.known(column),
-        population,
-        column=column,
-        ci=ci,
-        term=term,
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+    return finish(inner, arm.known(column), column=column, term=term, level=level)
 
 
 def _check_one(scores: pd.DataFrame) -> None:
@@ -98,29 +81,14 @@ def _bins_from(latents: pd.DataFrame | None) -> Bins:
 
 
 def finish(
-    inner: Mean,
-    arm: Arm,
-    population: Population,
-    *,
-    column: str = "score",
-    ci: str = "auto",
-    term: DocumentTerm = NO_DOCUMENTS,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    inner: Mean, arm: Arm, *, column: str = "score", term: DocumentTerm = NO_DOCUMENTS, level: float = 0.95
 ) -> Estimate:
     """Turn a mean over the latents of an arm into an estimate; `term` is what shared documents add to its variance."""
     se, df = widened(inner, term)
-    lowest = -1.0 if column == "skill" else 0.0
-    low, high = replace(inner, se=se, df=df).interval(level, lowest)
+    low, high = replace(inner, se=se, df=df).interval(level, -1.0 if column == "skill" else 0.0)
     method = "t over latents" if term.n == 0 else "t over latents and documents"
     values = arm[column]
-    varies = len(values) > 1 and float(np.ptp(values)) > 0
-    if population == "freq" and ci != "t" and varies and term.variance == 0:
-        weights = population_weights(arm, population)
-        low, high = weighted_mean_bca(values, weights, level=level, n_resamples=n_resamples, seed=seed)
-        method = "BCa over latents"
-    if not varies:
+    if len(values) < 2 or float(np.ptp(values)) == 0:
         method = "exact bound (scores do not vary)" if len(values) > 1 else "none (one latent)"
     return Estimate(
         value=inner.value,
@@ -133,5 +101,4 @@ def finish(
         n_eff=inner.n_eff,
         n_unanswered=int(arm["n_unanswered"].sum()),
         method=method,
-        seed=seed,
     )

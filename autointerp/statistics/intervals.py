@@ -1,17 +1,16 @@
 """Means of latents with design weights and their intervals; the unit is always the latent, never the judged item."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from autointerp.seeds import generator
-
 Floats = NDArray[np.float64]
 # The largest standard deviation that a score in [0, 1] can have.
 WORST_SD = 0.5
+# Degrees of freedom of one latent's judging noise, which is estimated from at least some ten items.
+ITEMS_DF = 10.0
 
 
 def t_quantile(p: float, df: float) -> float:
@@ -41,18 +40,23 @@ class Mean:
         return max(low, self.value - half), min(high, self.value + half)
 
 
-def quadratic_form(weights: Floats) -> Floats:
-    """Describe v = sum w_i^2 (x_i - sum w_j x_j)^2 for independent x of variance 1 and weights that sum to 1.
+def quadratic_form(weights: Floats, own: Floats | None = None) -> Floats:
+    """Describe v = sum c_i (x_i - sum w_j x_j)^2 for independent x of variance 1 and weights w that sum to 1.
+
+    Args:
+        weights: [n] w.
+        own: [n] c, what each value adds to the variance of interest; w^2 if None, the variance of the weighted mean.
 
     Returns:
-        [3]: the variance of the weighted mean, sum w^2; the expectation of v, tr A; and tr A^2. So v sum w^2 / tr A is
-        unbiased for the variance of the mean, with (tr A)^2 / tr A^2 degrees of freedom (Satterthwaite); n - 1 where
-        all weights are equal.
+        [3]: sum c; the expectation of v, tr A; and tr A^2. So v sum c / tr A is unbiased for the variance of interest,
+        with (tr A)^2 / tr A^2 degrees of freedom (Satterthwaite); n - 1 where all weights are equal.
     """
-    s2, s3, s4, s5 = ((weights**power).sum() for power in (2, 3, 4, 5))
-    squared = s4 + 2 * (s2 * s4 - 2 * s5) + (s2**2 - s3) ** 2 - 2 * s2 * (s2 * s3 - s4) + s3**2
-    traced = (weights**2 * ((1 - weights) ** 2 + s2 - weights**2)).sum()  # s2 - 2 s3 + s2^2 without cancellation
-    return np.array([s2, traced, max(squared, traced**2 / max(1, len(weights) - 1))])
+    c = weights**2 if own is None else own
+    s2, total, first, second = weights @ weights, c.sum(), c @ weights, c @ weights**2
+    traced = (c * ((1 - weights) ** 2 + s2 - weights**2)).sum()
+    squared = (c**2 * (1 + 2 * (s2 - 2 * weights))).sum()
+    squared += s2**2 * total**2 + 2 * total * second - 4 * s2 * total * first + 2 * first**2
+    return np.array([total, traced, max(squared, traced**2 / max(1, len(weights) - 1))])
 
 
 def mean(
@@ -93,6 +97,50 @@ def mean(
     return Mean(value=value, se=se, df=df, n=n, n_eff=n_eff, sd=sd if sd > 1e-12 else 0.0)
 
 
+def finite_mean(values: Floats, weights: Floats, chance: Floats, noise: Floats, *, level: float = 0.95) -> Mean:
+    """Average values over a finite population whose heaviest members are drawn almost for certain.
+
+    As `mean`, but a latent that is sure to be drawn adds no sampling variance, only that of judging it on few items:
+    var = sum w_i^2 ((1 - p_i) (x_i - mean)^2 + p_i noise_i). Weights by firing rate need this: the latents that fire
+    most are drawn with probability near 1 and decide the mean.
+
+    Args:
+        values: [n] scores, without NaN.
+        weights: [n] positive weights.
+        chance: [n] inclusion probabilities p.
+        noise: [n] variance of each value from its number of items; where NaN the full deviation counts.
+        level: as in `mean`.
+
+    Source:
+        Särndal, Swensson and Wretman, Model Assisted Survey Sampling (1992), sections 5.5 to 5.7 (ratio estimator).
+    """
+    inner = mean(values, weights, level=level)
+    if inner.n < 2 or inner.sd == 0:
+        return inner
+    w = weights / weights.sum()
+    moved = w * (values - inner.value)
+    se, df = sampling_error(w, moved, np.where(np.isnan(noise), moved**2, w**2 * noise), chance)
+    return Mean(value=inner.value, se=se, df=df, n=inner.n, n_eff=inner.n_eff, sd=inner.sd) if se > 1e-12 else inner
+
+
+def sampling_error(weights: Floats, moved: Floats, judging: Floats, chance: Floats) -> tuple[float, float]:
+    """Return standard error and degrees of freedom of a ratio of sums over a sample from a finite population.
+
+    Args:
+        weights: [n] share of each latent in the denominator, summing to 1.
+        moved: [n] linearised contribution of each latent.
+        judging: [n] the part of its variance that comes from judging few items.
+        chance: [n] inclusion probabilities.
+    """
+    expected, traced, squared = quadratic_form(weights, weights**2 * (1 - chance))
+    drawn = float((1 - chance) @ moved**2) * (expected / traced if traced > 0 else 1.0)
+    of_items = chance * judging
+    judged = float(of_items.sum())
+    spread = drawn**2 * squared / traced**2 if traced > 0 else 0.0
+    spread += float((of_items**2).sum()) / ITEMS_DF
+    return float(np.sqrt(drawn + judged)), max(1.0, (drawn + judged) ** 2 / spread) if spread > 0 else 1.0
+
+
 def _constant_se(farthest: float, n_eff: float, df: float, level: float) -> float:
     """Give constant values the standard error whose t interval is the exact bound: a share q of latents unseen."""
     q = 1 - ((1 - level) / 2) ** (1 / n_eff)
@@ -131,49 +179,3 @@ def unpaired(a: Mean, b: Mean) -> Difference:
     va, vb = a.se**2, b.se**2
     df = (va + vb) ** 2 / (va**2 / a.df + vb**2 / b.df)
     return Difference(value=b.value - a.value, se=float(np.sqrt(va + vb)), df=float(df))
-
-
-def bca_limits(observed: float, draws: Floats, left_out: Floats, level: float) -> tuple[float, float]:
-    """Read a BCa interval from bootstrap draws and leave-one-out values."""
-    below = (np.mean(draws < observed) + np.mean(draws <= observed)) / 2
-    z0 = float(special.ndtri(np.clip(below, 1 / (2 * len(draws)), 1 - 1 / (2 * len(draws)))))
-    centred = left_out.mean() - left_out
-    spread = float((centred**2).sum() ** 1.5)
-    acceleration = float((centred**3).sum() / (6 * spread)) if spread > 0 else 0.0
-    z = special.ndtri([(1 - level) / 2, (1 + level) / 2])
-    corrected = special.ndtr(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
-    low, high = np.quantile(draws, corrected)
-    return float(low), float(high)
-
-
-def weighted_mean_bca(
-    values: Floats, weights: Floats, *, level: float, n_resamples: int, seed: int = 0
-) -> tuple[float, float]:
-    """Bootstrap a ratio of sums over latents, sum(w x) / sum(w), by BCa.
-
-    Resampling and leave-one-out are in closed form over the pair (w x, w): no loop over latents. The draws depend on
-    the seed and the number of latents alone.
-    """
-    n = len(values)
-    w = weights / weights.sum()
-    wx = w * values
-    sums = np.concatenate([counts @ np.stack([wx, w], axis=1) for counts in resamples(n, n_resamples, seed)])
-    left_out = (wx.sum() - wx) / (1 - w) if n > 1 else values
-    return bca_limits(float(wx.sum()), (sums[:, 0] / sums[:, 1]).astype(np.float64), left_out, level)
-
-
-@lru_cache(maxsize=48)
-def resamples(n: int, n_resamples: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Draw how often each of n latents comes in each resample: [resamples, n] in pieces of at most 8 MB.
-
-    A latent comes more than 255 times with a chance below 1e-500. Estimates and real rates of one dictionary use the
-    same draws, so some tens of sizes are kept: 2 MB for a thousand latents.
-    """
-    rng = generator(seed, "bca", n)
-    chunk = max(1, min(n_resamples, 8_000_000 // n))
-    pieces = []
-    for at in range(0, n_resamples, chunk):
-        rows = min(chunk, n_resamples - at)
-        drawn = rng.integers(n, size=(rows, n), dtype=np.int32) + np.arange(rows, dtype=np.int32)[:, None] * np.int32(n)
-        pieces.append(np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.uint8))
-    return pieces

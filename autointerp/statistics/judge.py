@@ -97,5 +97,4 @@ def judge_correct(scores: pd.DataFrame, planted: pd.DataFrame, *, level: float =
         n_eff=observed.n_eff,
         n_unanswered=int(rows["n_unanswered"].sum()),
         method="Rogan-Gladen, Fieller",
-        seed=0,
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from autointerp.statistics.sequential import gs_design
 from autointerp.statistics.verdict_power import Aim, Study, effective_share
 
 # Variance components of detection on 237 GPT-2 latents (public judgements of 2024): stated defaults, not laws; measure
@@ -23,26 +22,17 @@ DEFAULT_PROPORTIONAL_SHARE = 0.1
 class Plan:
     """A sample size and what it buys.
 
-    `power` is that of one comparison's verdict by one scorer, `power_all` by all scorers at once; `n_comparisons` share
-    the error rate, and `n_eff_share` is n_eff / n of the sampling. `n_latents` is per arm (or pairs); `n_max` the most
-    a sequential gate may ask for, `n_expected` what it asks for on average when nothing changed. `n_calls` counts
-    explanations and questions of all arms that must be judged.
+    `power_all` is the power of a comparison's verdict by all scorers at once; `n_comparisons` share the error rate.
+    `study` holds what is to be shown, the sampling (`share` is n_eff / n), and the variance of one latent's difference;
+    `variance` is that of one latent's score. `n_latents` is per arm (or pairs). `n_calls` counts explanations and
+    questions of all arms that must be judged.
     """
 
-    kind: Aim
-    margin: float
-    alpha: float
-    power: float
+    study: Study
     power_all: float
     n_comparisons: int
-    n_eff_share: float
-    paired: bool
     variance: float
     n_latents: int
-    n_max: int
-    n_expected: float
-    n_positive: int
-    n_negative: int
     n_calls: int
     n_questions: int
 
@@ -74,7 +64,6 @@ def plan(
     rho: float | None = None,
     alpha: float = 0.05,
     power: float = 0.8,
-    looks: int = 1,
     arms: int = 2,
     scorers: int = 2,
     n_per_question: int = 5,
@@ -85,28 +74,21 @@ def plan(
 ) -> Plan:
     """Size an experiment in latents per arm so that the verdict that will be printed has the power.
 
-    One test of a simple random sample takes n = 2 Var(S) (z_alpha + z_beta)^2 / margin^2 per arm; paired
-    n = Var(d) (...)^2 / margin^2 pairs with Var(d) = 2 tau^2 (1 - rho) + 2 noise. A verdict takes more: latents that
-    fire often are drawn more often (n_eff < n), and p values are adjusted (Holm) over all comparisons of the study;
-    its power is simulated (`verdict_power.Study`).
+    One test of a simple random sample takes 2 Var(S) (z_alpha + z_beta)^2 / margin^2 latents per arm; paired, Var(d) =
+    2 tau^2 (1 - rho) + 2 noise in place of 2 Var(S). A verdict takes more, by simulation (`verdict_power.Study`).
 
     Args:
         margin: smallest difference that matters; for `superiority` the difference to be detected.
         kind: `ni` not worse by the margin (one-sided), `tost` equivalent, `superiority` two-sided.
         tau: true spread of latents' scores.
-        recall: mean share of activating contexts recognised.
-        specificity: mean share of other contexts recognised.
-        n_positive: activating contexts judged per latent and scorer.
-        n_negative: other contexts judged per latent and scorer.
+        recall, specificity: mean shares of activating and of other contexts recognised.
+        n_positive, n_negative: such contexts judged per latent and scorer.
         rho: correlation of a latent's TRUE scores between two checkpoints; given means a paired design.
         alpha: error rate.
         power: chance to succeed when there is no difference (`ni`, `tost`) or one of the margin (`superiority`).
-        looks: looks of a group-sequential gate (`ni`).
         arms: dictionaries that must be judged; 1 where a baseline's judgements are at hand.
-        scorers: scorers per latent.
-        n_per_question: contexts per prompt.
-        proportional_share: share of latents drawn in proportion to their firing rate.
-        rate_sd: standard deviation of log firing rates.
+        scorers, n_per_question: scorers per latent, contexts per prompt.
+        proportional_share, rate_sd: share of latents drawn in proportion to their firing rate; sd of its logarithm.
         n_eff_share: n_eff / n of the sampling if known, as from a pilot; else from the two above.
         adjusted: False for the power of one unadjusted test in place of that of the verdict.
 
@@ -117,32 +99,19 @@ def plan(
     variance = score_variance(tau, recall, specificity, n_positive, n_negative)
     spread = 2 * variance if rho is None else 2 * (variance - rho * tau**2)
     share = effective_share(proportional_share, rate_sd) if n_eff_share is None else n_eff_share
-    n, reached = int(np.ceil(spread * z_sum(kind, alpha, power) ** 2 / margin**2 / share)), power
-    n_arms = max(2, arms)
-    study = Study(kind=kind, margin=margin, alpha=alpha, spread=spread, share=share, arms=n_arms, scorers=scorers)
-    if adjusted:
-        n = study.n_for(power, n)
-        reached = study.power(n)[1]
-    n_max, expected = _sequential(n, looks, alpha, power)
-    per_latent = scorers * int(np.ceil((n_positive + n_negative) / n_per_question))
+    study = Study(kind=kind, margin=margin, alpha=alpha, spread=spread, share=share, arms=max(2, arms), scorers=scorers)
+    n = int(np.ceil(spread * z_sum(kind, alpha, power) ** 2 / margin**2 / share))
+    n = study.n_for(power, n) if adjusted else n
+    questions = arms * n * scorers * int(np.ceil((n_positive + n_negative) / n_per_question))
     return Plan(
-        kind=kind, margin=margin, alpha=alpha, power=power, power_all=reached,
-        n_comparisons=study.n_comparisons if adjusted else 1, n_eff_share=share,
-        paired=rho is not None, variance=variance, n_latents=n,
-        n_max=n_max, n_expected=expected, n_positive=n_positive, n_negative=n_negative,
-        n_questions=arms * n * per_latent, n_calls=arms * n * (per_latent + 1),
-    )  # fmt: skip
-
-
-def _sequential(n: int, looks: int, alpha: float, power: float) -> tuple[int, float]:
-    """Return the most latents that a sequential gate asks for, and those it asks for on average."""
-    if looks < 2:
-        return n, float(n)
-    from autointerp.statistics.sequential import expected_share
-
-    design = gs_design(looks, alpha=alpha, power=power)
-    n_max = int(np.ceil(n * design.inflation))
-    return n_max, n_max * expected_share(design, design.drift)
+        study=study,
+        power_all=study.power(n)[1] if adjusted else power,
+        n_comparisons=study.n_comparisons if adjusted else 1,
+        variance=variance,
+        n_latents=n,
+        n_calls=questions + arms * n,
+        n_questions=questions,
+    )
 
 
 def _check(

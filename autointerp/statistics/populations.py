@@ -8,7 +8,7 @@ import pandas as pd
 
 from autointerp.errors import TableError
 from autointerp.statistics.base import Population, chance_of
-from autointerp.statistics.intervals import Floats, Mean, mean, quadratic_form
+from autointerp.statistics.intervals import Floats, Mean, finite_mean, mean, quadratic_form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,8 @@ def population_mean(
     * `eligible`: latents with enough activating contexts to be judged; what most papers report.
     * `standardised`: as if the dictionary had the pooled firing rates of all compared ones (`bins`).
     * `iti` (intent to interpret): every latent of the dictionary; one that cannot be judged counts as chance.
-    * `freq`: weighted by firing rate: how interpretable is what fires, rather than what exists.
+    * `freq`: weighted by firing rate: how interpretable is what fires, rather than what exists. Of this dictionary's
+      latents: those that fire most are drawn for certain, and add no sampling error.
 
     Raises:
         TableError: no latent has a score.
@@ -126,7 +127,9 @@ def population_mean(
     if population == "eligible":
         return mean(values, design, level=level)
     if population == "freq":
-        return mean(values, design * np.maximum(arm["firing_rate_token"], 1e-12), level=level)
+        weights = design * np.maximum(arm["firing_rate_token"], 1e-12)
+        noise = arm["noise_variance"] if column == "score" else np.full(len(arm), np.nan)
+        return finite_mean(values, weights, np.minimum(arm["inclusion_probability"], 1.0), noise, level=level)
     if population == "iti":
         return _scaled(mean(values, design, level=level), arm)
     if bins is None:
@@ -180,8 +183,9 @@ def _standardised(values: Floats, design: Floats, place: np.ndarray, bins: Bins,
     centre = np.divide(
         np.bincount(place, weights * values, minlength=len(n_in)),
         np.bincount(place, weights, minlength=len(n_in)),
-        out=np.zeros(len(n_in)), where=n_in > 0,
-    )  # fmt: skip
+        out=np.zeros(len(n_in)),
+        where=n_in > 0,
+    )
     inside = values - centre[place]
     residual_df = int((n_in[n_in > 0] - 1).sum())
     if residual_df < 1 or not inside.any():

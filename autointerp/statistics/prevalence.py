@@ -1,20 +1,30 @@
-"""What a score means where a latent really fires, which is rarely: precision, F1, likelihood ratio, false alarms."""
+"""What a score means where a latent really fires, which is rarely: precision, F1, likelihood ratio, false alarms.
 
-from dataclasses import dataclass
+All are ratios of sums over latents, never means of ratios; per latent they would be hopeless: bounding a false-positive
+rate by .001 takes 2,995 clean negatives. Errors are linearised: from the draw of latents (those that fire most are
+drawn for certain, and add only the noise of judging them), and from documents shared between latents. Intervals are
+symmetric on the logit scale, of LR+ and false alarms per true one on the log scale.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from autointerp.run import secondary_tables
 from autointerp.run.reading import RunTables
-from autointerp.statistics._answers import CHOOSING, KINDS, Answers, read
+from autointerp.statistics._answers import CHOOSING, Answers, read
 from autointerp.statistics._rows import flat
 from autointerp.statistics.base import StatisticsConfig
-from autointerp.statistics.intervals import WORST_SD, Floats, Mean, bca_limits, quadratic_form, resamples, unpaired
+from autointerp.statistics.clusters import Documents, DocumentTerm, Side, widened
+from autointerp.statistics.intervals import WORST_SD, Difference, Floats, Mean, sampling_error, t_quantile, unpaired
+from autointerp.statistics.items import POSITIVE, silent_weights
 from autointerp.statistics.multiplicity import adjust
 from autointerp.statistics.outcomes import tested, verdict
 
 NEEDED = ("firing_rate_window", "recall", "false_rate", "inclusion_probability")
+NOISE = ("recall_noise", "false_noise", "recall_items", "silent_items")
 MEASURES = ("precision", "f1", "lr_plus", "false_per_true")
 COMPARED = ("precision", "f1")
 # Odds and ratios have no upper end; a judge without one false alarm is given half of one in this many.
@@ -22,115 +32,71 @@ SMALLEST = 1e-9
 
 
 def silent_error(answers: Answers) -> pd.DataFrame:
-    """Return each latent's share of silent contexts called active, weighted to the silent population.
-
-    Strata of hard negatives weigh their known shares of the silent population, stratum 0 the rest; within a stratum
-    random and hard negatives, both drawn from it at random, count alike. Without hard ones random ones stand for all.
+    """Return each latent's recall and share of silent contexts called active, weighted to the silent population.
 
     Returns:
-        `dictionary`, `site`, `latent`, `scorer`, `control`, `recall`, `false_rate`; without answers no row.
+        `dictionary`, `site`, `latent`, `scorer`, `control`, `recall`, `false_rate`, the variance of both from their
+        finite numbers of items (`recall_noise`, `false_noise`), and those numbers as equally weighted ones
+        (`recall_items`, `silent_items`); without answers no row.
     """
-    frame = answers.units.assign(recall=_recall(answers), false_rate=1 - _stratified(answers))
+    weight, positive = silent_weights(answers), answers.cell_kind == POSITIVE
+    found = {}
+    for name, items, use in (("recall", "recall_items", positive), ("right", "silent_items", ~positive)):
+        use = use & (weight > 0) & (answers.cell_answered > 0)
+
+        def total(values: Floats, use: np.ndarray = use) -> Floats:
+            return np.bincount(answers.cell_unit[use], values[use], minlength=len(answers.units))
+
+        mass = total(weight * answers.cell_answered)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found[name] = np.where(mass > 0, total(weight * answers.cell_correct) / mass, np.nan)
+            found[items] = np.where(mass > 0, mass**2 / total(weight**2 * answers.cell_answered), 0.0)
+    frame = answers.units.assign(
+        recall=found["recall"], false_rate=1 - found["right"], **{name: found[name] for name in NOISE[2:]}
+    )
+    for name, noise, items in (("recall", *NOISE[::2]), ("false_rate", *NOISE[1::2])):
+        frame[noise] = frame[name] * (1 - frame[name]) / np.maximum(frame[items] - 1, 1)
     return frame.dropna(subset=["recall", "false_rate"]).reset_index(drop=True)
 
 
-def _recall(answers: Answers) -> Floats:
-    """Weigh each unit's recall over activation deciles by their shares; NaN without answered positives."""
-    use = (answers.cell_answered > 0) & (answers.cell_kind == KINDS.index("positive"))
-    share = np.bincount(answers.cell_unit[use], answers.cell_share[use], minlength=len(answers.units))
-    rate = answers.cell_correct[use] / answers.cell_answered[use]
-    total = np.bincount(answers.cell_unit[use], answers.cell_share[use] * rate, minlength=len(answers.units))
-    return np.divide(total, share, out=np.full(len(share), np.nan), where=share > 0)
-
-
-def _stratified(answers: Answers) -> Floats:
-    """Weigh each unit's specificity over negative strata by their shares of the silent population; NaN without any."""
-    random, hard = (answers.cell_kind == KINDS.index(kind) for kind in ("random", "hard"))
-    use = (random | hard) & (answers.cell_answered > 0)
-    n_units = len(answers.units)
-    names, place = np.unique(np.stack([answers.cell_unit[use], answers.cell_stratum[use]]), axis=1, return_inverse=True)
-    answered = np.bincount(place, answers.cell_answered[use], minlength=names.shape[1])
-    rate = np.bincount(place, answers.cell_correct[use], minlength=names.shape[1]) / np.maximum(answered, 1)
-    share = np.zeros(names.shape[1])
-    np.maximum.at(share, place, np.where(hard, answers.cell_share, 0.0)[use])
-    # What no hard stratum stands for is shared among the other strata as random draws fell into them.
-    unit, plain = names[0], share == 0
-    rest = np.maximum(0, 1 - np.bincount(unit, share, minlength=n_units))
-    n_plain = np.bincount(unit, answered * plain, minlength=n_units)
-    weight = np.where(plain, rest[unit] * answered / np.maximum(n_plain[unit], 1), share)
-    whole = np.bincount(unit, weight, minlength=n_units)
-    total = np.bincount(unit, weight * rate, minlength=n_units)
-    return np.divide(total, whole, out=np.full(n_units, np.nan), where=whole > 0)
-
-
-def _ratios(sums: Floats) -> dict[str, Floats]:
-    """Return the measures from sums [..., 5] of `_terms`: each a ratio of sums, never a mean of ratios."""
-    hit, alarm, active, recall, false_rate = np.moveaxis(sums, -1, 0)
-    floor = np.maximum
-    return {
-        "precision": hit / floor(hit + alarm, SMALLEST),
-        "f1": 2 * hit / floor(active + hit + alarm, SMALLEST),
-        "lr_plus": recall / floor(false_rate, SMALLEST),
-        "false_per_true": alarm / floor(hit, SMALLEST),
-    }
-
-
-def _terms(part: pd.DataFrame) -> Floats:
-    """Return what is summed over latents, [latents, 5], weighted by the inverse of their chance of being sampled."""
-    pi, recall, false_rate, chance = (part[column].to_numpy(float) for column in NEEDED)
-    weight = 1 / chance / (1 / chance).sum()
-    return np.stack([pi * recall, (1 - pi) * false_rate, pi, recall, false_rate], axis=1) * weight[:, None]
-
-
-def real_distribution(
-    judgements: pd.DataFrame, latents: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def real_distribution(judgements: pd.DataFrame, latents: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     """Estimate precision, F1, LR+ and false active contexts per true one at latents' real firing rates.
 
-    Ratios of sums over latents; per latent they would be hopeless: bounding a false-positive rate by .001 takes 2,995
-    clean negatives. Intervals are BCa over latents. Random negatives see few of the false alarms that matter; hard
-    strata with known shares see more.
+    Random negatives see few of the false alarms that matter; hard strata with known shares see more.
 
     Args:
         judgements: rows of `tables.JUDGEMENTS` under control none.
         latents: rows of `tables.LATENTS`.
         level: confidence level.
-        n_resamples: bootstrap draws.
-        seed: of the bootstrap.
 
     Returns:
         One row per dictionary, scorer and measure (`MEASURES`): `value`, `low`, `high`, `n_latents`.
     """
     own = read(judgements[judgements["control"] == "none"])
-    return real_distribution_of(own, latents, level=level, n_resamples=n_resamples, seed=seed)
+    return real_distribution_of(own, latents, Documents(own), level=level)
 
 
 def real_distribution_of(
-    answers: Answers, latents: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
+    answers: Answers, latents: pd.DataFrame, documents: Documents, *, level: float = 0.95
 ) -> pd.DataFrame:
     """Do what `real_distribution` does from coded judgements; only control none counts, and scorers with negatives."""
     rates = _own_rates(answers, latents)
     rows = []
     for (name, scorer), part in rates.groupby(["dictionary", "scorer"], sort=False):
-        terms = _terms(part)
-        found, limits = _ratios(terms.sum(0)), _limits(terms, level, n_resamples, seed)
-        rows += [
-            {"dictionary": name, "scorer": scorer, "measure": measure, "value": float(found[measure]),
-             "low": limits[measure][0], "high": limits[measure][1], "level": level, "n_latents": len(part)}
-            for measure in MEASURES
-        ]  # fmt: skip
+        for measure in MEASURES:
+            low, high = Ratio(part, measure).interval(documents, level)
+            row = Estimated(
+                dictionary=name,
+                scorer=scorer,
+                measure=measure,
+                value=Ratio(part, measure).value,
+                low=low,
+                high=high,
+                level=level,
+                n_latents=len(part),
+            )
+            rows.append(flat(row))
     return pd.DataFrame(rows)
-
-
-def _limits(terms: Floats, level: float, n_resamples: int, seed: int) -> dict[str, tuple[float, float]]:
-    """Bootstrap all measures from the same draws; one latent gives no interval but the value's whole range."""
-    n = len(terms)
-    if n < 2:
-        return {name: (0.0, 1.0 if name in ("precision", "f1") else 1 / SMALLEST) for name in MEASURES}
-    whole = _ratios(terms.sum(0))
-    draws = _ratios(np.concatenate([counts @ terms for counts in resamples(n, n_resamples, seed)]))
-    left = _ratios(terms.sum(0) - terms)
-    return {name: bca_limits(float(whole[name]), draws[name], left[name], level) for name in MEASURES}
 
 
 def _own_rates(answers: Answers, latents: pd.DataFrame) -> pd.DataFrame:
@@ -142,28 +108,104 @@ def _own_rates(answers: Answers, latents: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def linearised(part: pd.DataFrame, measure: str) -> Mean:
-    """Return a ratio of sums over latents with its linearised standard error.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """A measure at real firing rates; columns of `secondary_tables.PREVALENCE`."""
 
-    Degrees of freedom are those of the weights that latents have in the sums: a few that fire often may decide.
+    dictionary: str
+    scorer: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    level: float
+    n_latents: int
 
-    Args:
-        part: rates of one dictionary and scorer.
-        measure: `precision` or `f1`.
-    """
-    terms = _terms(part)
-    hit, alarm, active = terms[:, 0], terms[:, 1], terms[:, 2]
-    top, bottom = (hit, hit + alarm) if measure == "precision" else (2 * hit, active + hit + alarm)
-    total = max(float(bottom.sum()), SMALLEST)
-    value = float(top.sum()) / total
-    moved = (top - value * bottom) / total
-    n = len(part)
-    weights = active / active.sum() if active.sum() > 0 else np.full(n, 1 / n)
-    expected, traced, squared = quadratic_form(weights)
-    if n < 2 or traced <= 0:
-        return Mean(value=value, se=WORST_SD, df=1.0, n=n, n_eff=1.0, sd=0.0)
-    se = max(float(np.sqrt(n / (n - 1) * (moved**2).sum())), SMALLEST)
-    return Mean(value=value, se=se, df=max(1.0, float(traced**2 / squared)), n=n, n_eff=float(1 / expected), sd=0.0)
+
+class Ratio:
+    """A measure of one dictionary and scorer as a ratio of sums over latents, with its linearised errors."""
+
+    def __init__(self, part: pd.DataFrame, measure: str) -> None:
+        """Take the rates (`_own_rates`) of one dictionary and scorer; `measure` is of `MEASURES`."""
+        pi, recall, false_rate, chance = (part[name].to_numpy(float) for name in NEEDED)
+        u = 1 / chance / (1 / chance).sum()
+        self._part, self._measure, self._chance = part, measure, np.minimum(chance, 1.0)
+        self._recall_noise, self._false_noise, _, self._silent_items = (part[name].to_numpy(float) for name in NOISE)
+        # Sums over latents: hits and alarms per context, and how the ratio's two parts depend on them.
+        self._hits, self._alarms = (u, u) if measure == "lr_plus" else (u * pi, u * (1 - pi))
+        hit, alarm = self._hits * recall, self._alarms * false_rate
+        self._top, self._bottom = {
+            "precision": (hit, hit + alarm),
+            "f1": (2 * hit, u * pi + hit + alarm),
+            "lr_plus": (hit, alarm),
+            "false_per_true": (alarm, hit),
+        }[measure]
+        self._total = max(float(self._bottom.sum()), SMALLEST)
+        self.value = float(self._top.sum()) / self._total
+
+    def _slopes(self) -> tuple[Floats, Floats]:
+        """Return how the measure moves with each latent's recall, and with its false rate, as absolute values."""
+        v = self.value
+        of_hit, of_alarm = {
+            "precision": (1 - v, v),
+            "f1": (2 - v, v),
+            "lr_plus": (1.0, v),
+            "false_per_true": (v, 1.0),
+        }[self._measure]
+        return self._hits * of_hit / self._total, self._alarms * of_alarm / self._total
+
+    def side(self, sign: float = 1.0) -> Side:
+        """Return its latents with their weights, for the documents' part of the variance."""
+        of_recall, of_false = self._slopes()
+        return Side(scores=self._part, weights=of_recall, silent=of_false, sign=sign)
+
+    def mean(self) -> Mean:
+        """Return the measure with the standard error from the draw of latents and the judging of few items."""
+        n = len(self._part)
+        shares = self._bottom / self._bottom.sum() if self._bottom.sum() > 0 else np.full(n, 1 / n)
+        n_eff = float(1 / (shares @ shares))
+        if n < 2:
+            return Mean(value=self.value, se=WORST_SD, df=1.0, n=n, n_eff=1.0, sd=0.0)
+        of_recall, of_false = self._slopes()
+        judging = of_recall**2 * self._recall_noise + of_false**2 * self._false_noise
+        moved = (self._top - self.value * self._bottom) / self._total
+        se, df = sampling_error(shares, moved, judging, self._chance)
+        return Mean(value=self.value, se=max(se, SMALLEST), df=df, n=n, n_eff=n_eff, sd=0.0)
+
+    def interval(self, documents: Documents, level: float) -> tuple[float, float]:
+        """Return the interval: t on the logit or log scale; a bound where no false alarm, or nothing else, was seen."""
+        lowest, highest = 0.0, 1.0 if self._measure in COMPARED else 1 / SMALLEST
+        if len(self._part) < 2:
+            return lowest, highest
+        hits, alarms = float((self._hits * self._part["recall"]).sum()), self._alarms_seen()
+        if hits <= 0 or alarms <= 0:
+            return self._bounds(hits, (1 - level) / 2, highest)
+        inner = self.mean()
+        se, df = widened(inner, documents.term([self.side()], "prevalence"))
+        half = t_quantile((1 + level) / 2, df) * se
+        if self._measure in COMPARED:
+            logit, half = special.logit(self.value), half / (self.value * (1 - self.value))
+            return float(special.expit(logit - half)), float(special.expit(logit + half))
+        factor = float(np.exp(min(half / self.value, 700.0)))
+        return self.value / factor, min(highest, self.value * factor)
+
+    def _alarms_seen(self) -> float:
+        return float((self._alarms * self._part["false_rate"]).sum())
+
+    def _bounds(self, hits: float, tail: float, highest: float) -> tuple[float, float]:
+        """Bound the measure without any false alarm, by the most that so many clean items allow; without hits, not."""
+        if hits <= 0:
+            return 0.0, highest
+        share = self._alarms / self._alarms.sum()
+        items = float(1 / (share**2 / np.maximum(self._silent_items, 1)).sum())
+        most = float(self._alarms.sum()) * (1 - tail ** (1 / items))
+        active = float(self._bottom.sum()) - hits if self._measure == "f1" else 0.0
+        return {
+            "precision": (hits / (hits + most), 1.0),
+            "f1": (2 * hits / (active + hits + most), 2 * hits / (active + hits)),
+            "lr_plus": (hits / most, highest),
+            "false_per_true": (0.0, most / hits),
+        }[self._measure]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +228,7 @@ class Prevalent:
 
 
 def compare_prevalence(
-    answers: Answers, run: RunTables, comparisons: pd.DataFrame, config: StatisticsConfig
+    answers: Answers, run: RunTables, comparisons: pd.DataFrame, documents: Documents, config: StatisticsConfig
 ) -> pd.DataFrame:
     """Compare F1 and precision at real firing rates for every pair that is compared: the secondary family (Holm).
 
@@ -196,6 +238,7 @@ def compare_prevalence(
         answers: coded judgements.
         run: whose latents give the firing rates.
         comparisons: `tables.COMPARISONS`, whose pairs, scorers and invalid verdicts are taken over.
+        documents: which documents the items come from.
         config: margin, error rate, level.
     """
     if comparisons.empty:
@@ -209,7 +252,9 @@ def compare_prevalence(
         if len(sides) < 2:
             continue
         for measure in COMPARED:
-            a, b = (linearised(side, measure) for side in sides)
+            ratios = [Ratio(side, measure) for side in sides]
+            a, b = (ratio.mean() for ratio in ratios)
+            term = documents.term([ratios[0].side(-1.0), ratios[1].side()], "prevalence")
             prevalent = Prevalent(
                 **{name: str(row[name]) for name in ("contrast", "architectures", "a", "b", "scorer")},
                 layer=int(row["layer"]),
@@ -220,7 +265,7 @@ def compare_prevalence(
                 n_a=a.n,
                 n_b=b.n,
             )
-            outcome = tested(unpaired(a, b), margin=config.margin, alpha=config.alpha, level=config.level)
+            outcome = tested(_with(unpaired(a, b), term), margin=config.margin, alpha=config.alpha, level=config.level)
             invalid = row["verdict"] == "invalid"
             rows.append({**flat(outcome, prevalent), "invalid": invalid, "reason": row["reason"] if invalid else ""})
     table = pd.DataFrame(rows)
@@ -235,3 +280,9 @@ def compare_prevalence(
         )
     ]
     return table[list(secondary_tables.PREVALENCE_COMPARISONS)]
+
+
+def _with(difference: Difference, term: DocumentTerm) -> Difference:
+    """Add the documents' variance to a difference."""
+    se, df = widened(difference, term)
+    return replace(difference, se=se, df=df)

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from autointerp.errors import TableError
-from autointerp.statistics._answers import CHOOSING, KINDS, SHARE_TOLERANCE, UNIT, Answers, read
+from autointerp.statistics._answers import CHOOSING, KINDS, RANKING, SHARE_TOLERANCE, UNIT, Answers, read
 from autointerp.statistics.base import CHANCE
+from autointerp.statistics.intervals import Floats
+from autointerp.statistics.items import POSITIVE, placements
 
-POSITIVE = KINDS.index("positive")
-# Which negatives a score rests on, unless told: the first of these that a scorer was given. Fuzzing that has silent
+# Which negatives a score rests on, unless given: the first of these that a scorer was given. Fuzzing that has silent
 # contexts besides still rests on wrong marks: such contexts are known without looking at marks.
 PREFERENCE = ("mismarked", "random", "hard")
 CARRIED = [
@@ -22,8 +23,6 @@ CARRIED = [
     "look_order",
 ]
 LATENT = ["dictionary", "site", "latent"]
-# Pairs of a positive and a negative that are ranked in one step: some tens of MB.
-PAIRS_AT_ONCE = 8_000_000
 
 
 def latent_scores(
@@ -39,8 +38,9 @@ def latent_scores(
 
     Balanced accuracy is half the recall over activating contexts, each activation decile weighted by its share of the
     latent's activating contexts, plus half the specificity over `negatives`. It does not depend on the mix of classes,
-    so a judge that says always yes, always no, or flips coins expects .5. Unanswered items are left out of the score
-    (`score`) and bounded (`score_low` all wrong, `score_high` all right).
+    so a judge that says always yes, always no, or flips coins expects .5. The score of a scorer that ranks contexts
+    (`RANKING`) is the AUROC of positives against `negatives` instead, and its `score_hard` that against hard ones.
+    Unanswered items are left out of the score (`score`) and bounded (`score_low` all wrong, `score_high` all right).
 
     Args:
         judgements: rows of `tables.JUDGEMENTS`.
@@ -93,7 +93,8 @@ def scores_of(
     variance = rates["variance"]
     both = (variance[units, POSITIVE] + np.where(negative >= 0, variance[units, negative], np.nan)) / 4
     frame["noise_variance"] = np.where(choosing, variance[units, POSITIVE], both)
-    frame["auroc"] = auroc(answers, negative)
+    frame["auroc"], noise = auroc(answers, negative)
+    _rank(frame, answers, noise)
     frame["n_positive"] = rates["answered"][:, POSITIVE]
     frame["n_negative"] = np.where(negative >= 0, rates["answered"][units, negative], 0)
     frame["n_items"] = np.bincount(answers.unit, minlength=len(frame))
@@ -168,48 +169,46 @@ def _refuse_excess(sums: np.ndarray, answers: Answers) -> None:
         )
 
 
-def auroc(answers: Answers, negative: np.ndarray) -> np.ndarray:
-    """Rank each unit's positives against its negatives by P(yes): [units], in [0, 1], chance .5, NaN without both.
+def _rank(frame: pd.DataFrame, answers: Answers, noise: Floats) -> None:
+    """Put the AUROC in place of the score of scorers that rank; unanswered items bound it by their share of pairs."""
+    ranking = frame["scorer"].isin(RANKING).to_numpy()
+    if not ranking.any():
+        return
+    hard = np.where(ranking, KINDS.index("hard"), -1)
+    lost = np.bincount(answers.unit[~answers.answered], minlength=len(frame))
+    known = (1 - lost / np.bincount(answers.unit, minlength=len(frame))).clip(0, 1) ** 2
+    score = np.nan_to_num(frame["auroc"].to_numpy(float))
+    for name, values in (
+        ("score", frame["auroc"]),
+        ("score_hard", auroc(answers, hard)[0]),
+        ("noise_variance", noise),
+        ("score_low", known * score),
+        ("score_high", known * score + 1 - known),
+    ):
+        frame[name] = np.where(ranking, values, frame[name])
+
+
+def auroc(answers: Answers, negative: np.ndarray) -> tuple[Floats, Floats]:
+    """Rank each unit's positives against its negatives by P(yes), in [0, 1], chance .5, NaN without both.
 
     Never pooled over latents: judges' thresholds differ between latents, which would hide perfect ranking.
     Positives are weighted by their stratum's share; ties count half.
+
+    Returns:
+        [units] the AUROC, and its variance from the unit's finite number of items (DeLong's).
     """
     n_units = len(answers.units)
-    known = ~np.isnan(answers.probability)
-    positive = known & (answers.kind == POSITIVE)
-    other = known & (answers.kind == negative[answers.unit])
-    out = np.full(n_units, np.nan)
-    if not positive.any() or not other.any():
-        return out
-    n_in_cell = np.bincount(answers.cell[positive], minlength=len(answers.cell_n))
-    weight = (answers.cell_share / np.maximum(n_in_cell, 1))[answers.cell[positive]]
-    ours, weights = _by_unit(answers.unit[positive], n_units, answers.probability[positive], weight)
-    (theirs,) = _by_unit(answers.unit[other], n_units, answers.probability[other])
-    weights = np.nan_to_num(weights)
-    n_negative = (~np.isnan(theirs)).sum(1)
-    step = max(1, PAIRS_AT_ONCE // (ours.shape[1] * theirs.shape[1]))
-    for at in range(0, n_units, step):
-        mine, others = ours[at : at + step, :, None], theirs[at : at + step, None]
-        won = (others < mine).sum(2) + 0.5 * (others == mine).sum(2)
-        mass = weights[at : at + step].sum(1) * n_negative[at : at + step]
-        np.divide((weights[at : at + step] * won).sum(1), mass, out=out[at : at + step], where=mass > 0)
-    return out
-
-
-def _by_unit(unit: np.ndarray, n_units: int, *columns: np.ndarray) -> list[np.ndarray]:
-    """Put values side by side by unit: each [units, most values of one], NaN where a unit has fewer."""
-    if (unit[1:] < unit[:-1]).any():
-        order = np.argsort(unit, kind="stable")
-        unit, columns = unit[order], tuple(values[order] for values in columns)
-    counts = np.bincount(unit, minlength=n_units)
-    most = int(counts.max(initial=1))
-    place = np.arange(len(unit)) + np.repeat(np.arange(n_units) * most - (np.cumsum(counts) - counts), counts)
-    found = []
-    for values in columns:
-        out = np.full(n_units * most, np.nan)
-        out[place] = values
-        found.append(out.reshape(n_units, most))
-    return found
+    value, weight = placements(answers, negative)
+    known = ~np.isnan(value)
+    found, variance = np.full((2, n_units), np.nan), np.zeros(n_units)
+    for row, rows in enumerate((known & (answers.kind == POSITIVE), known & (answers.kind != POSITIVE))):
+        unit, w, v = answers.unit[rows], weight[rows], value[rows]
+        total, mass, squares = (np.bincount(unit, part, minlength=n_units) for part in (w * v, w, w**2))
+        total = np.divide(total, mass, out=np.zeros(n_units), where=mass > 0)  # exactly 1 where all placements are
+        spread = np.bincount(unit, w * (v - total[unit]) ** 2, minlength=n_units)
+        found[row] = np.where(squares > 0, total, np.nan)
+        variance += np.divide(spread * squares, 1 - squares, out=np.full(n_units, 0.25), where=squares < 1 - 1e-12)
+    return found[0], np.where(np.isnan(found[0]), np.nan, variance)
 
 
 def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.DataFrame:
@@ -225,9 +224,20 @@ def _with_failed(frame: pd.DataFrame, latents: pd.DataFrame, failed: str) -> pd.
     chance = rows["scorer"].map(chances)
     score = chance if failed == "chance" else 0.0
     rows = rows.assign(
-        chance=chance, score=score, score_low=score, score_high=score, recall=score, specificity=score,
-        noise_variance=0.0, n_positive=0, n_negative=0, n_items=0, n_unanswered=0, explained=False, negatives="",
-    )  # fmt: skip
+        chance=chance,
+        score=score,
+        score_low=score,
+        score_high=score,
+        recall=score,
+        specificity=score,
+        noise_variance=0.0,
+        n_positive=0,
+        n_negative=0,
+        n_items=0,
+        n_unanswered=0,
+        explained=False,
+        negatives="",
+    )
     return pd.concat([frame, rows], ignore_index=True)
 
 

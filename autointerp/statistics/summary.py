@@ -70,8 +70,8 @@ def summarise(run: RunTables, config: StatisticsConfig | None = None) -> Summary
     comparisons, pooled = pool_and_adjust(comparisons, own, run, bins, config)
     comparisons = with_controls(comparisons, scores, run, checks)
     kept = _reconstruction(run, config)
-    prevalence = prevalence_of(answers, run.latents, level=config.level, seed=config.seed)
-    broad = compare_prevalence(answers, run, comparisons, config)
+    prevalence = prevalence_of(answers, run.latents, documents, level=config.level)
+    broad = compare_prevalence(answers, run, comparisons, documents, config)
     repeated = reliability(own, run.judgements, level=config.level)
     summary: dict[str, object] = {
         "controls": verdicts,
@@ -146,8 +146,9 @@ def _moved(scores: pd.DataFrame, references: Mapping[str, str], config: Statisti
     parts = {str(name): part for name, part in planted.groupby("dictionary", sort=False, observed=True)}
     return [
         planted_moved(parts[name], parts[first], limits=config.limits, against=first.rpartition(":")[0] or first)
-        for name, first in references.items() if name in parts and first in parts
-    ]  # fmt: skip
+        for name, first in references.items()
+        if name in parts and first in parts
+    ]
 
 
 def corrected(scores: pd.DataFrame, level: float) -> list[dict[str, object]]:
@@ -160,10 +161,17 @@ def corrected(scores: pd.DataFrame, level: float) -> list[dict[str, object]]:
             found = judge_correct(part, planted[planted["scorer"] == scorer], level=level)
         except TableError:  # none planted, none scored, or a judge that knows nothing: there is nothing to correct by
             continue
-        rows.append({
-            "dictionary": str(name), "scorer": str(scorer), "informedness": found.value, "low": found.low,
-            "high": found.high, "level": level, "method": found.method,
-        })  # fmt: skip
+        rows.append(
+            {
+                "dictionary": str(name),
+                "scorer": str(scorer),
+                "informedness": found.value,
+                "low": found.low,
+                "high": found.high,
+                "level": level,
+                "method": found.method,
+            }
+        )
     return rows
 
 
@@ -214,11 +222,17 @@ def coverage(latents: pd.DataFrame, own: pd.DataFrame) -> list[dict[str, object]
     for name, part in latents.groupby("dictionary", sort=False, observed=True):
         mine = own[own["dictionary"] == name]
         explained = mine[mine["explained"].to_numpy(bool)]
-        rows.append({
-            "dictionary": str(name), "architecture": str(part["architecture"].iloc[0]), "total": len(part),
-            "alive": int(part["alive"].sum()), "eligible": int(part["eligible"].sum()),
-            "sampled": int(part["sampled"].sum()), "explained": int(explained["latent"].nunique()),
-            "explanation_failed": int((part["status"] == "explanation_failed").sum()),
-            "scored": int(explained.loc[explained["score"].notna(), "latent"].nunique()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "dictionary": str(name),
+                "architecture": str(part["architecture"].iloc[0]),
+                "total": len(part),
+                "alive": int(part["alive"].sum()),
+                "eligible": int(part["eligible"].sum()),
+                "sampled": int(part["sampled"].sum()),
+                "explained": int(explained["latent"].nunique()),
+                "explanation_failed": int((part["status"] == "explanation_failed").sum()),
+                "scored": int(explained.loc[explained["score"].notna(), "latent"].nunique()),
+            }
+        )
     return rows

@@ -29,14 +29,21 @@ def varcomp(scores: pd.DataFrame, judgements: pd.DataFrame | None = None) -> pd.
     for key, part in usable(scores).groupby(ARM, sort=False, observed=True):
         values, noise = part["score"].to_numpy(float), part["noise_variance"].to_numpy(float)
         tau, variance = between_latents(values, noise), float(values.var(ddof=1)) if len(values) > 1 else 0.0
-        rows.append({
-            **dict(zip(ARM, key, strict=True)), "n": len(values), "mean": float(values.mean()),
-            "sd": float(np.sqrt(variance)),
-            "tau": tau, "within_sd": float(np.sqrt(np.nanmean(noise))) if np.isfinite(noise).any() else 0.0,
-            "reliability": min(1.0, tau**2 / variance) if variance > 0 else 0.0,
-            "recall": float(part["recall"].mean()), "specificity": float(part["specificity"].mean()),
-            "n_positive": float(part["n_positive"].mean()), "n_negative": float(part["n_negative"].mean()),
-        })  # fmt: skip
+        rows.append(
+            {
+                **dict(zip(ARM, key, strict=True)),
+                "n": len(values),
+                "mean": float(values.mean()),
+                "sd": float(np.sqrt(variance)),
+                "tau": tau,
+                "within_sd": float(np.sqrt(np.nanmean(noise))) if np.isfinite(noise).any() else 0.0,
+                "reliability": min(1.0, tau**2 / variance) if variance > 0 else 0.0,
+                "recall": float(part["recall"].mean()),
+                "specificity": float(part["specificity"].mean()),
+                "n_positive": float(part["n_positive"].mean()),
+                "n_negative": float(part["n_negative"].mean()),
+            }
+        )
     table = pd.DataFrame(rows)
     return table if judgements is None or table.empty else table.merge(_shared(judgements), on=ARM, how="left")
 
@@ -105,10 +112,14 @@ def shrink(scores: pd.DataFrame, *, threshold: float = 0.75, level: float = 0.95
         sd = np.sqrt(kept * noise)
         half = float(stats.norm.ppf((1 + level) / 2)) * sd
         above = np.where(sd > 0, stats.norm.sf((threshold - centre) / np.maximum(sd, 1e-12)), centre >= threshold)
-        parts.append(part.assign(
-            shrunk=centre.clip(0, 1), shrunk_lo=(centre - half).clip(0, 1), shrunk_hi=(centre + half).clip(0, 1),
-            p_above=above,
-        ))  # fmt: skip
+        parts.append(
+            part.assign(
+                shrunk=centre.clip(0, 1),
+                shrunk_lo=(centre - half).clip(0, 1),
+                shrunk_hi=(centre + half).clip(0, 1),
+                p_above=above,
+            )
+        )
     return (
         pd.concat(parts, ignore_index=True)
         if parts

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from autointerp.statistics.pairing import Contrast
 
 ENDPOINTS = ("detection", "fuzzing")
 POPULATION = 8192
+# Populations of latents are few, since their inclusion probabilities take long; samples of them are drawn anew.
+N_POPULATIONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +96,22 @@ def correlate(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
+@cache
+def population(rate_sd: float, n: int, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log firing rates of a dictionary, their weights in the sampling, and the chances to be among n drawn."""
+    rates = np.random.default_rng(which).normal(0, rate_sd, POPULATION)
+    weight = sample.weights(np.exp(rates), SamplingConfig().proportional_share)
+    return rates, weight, sample.inclusion(weight, n)
+
+
 def draw(world: World, rng: np.random.Generator) -> Pair:
     """Draw a baseline sample and its candidate."""
     d, n, e = world.n_dictionaries, world.n_baseline, len(ENDPOINTS)
     log_rate, inclusion = np.empty((d, n)), np.empty((d, n))
     for k in range(d):
-        population = rng.normal(0, world.rate_sd, POPULATION)
-        weight = sample.weights(np.exp(population), SamplingConfig().proportional_share)
-        chances, chosen = sample.inclusion(weight, n), sample.joining(weight, rng.random(POPULATION))[:n]
-        log_rate[k], inclusion[k] = population[chosen], chances[chosen]
+        rates, weight, chances = population(world.rate_sd, n, int(rng.integers(N_POPULATIONS)))
+        chosen = sample.joining(weight, rng.random(POPULATION))[:n]
+        log_rate[k], inclusion[k] = rates[chosen], chances[chosen]
 
     def mixed(share: float, shape: tuple[int, ...], common: np.ndarray) -> np.ndarray:
         """Normal values of which each shares a part with `common`."""

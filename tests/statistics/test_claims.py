@@ -9,7 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from autointerp.__main__ import main
 from autointerp.run import secondary_tables, tables
-from autointerp.statistics import claims
+from autointerp.statistics.claims import claims
 from tests.helpers.simulate import Arm, Run, simulate, write_run
 
 SAE, TC, SKIP = "sae", "transcoder", "skip-transcoder"

@@ -11,14 +11,14 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from autointerp.statistics import adjust, compare, estimate, latent_scores, layers, summarise
+from autointerp.statistics import adjust, compare, estimate, latent_scores, summarise
 from autointerp.statistics._answers import read
 from autointerp.statistics.clusters import Documents, Side
 from autointerp.statistics.composition import kitagawa
 from autointerp.statistics.effects import cliff, hedges_g
 from autointerp.statistics.intervals import Difference, mean, unpaired
 from autointerp.statistics.judge import judge_correct
-from autointerp.statistics.layers import random_effects
+from autointerp.statistics.layers import layers, random_effects
 from autointerp.statistics.planning import allocate, plan, seeds_needed
 from autointerp.statistics.prevalence import real_distribution
 from autointerp.statistics.variance import shrink, varcomp
