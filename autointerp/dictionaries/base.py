@@ -7,7 +7,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Architecture = Literal["sae", "transcoder", "skip-transcoder", "random-directions", "random-encoder", "random-subject"]
+Architecture = Literal[
+    "sae",
+    "transcoder",
+    "skip-transcoder",
+    "cross-layer-transcoder",
+    "random-directions",
+    "random-encoder",
+    "random-subject",
+]
 ControlKind = Literal["random_directions", "random_encoder", "random_subject"]
 
 

@@ -48,7 +48,7 @@ def look(
         fvu: its FVU as configured; nothing is tried if that is at most `doubtful`.
         doubtful: see above.
     """
-    if fvu <= doubtful:
+    if fvu <= doubtful or dictionary.group:
         return None
     own, best, words = _at(dictionary, *_rows(place, [place.own])[place.own]), float("inf"), ""
     for other, sentence in (*_sites(dictionary, place), *_ks(dictionary, place)):

@@ -71,7 +71,7 @@ def inside(name: str, what: str = "path") -> str:
 
 def layer_in(path: str) -> int | None:
     """Layer number in a path such as `layer_20/width_16k`, `layers.20.mlp`, `h.20` or `L20R`; None for none."""
-    found = re.search(r"layers?[._-]?(\d+)|blocks\.(\d+)", path)
+    found = re.search(r"(?:layers?[._-]?|blocks\.|W_enc_)(\d+)", path)
     found = found or re.search(r"(?:^|[/_-])L(\d+)|(?:^|[:/.])h\.(\d+)", path)
     return int(next(number for number in found.groups() if number)) if found else None
 

@@ -20,7 +20,9 @@ from autointerp.subject.base import located
 
 PATTERN = re.compile(r"[*?\[]")
 # Files that are one dictionary each, in a folder of several.
-LAYER_FILES = re.compile(r"layer_\d+\.safetensors|layer\d+\.sae\.pt|autoencoders/\d+\.pt")
+LAYER_FILES = re.compile(
+    r"(?:params_)?layer_\d+\.safetensors|W_enc_\d+\.safetensors|layer\d+\.sae\.pt|autoencoders/\d+\.pt"
+)
 # Configuration files that name the subject, and where in them.
 SUBJECTS = (
     ("cfg.json", ("metadata", "model_name")),

@@ -192,7 +192,8 @@ def settled(dictionary: Dictionary, x: Tensor, y: Tensor) -> tuple[Dictionary, t
 def symptoms(vitals: Vitals, dictionary: Dictionary) -> tuple[str, ...]:
     """Say which vital signs are impossible for a dictionary at its own site."""
     found, l0, n_latents = [], vitals.l0, dictionary.n_latents
-    if not vitals.fvu <= MAX_FVU:
+    # A layer of a cross-layer transcoder reconstructs its output only with the layers before it.
+    if not vitals.fvu <= MAX_FVU and not dictionary.group:
         found.append(f"FVU is {vitals.fvu:.3g}: the mean activation alone would do better (1.0)")
     expected = dictionary.expected_l0
     if expected and not expected / L0_FACTOR <= l0 <= expected * L0_FACTOR:
@@ -228,7 +229,7 @@ def diagnose(vitals: Vitals, dictionary: Dictionary, *, accept: bool = False, tr
 
 def _doubt(dictionary: Dictionary, x: Tensor, y: Tensor, fvu: float) -> tuple[str, ...]:
     """Say that the other pre-bias explains more, which it never does where a dictionary is read as it was trained."""
-    if dictionary.d_in != dictionary.d_out:
+    if dictionary.d_in != dictionary.d_out or dictionary.group:
         return ()
     pre_bias = None if dictionary.pre_bias is not None else dictionary.b_dec
     other = measure(replace(dictionary, pre_bias=pre_bias), x, y).fvu

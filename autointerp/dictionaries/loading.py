@@ -124,6 +124,7 @@ def check(dictionary: Dictionary, config: DictionaryConfig) -> None:
         "pre_bias": (dictionary.pre_bias, (d,)),
         "threshold": (dictionary.activation.threshold, (m,)),
     }
+    shapes |= {f"W_dec at {one.site}": (one.W_dec, (m, o)) for one in dictionary.writes}
     for name, (tensor, shape) in shapes.items():
         if tensor is not None and tuple(tensor.shape) != shape:
             raise DictionaryError(f"{who}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")

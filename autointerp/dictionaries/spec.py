@@ -10,7 +10,7 @@ With x a row of activations at `site_in`, D its width, M latents, O the width at
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,6 +55,14 @@ class Normalised:
     scale: Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Write:
+    """What latents of a cross-layer transcoder write to a later layer: its site, and decoder W_dec [M, d_out]."""
+
+    site: str
+    W_dec: Tensor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dictionary:
     """An SAE, a transcoder or a skip transcoder.
@@ -64,7 +72,8 @@ class Dictionary:
     `pre_bias_open` says that the checkpoint left open whether b_dec is subtracted from the input; `l0` is the mean L0
     the checkpoint records where that is not k, 0 where it tells none.
     `undo_norm` says whether the output gets back what the input's norm took. `remarks` are sentences for people about
-    what the checkpoint left open and how it was read.
+    what the checkpoint left open and how it was read. A layer of a cross-layer transcoder also `writes` to later
+    layers; `group` is the same for all of its layers, "" for every other dictionary.
     """
 
     name: str
@@ -87,6 +96,8 @@ class Dictionary:
     l0: float = 0.0
     seed: int = -1
     remarks: tuple[str, ...] = ()
+    writes: tuple[Write, ...] = ()
+    group: str = ""
     provenance: Provenance
 
     @property
@@ -164,6 +175,18 @@ class Dictionary:
         dtype = self._dtype(x)
         return self._finish(acts.to(dtype) @ self.W_dec.to(dtype) + self.b_dec.to(dtype), x.to(self.device, dtype))
 
+    def writes_to(self, site: str) -> bool:
+        """Whether latents of a cross-layer transcoder write to this later layer's site."""
+        return any(one.site == site for one in self.writes)
+
+    def written(self, codes: Codes, site: str) -> Tensor:
+        """Return what a cross-layer transcoder's latents add at a later layer's site [n, d_out]."""
+        weights = next(one.W_dec for one in self.writes if one.site == site)
+        dtype = torch.promote_types(codes.values.dtype, weights.dtype)
+        return torch.nn.functional.embedding_bag(
+            codes.indices, weights.to(dtype), per_sample_weights=codes.values.to(dtype), mode="sum"
+        )
+
     def reconstruct(self, x: Tensor) -> Tensor:
         """What it predicts at `site_out` [n, d_out] from rows x [n, d_in] at `site_in`."""
         return self.decode(self.encode(x), x)
@@ -185,7 +208,8 @@ class Dictionary:
             return None if tensor is None else tensor.to(device, dtype)
 
         names = ("W_enc", "b_enc", "W_dec", "b_dec", "W_skip", "pre_bias")
-        changes = {name: moved(getattr(self, name)) for name in names}
+        changes: dict[str, Any] = {name: moved(getattr(self, name)) for name in names}
+        changes["writes"] = tuple(Write(one.site, one.W_dec.to(device, dtype)) for one in self.writes)
         return replace(self, activation=self.activation.to(device, dtype), **changes)
 
     def _dtype(self, x: Tensor) -> torch.dtype:

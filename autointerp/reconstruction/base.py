@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -67,9 +67,21 @@ class Dictionary(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def n_latents(self) -> int: ...  # noqa: D102
+    @property
+    def group(self) -> str: ...  # noqa: D102
+    @property
+    def site_out(self) -> str: ...  # noqa: D102
 
     def encode(self, x: torch.Tensor) -> Any:
         """Activations of rows [n, d_in], with `values` and `indices` [n, w]; a zero value is padding."""
+        ...
+
+    def writes_to(self, site: str) -> bool:
+        """Whether a layer of a cross-layer transcoder writes to this later site."""
+        ...
+
+    def written(self, codes: Any, site: str) -> torch.Tensor:
+        """What it writes there [n, d_out]."""
         ...
 
     def decode(self, codes: Any, x: torch.Tensor) -> torch.Tensor:
@@ -92,6 +104,16 @@ class Spliceable(Subject, Protocol):
 
     def replaced(self, clean: CleanRun, site: Site, new: torch.Tensor) -> torch.Tensor:
         """Last hidden states [runs, batch, sequence, d] with `new` [runs, batch, sequence, d] at a site."""
+        ...
+
+    def spliced(
+        self,
+        ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        reads: Sequence[Site],
+        gives: Mapping[Site, Callable[[Mapping[Site, torch.Tensor]], torch.Tensor]],
+    ) -> torch.Tensor:
+        """Last hidden states [batch, sequence, d] with an activation replaced at every site of `gives`."""
         ...
 
     def predictions(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autointerp.console import Bar
 from autointerp.errors import SiteError, SubjectError
+from autointerp.reconstruction import cross_layer
 from autointerp.reconstruction.base import Ablation, Arm, ReconstructionConfig, Spliceable
 from autointerp.reconstruction.sums import Batch, Sums, batches, standard_error
 from autointerp.records import Site
@@ -96,18 +97,25 @@ def _add(subject: Spliceable, arms: Sequence[Arm], batch: Batch, sums: Sums, *, 
     if not arms:
         (run,) = subject.predictions(batch.ids, batch.mask, [clean.hidden], kl=False)
         sums.ce_clean[at] = batch.predicted(run.ce)
+    codes: dict[str, Any] = {}
     for site in sums.sites:
         if check:
             _check_identity(subject, clean, site)
         numbers = [number for number, arm in enumerate(arms) if arm.site_out == site]
         for some in (numbers[first : first + RUNS] for first in range(0, len(numbers), RUNS)):
-            new = torch.stack([_reconstructed(clean, arms[number], batch, sums, number) for number in some])
+            new = torch.stack([_reconstructed(clean, arms, batch, sums, number, codes) for number in some])
             hidden = [clean.hidden, *subject.replaced(clean, site, new)]
             untouched, *runs = subject.predictions(batch.ids, batch.mask, hidden)
             sums.ce_clean[at] = batch.predicted(untouched.ce)
             for number, run in zip(some, runs, strict=True):
                 sums.arms[number].ce[at] = batch.predicted(run.ce)
                 sums.arms[number].kl[at] = batch.predicted(run.kl)
+    for numbers in cross_layer.groups(arms):
+        together = cross_layer.hidden(subject, [arms[number] for number in numbers], batch)
+        _, run = subject.predictions(batch.ids, batch.mask, [clean.hidden, together])
+        for number in numbers:
+            sums.arms[number].ce_joint[at] = batch.predicted(run.ce)
+            sums.arms[number].kl_joint[at] = batch.predicted(run.kl)
 
 
 def _add_sites(clean: CleanRun, batch: Batch, sums: Sums) -> None:
@@ -121,9 +129,14 @@ def _add_sites(clean: CleanRun, batch: Batch, sums: Sums) -> None:
         of.y_square[at] = batch.per_document(y.square().sum(-1))
 
 
-def _reconstructed(clean: CleanRun, arm: Arm, batch: Batch, sums: Sums, number: int) -> Tensor:
-    """Return the site's activation [batch, sequence, d] with text tokens reconstructed; add up errors and firings."""
-    order = list(clean.activations)
+def _reconstructed(
+    clean: CleanRun, arms: Sequence[Arm], batch: Batch, sums: Sums, number: int, held: dict[str, Any]
+) -> Tensor:
+    """Return the site's activation [batch, sequence, d] with text tokens reconstructed; add up errors and firings.
+
+    `held` keeps the codes of cross-layer transcoders' layers on this batch.
+    """
+    arm, order = arms[number], list(clean.activations)
     if order.index(arm.site_in) > order.index(arm.site_out):
         raise SiteError(
             f"{arm.dictionary.name}: {arm.site_in}, which it reads, comes after {arm.site_out}, which it reconstructs"
@@ -131,7 +144,11 @@ def _reconstructed(clean: CleanRun, arm: Arm, batch: Batch, sums: Sums, number: 
     at, of, y = batch.documents, sums.arms[number], clean.activations[arm.site_out]
     x = clean.activations[arm.site_in].flatten(0, 1)
     codes = arm.dictionary.encode(x)
-    new = arm.dictionary.decode(codes, x).view(y.shape)
+    if arm.dictionary.group:
+        held[arm.dictionary.name] = codes
+        new = cross_layer.joint(arm, arms, clean.activations, held).view(y.shape)
+    else:
+        new = arm.dictionary.decode(codes, x).view(y.shape)
     of.error[at] = batch.per_document((new.double() - y.double()).square().sum(-1))
     of.cosine[at] = batch.per_document(torch.nn.functional.cosine_similarity(new.double(), y.double(), dim=-1))
     is_active = codes.values != 0

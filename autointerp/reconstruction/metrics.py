@@ -9,6 +9,7 @@
     ce_recovered_zero   (CE_zero - CE_spliced) / (CE_zero - CE_clean), y ablated to zero; 1 is perfect, 0 is ablation;
                         measured if `ablations` names it
     ce_recovered_mean   the same with y ablated to its mean over these tokens
+    ce_increase_joint, kl_joint  the same with all layers of a cross-layer transcoder in place (`cross_layer`)
     dead_share          share of latents that fire on no token here; falls as more text is read
     dense_share         share of latents that fire on more than `dense_above` of the tokens
     ce_clean, ce_zero, ce_mean   the cross-entropies themselves; nats per token
@@ -153,6 +154,9 @@ def _metrics(sums: Sums, site: SiteSums, found: ArmSums, config: ReconstructionC
         "dense_share": _share(found, lambda counts, n: counts > config.dense_above * n, tokens),
         "ce_clean": mean(sums.ce_clean, predicted),
     }
+    if found.ce_joint.any():
+        metrics["ce_increase_joint"] = mean(found.ce_joint - sums.ce_clean, predicted)
+        metrics["kl_joint"] = mean(found.kl_joint, predicted)
     for kind, ce in site.ce_ablated.items():
         metrics |= {f"ce_recovered_{kind}": recovered(ce), f"ce_{kind}": mean(ce, predicted)}
     return metrics

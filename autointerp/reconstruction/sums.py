@@ -44,7 +44,10 @@ class SiteSums:
 
 @dataclass(slots=True)
 class ArmSums:
-    """Per document, of one dictionary: squared error, cosines, active latents, firings [n, M], CE and KL."""
+    """Per document, of one dictionary: squared error, cosines, active latents, firings [n, M], CE and KL.
+
+    `ce_joint` and `kl_joint` are those with all layers of a cross-layer transcoder in place.
+    """
 
     error: Floats
     cosine: Floats
@@ -52,6 +55,8 @@ class ArmSums:
     ce: Floats
     kl: Floats
     fired: sparse.csr_array
+    ce_joint: Floats
+    kl_joint: Floats
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class Sums:
             sums.sites[site] = SiteSums(np.zeros(n), np.zeros((n, width)), np.zeros(n))
         for m in n_latents:
             fired = sparse.csr_array((n, m), dtype=np.float64)
-            sums.arms.append(ArmSums(*(np.zeros(n) for _ in range(5)), fired))
+            sums.arms.append(ArmSums(*(np.zeros(n) for _ in range(5)), fired, np.zeros(n), np.zeros(n)))
         return sums
 
     def extend(self, other: "Sums") -> None:
@@ -81,7 +86,7 @@ class Sums:
         for site, more in other.sites.items():
             _append(self.sites[site], more, ("n_tokens", "y", "y_square"))
         for arm, more in zip(self.arms, other.arms, strict=True):
-            _append(arm, more, ("error", "cosine", "active", "ce", "kl"))
+            _append(arm, more, ("error", "cosine", "active", "ce", "kl", "ce_joint", "kl_joint"))
             arm.fired = sparse.csr_array(sparse.vstack([arm.fired, more.fired], format="csr"))
 
     def spread(self, site: Site) -> Floats:

@@ -6,10 +6,7 @@ with logits, and no tracing library was faster than hooks.
 
 import contextlib
 import difflib
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,12 +17,10 @@ from autointerp.records import Site
 from autointerp.subject import replay
 from autointerp.subject.base import CleanRun, Predicted, SubjectConfig, located
 from autointerp.subject.blocks import text_config
+from autointerp.subject.fingerprint import fingerprint
 from autointerp.subject.hooks import See, attached
 from autointerp.subject.skeleton import shorten
 
-# Weights of a local folder above this size are fingerprinted by their ends, so that a study starts at once.
-HASH_WHOLE_BYTES = 2 << 30
-HASH_END_BYTES = 16 << 20
 # Rows of logits held at once while cross-entropy or KL is computed: 512 x 256k entries in fp32 are half a GB.
 HEAD_ROWS = 512
 
@@ -131,6 +126,36 @@ class HookedSubject:
         Blocks before the site are not computed again (see `replay`). Replacing an activation by itself changes nothing.
         """
         return self._replaced(clean, site, new, self._first_block(site))
+
+    def spliced(
+        self,
+        ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        reads: Sequence[Site],
+        gives: Mapping[Site, Callable[[Mapping[Site, torch.Tensor]], torch.Tensor]],
+    ) -> torch.Tensor:
+        """Return last hidden states [batch, sequence, d] with an activation replaced at every site of `gives`.
+
+        A replacement is computed from the activations [batch, sequence, d] at `reads` and `gives` seen before it in
+        this very run, after the replacements before it.
+
+        Raises:
+            SiteError: a site does not exist, or a replacement needs one that comes after it.
+        """
+        self.widths([*reads, *gives])
+        seen: dict[Site, torch.Tensor] = {}
+
+        def swap(site: Site, x: torch.Tensor) -> torch.Tensor | None:
+            seen[site] = x.clone().view(*ids.shape, -1)
+            if site not in gives:
+                return None
+            try:
+                return gives[site](seen).to(x.dtype).reshape(x.shape)
+            except KeyError as error:
+                raise SiteError(f"{error.args[0]} comes after {site}, where it is needed") from error
+
+        with torch.inference_mode(), self._hooks({*reads, *gives}, swap):
+            return self._trunk(ids, attention_mask)
 
     def _run(
         self, ids: torch.Tensor, attention_mask: torch.Tensor | None, sites: set[Site], firsts: set[int]
@@ -302,7 +327,7 @@ def load(config: SubjectConfig, n_blocks: int | None = None) -> HookedSubject:
             f"subject {config.model!r} cannot be loaded as a causal language model on {device!r} ({reason}); "
             "give a folder with config.json, weights and tokenizer, or a hub id this machine can reach"
         ) from error
-    return HookedSubject(model, tokenizer, fingerprint=_fingerprint(config, model, tokenizer, uncut))
+    return HookedSubject(model, tokenizer, fingerprint=fingerprint(config, model, tokenizer, uncut))
 
 
 @contextlib.contextmanager
@@ -317,30 +342,3 @@ def _silence(wanted: bool) -> Iterator[None]:
         yield
     finally:
         transformers.utils.logging.set_verbosity(before)
-
-
-def _fingerprint(config: SubjectConfig, model: Any, tokenizer: Any, uncut: Mapping[str, Any]) -> str:
-    """Hash what activations depend on: weights, settings of the model, dtype, attention, vocabulary.
-
-    `uncut` are settings of the whole model that loading a part of it changed.
-    """
-    settings = {key: value for key, value in {**model.config.to_dict(), **uncut}.items() if key != "_name_or_path"}
-    found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    found.update(
-        f"{model.dtype} {model.config._attn_implementation} {getattr(model.config, '_commit_hash', None)}".encode()
-    )
-    found.update(repr(sorted(tokenizer.get_vocab().items())).encode())
-    folder = Path(config.model)
-    if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".bin"})
-        whole = sum(path.stat().st_size for path in files) <= HASH_WHOLE_BYTES
-        for path in files:
-            found.update(f"{path.name} {path.stat().st_size}".encode())
-            with path.open("rb") as file:
-                if whole:
-                    found.update(hashlib.file_digest(file, "sha256").digest())
-                else:
-                    found.update(file.read(HASH_END_BYTES))
-                    file.seek(-min(HASH_END_BYTES, path.stat().st_size), 2)
-                    found.update(file.read())
-    return found.hexdigest()[:32]

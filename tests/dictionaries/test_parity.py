@@ -15,6 +15,9 @@ import torch
 import yaml
 
 from autointerp import dictionaries
+from autointerp.reconstruction import cross_layer
+from autointerp.reconstruction.base import Arm
+from autointerp.records import Site
 
 D, M, K = 16, 64, 5
 # Upstream code warns of its own deprecations.
@@ -215,3 +218,21 @@ def test_gemma_scope_2_as_circuit_tracer_reads_it(affine: bool, tmp_path: Path) 
     ours, x = dictionaries.load(folder), rows()
     agree(ours.encode(x).dense(M), theirs.encode(x))
     agree(ours.reconstruct(x), theirs(x))
+
+
+def test_a_cross_layer_transcoder_as_circuit_tracer_computes_it(tmp_path: Path) -> None:
+    """Written by the library itself: activations and joint reconstructions of every layer."""
+    library = upstream("circuit_tracer.transcoder.cross_layer_transcoder", "circuit-tracer")
+    theirs = library.CrossLayerTranscoder(
+        3, M, D, activation_function="jump_relu", lazy_decoder=False, device=torch.device("cpu"), dtype=torch.float32
+    )
+    randomised(theirs)
+    theirs.to_safetensors(str(tmp_path))
+    layers = [dictionaries.load(tmp_path / f"W_enc_{i}.safetensors", name=f"l{i}") for i in range(3)]
+    arms = [Arm(one, Site(f"in.{i}", "input"), Site(f"out.{i}", "output")) for i, one in enumerate(layers)]
+    xs = torch.stack([rows() for _ in range(3)])
+    with torch.no_grad():
+        acts, out = theirs.encode(xs), theirs(xs)
+    for i, arm in enumerate(arms):
+        agree(layers[i].encode(xs[i]).dense(M), acts[i])
+        agree(cross_layer.joint(arm, arms, {arm.site_in: x for arm, x in zip(arms, xs, strict=True)}), out[i])

@@ -61,7 +61,7 @@ def subject() -> HookedSubject:
 class Exact:
     """A dictionary that gives back what it is given."""
 
-    name, n_latents = "exact", 2
+    name, n_latents, group, site_out = "exact", 2, "", ""
 
     def encode(self, x: torch.Tensor) -> Codes:
         return Codes(torch.ones(len(x), 1), torch.zeros(len(x), 1, dtype=torch.int64))

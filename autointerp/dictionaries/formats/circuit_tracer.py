@@ -12,6 +12,7 @@ from typing import Any
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.files import Files, read_config, shortened
+from autointerp.dictionaries.formats import _cross_layer
 from autointerp.dictionaries.formats._common import Count, Settings, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import Tensors, read_tensors
@@ -25,9 +26,11 @@ CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
 # k is not stored in this repository; circuit-tracer sets it by the repository's name.
 KNOWN_K = {"facebook/crv-8b-instruct-transcoders": 128}
 REFUSAL = (
-    "a cross-layer transcoder: its latents write to several layers, which one site_in -> site_out cannot hold; only "
-    "per-layer sets (model_kind: transcoder_set) are read"
+    "no W_enc_<i>.safetensors of a cross-layer transcoder beside it, and of other kinds only per-layer sets "
+    "(model_kind: transcoder_set) are read"
 )
+# Of circuit-tracer's `load_clt`.
+DEFAULT_HOOKS = ("hook_resid_mid", "hook_mlp_out")
 
 
 class Saved(Settings):
@@ -51,11 +54,15 @@ def recognises(files: Files) -> bool:
 
 
 def read(files: Files, config: DictionaryConfig) -> Dictionary:
-    """Read one layer's transcoder.
+    """Read one layer's transcoder, of a cross-layer one too.
 
     Raises:
-        DictionaryError: broken, cross-layer, or a folder of several layers with none named.
+        DictionaryError: broken, or a folder of several layers with none named.
     """
+    if is_cross_layer(files):
+        settings = saved(Saved, files, CONFIG) if CONFIG in files.names else None
+        hooks = (settings.feature_input_hook, settings.feature_output_hook) if settings else DEFAULT_HOOKS
+        return _cross_layer.circuit_tracer(files, config, hooks, *((CONFIG,) if settings else ()))
     name = layer_file(files)
     layer = int(LAYER.fullmatch(name)[1])  # type: ignore[index]
     settings = saved(Saved, files, CONFIG) if CONFIG in files.names else None
@@ -83,14 +90,19 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     )
 
 
+def is_cross_layer(files: Files) -> bool:
+    """Whether the source is a layer of a cross-layer transcoder, or a folder of one."""
+    if files.focus in ("", CONFIG):
+        return any(map(CROSS_LAYER.fullmatch, files.names))
+    return bool(CROSS_LAYER.fullmatch(files.focus))
+
+
 def layer_file(files: Files) -> str:
     """Return the file of the layer that the source names, or of the only one there is.
 
     Raises:
-        DictionaryError: cross-layer, or several layers and none named.
+        DictionaryError: of another kind, or several layers and none named.
     """
-    if CROSS_LAYER.fullmatch(files.focus) or (not files.focus and any(map(CROSS_LAYER.fullmatch, files.names))):
-        raise DictionaryError(f"{files.source}: {REFUSAL}")
     if CONFIG in files.names and (kind := saved(Saved, files, CONFIG).model_kind) != "transcoder_set":
         raise DictionaryError(f"{files.source}: model_kind {reprlib.repr(kind)}: {REFUSAL}")
     layers = [name for name in files.names if LAYER.fullmatch(name)]

@@ -7,6 +7,7 @@ Its `hf_hook_point_in` and `_out` are module paths with a side: our own vocabula
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import Architecture, DictionaryConfig
 from autointerp.dictionaries.files import Files, layer_in
+from autointerp.dictionaries.formats import _cross_layer
 from autointerp.dictionaries.formats._common import Settings, provenance, saved
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.dictionaries.tensors import read_tensors
@@ -40,18 +41,14 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     """Read one SAE, transcoder or affine (skip) transcoder.
 
     Raises:
-        DictionaryError: broken, or a cross-layer transcoder.
+        DictionaryError: broken.
     """
     name = files.focus if files.focus.endswith(".safetensors") else WEIGHTS
     tensors = read_tensors(files.path(name))
     d, m = tensors.matrix("w_enc")
     shape = tensors.shape("w_dec")
     if len(shape) == 3:
-        raise DictionaryError(
-            f"{files.source}: a cross-layer transcoder (w_dec {list(shape)}): its latents write to {shape[1]} layers, "
-            "which "
-            "one site_in -> site_out cannot hold; the per-layer transcoders of the same release can be read"
-        )
+        return _cross_layer.gemma_scope_2(files, config, tensors)
     W_enc, W_dec, b_enc = tensors.take("w_enc", d, m), tensors.take("w_dec", m, d), tensors.take("b_enc", m)
     b_dec, threshold = tensors.take("b_dec", d), tensors.take("threshold", m)
     affine = "affine_skip_connection" in tensors
