@@ -20,7 +20,7 @@ ARCHITECTURE = "cross-layer-transcoder"
 
 
 def circuit_tracer(files: Files, config: DictionaryConfig, hooks: tuple[str, str], *read_too: str) -> Dictionary:
-    """Read `W_enc_<i>.safetensors` with `W_dec_<i>.safetensors` [M, L - i, D] beside it.
+    """Read `W_enc_<i>.safetensors` with `W_dec_<i>.safetensors` [M, L - i, D] in its folder.
 
     Raises:
         DictionaryError: broken, or a decoder that does not reach the last layer.

@@ -26,7 +26,7 @@ CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
 # k is not stored in this repository; circuit-tracer sets it by the repository's name.
 KNOWN_K = {"facebook/crv-8b-instruct-transcoders": 128}
 REFUSAL = (
-    "no W_enc_<i>.safetensors of a cross-layer transcoder beside it, and of other kinds only per-layer sets "
+    "no W_enc_<i>.safetensors of a cross-layer transcoder in its folder, and of other kinds only per-layer sets "
     "(model_kind: transcoder_set) are read"
 )
 # Of circuit-tracer's `load_clt`.
