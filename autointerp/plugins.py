@@ -24,6 +24,7 @@ MEMBERS = {
     "scorers": ("Config", "build"),
     "explainers": ("Config", "build"),
     "llm": ("Config", "open"),
+    "execution": ("Config", "run"),
     "dictionaries.formats": ("recognises", "read"),
     "report.exports": ("Config", "write"),
     "report.figures": ("data", "draw", "caption"),

@@ -14,6 +14,7 @@ FAMILIES = {
     "explainer": "explainers",
     "scorers": "scorers",
     "explainer_llm, judge_llm": "llm",
+    "execution": "execution",
 }
 
 

@@ -29,7 +29,7 @@ ARROWS = {
     "gate": "run statistics",
     "report": "asking plugins run statistics",
     "statistics": "run",
-    "collection": "corpus examples run subject",
+    "collection": "corpus examples execution run subject",
     "reconstruction": "corpus run subject",
     "dictionaries": "plugins run subject",
     "train": "corpus subject",

@@ -6,10 +6,9 @@ unit of work is a pure function of one shard's tokens and the study (`collect_de
 in any order, and are complete or absent.
 """
 
-import hashlib
+import itertools
 import math
-import resource
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,12 @@ from numpy.typing import NDArray
 from autointerp.collection import latents as table
 from autointerp.collection import sample, shards
 from autointerp.collection.base import CollectConfig, SamplingConfig
-from autointerp.collection.batches import Contexts
 from autointerp.collection.collection import Collection
-from autointerp.collection.device import Clock, Device, Placed, check, encoder_hash
+from autointerp.collection.device import Placed, check
+from autointerp.collection.memory import peak_memory
+from autointerp.collection.shard_pass import Engine, Sample, ShardPass, hash_tokens
 from autointerp.console import Bar
-from autointerp.corpus.base import ShardTokens, Tokens
-from autointerp.errors import StudyError
+from autointerp.corpus.base import Tokens
 from autointerp.examples.base import ExamplesConfig
 from autointerp.run.store import fingerprint
 from autointerp.subject.base import Subject
@@ -43,6 +42,7 @@ def collect(
     examples: ExamplesConfig,
     folder: Path,
     seed: int,
+    engine: Engine | None = None,
 ) -> Collection:
     """Collect all dictionaries' activations in one pass, or go on where an earlier run was stopped.
 
@@ -55,6 +55,7 @@ def collect(
         examples: what makes a latent eligible.
         folder: where shards are stored; finished shards of the same study are reused.
         seed: the study's.
+        engine: where shards are computed; in this process if not given.
 
     Raises:
         DictionaryError: a dictionary does not fit its site.
@@ -64,11 +65,12 @@ def collect(
         RunDirectoryError: a shard cannot be written.
     """
     check(subject, placed)
-    work = _Work(subject, placed, tokens, collection, sampling, examples, folder, seed)
+    todo = ShardPass(subject, placed, tokens, collection, folder, engine or Engine())
+    work = _Work(todo, sampling, examples, seed)
     try:
         with Bar("collect", total=tokens.n_wanted, unit="tokens", estimated=True) as bar:
             drawn = work.drawn(bar)
-            found = list(work.every_shard(drawn, bar))
+            found = todo.shards(itertools.count(), drawn, bar)
     except BaseException:
         tokens.close()
         raise
@@ -82,32 +84,13 @@ def survey_shards(tokens: Tokens, sampling: SamplingConfig, collection: CollectC
     return range(math.ceil(sampling.survey_share * tokens.n_wanted / collection.shard_tokens))
 
 
-Sample = Mapping[str, sample.Drawn]
-
-
 class _Work:
     """The steps of `collect`, with what they share."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        placed: Sequence[Placed],
-        tokens: Tokens,
-        collection: CollectConfig,
-        sampling: SamplingConfig,
-        examples: ExamplesConfig,
-        folder: Path,
-        seed: int,
-    ) -> None:
-        self.clock = Clock()
-        self.device = Device(subject, placed, collection, self.clock)
-        self.subject, self.placed, self.tokens = subject, placed, tokens
-        self.config, self.sampling, self.examples, self.seed = collection, sampling, examples, seed
-        self.names = [place.dictionary.name for place in placed]
-        self.folder = folder
-        self.n_tokens = self.n_bytes = 0
-        encoders = [(p.dictionary.name, str(p.site), encoder_hash(p.dictionary)) for p in placed]
-        self.key = fingerprint(subject.fingerprint, encoders, collection.values, collection.shard_tokens)
+    def __init__(self, todo: ShardPass, sampling: SamplingConfig, examples: ExamplesConfig, seed: int) -> None:
+        self.todo, self.placed, self.tokens, self.folder = todo, todo.placed, todo.tokens, todo.folder
+        self.sampling, self.examples, self.seed = sampling, examples, seed
+        self.names = [place.dictionary.name for place in todo.placed]
 
     # ------------------------------------------------------------------ the sample
 
@@ -121,11 +104,12 @@ class _Work:
             return {name: chosen.get(name, sample.everything(n)) for name, n in n_latents.items()}
         if self.sampling.same_as is not None:
             return sample.taken(Path(self.sampling.same_as), n_latents, self.seed)
-        tokens = list(self._tokens(survey_shards(self.tokens, self.sampling, self.config)))
+        numbers = survey_shards(self.tokens, self.sampling, self.todo.config)
+        tokens = list(self.todo.tokens_of(numbers))
         path = self.folder / "sample.npz"
         key = fingerprint(
-            self.key,
-            [_hash(part) for part in tokens],
+            self.todo.key,
+            [hash_tokens(part) for part in tokens],
             self.sampling.model_dump(),
             self.examples.model_dump(),
             self.tokens.n_wanted,
@@ -133,8 +117,8 @@ class _Work:
         )
         if (found := sample.load(path, key, self.names)) is not None:
             return found
-        survey = [self._shard(number, part, None, bar) for number, part in enumerate(tokens)]
-        whole = self.tokens.shard(len(survey), self.config.shard_tokens) is None
+        survey = self.todo.shards(numbers, None, bar)
+        whole = self.tokens.shard(len(survey), self.todo.config.shard_tokens) is None
         drawn = {name: chosen.get(name) or self._draw(name, survey, whole=whole) for name in self.names}
         sample.save(path, key, drawn)
         return drawn
@@ -154,62 +138,6 @@ class _Work:
             reference=sample.reference(frame, numbers),
         )
 
-    # ------------------------------------------------------------------ shards
-
-    def every_shard(self, drawn: Sample, bar: Bar) -> Iterator[shards.Shard]:
-        """Yield every shard of the corpus for the sample: reused, filtered from the survey's, or computed."""
-        for number, tokens in enumerate(self._tokens(range(2**40))):
-            yield self._shard(number, tokens, drawn, bar)
-
-    def _tokens(self, numbers: range) -> Iterator[ShardTokens]:
-        for number in numbers:
-            with self.clock("tokens"):
-                tokens = self.tokens.shard(number, self.config.shard_tokens)
-            if tokens is None:
-                return
-            yield tokens
-
-    def _shard(self, number: int, tokens: ShardTokens, drawn: Sample | None, bar: Bar) -> shards.Shard:
-        path, key = self._place(number, tokens, drawn)
-        found = shards.read(path, key)
-        if found is None:
-            shard = self._thinned(number, tokens, drawn) or self._computed(tokens, drawn, bar)
-            with self.clock("write"):
-                self.n_bytes += shards.write(path, shard, key)
-            found = shards.read(path, key)
-        assert found is not None, f"{path} was just written"
-        return found
-
-    def _place(self, number: int, tokens: ShardTokens, drawn: Sample | None) -> tuple[Path, str]:
-        """Return a shard's folder and the hash of everything it depends on."""
-        kept = {name: None if part.kept is None else part.kept.tolist() for name, part in (drawn or {}).items()}
-        kind = "survey" if drawn is None else "shards"
-        return self.folder / kind / f"{number:06d}.safetensors", fingerprint(self.key, _hash(tokens), kept)
-
-    def _thinned(self, number: int, tokens: ShardTokens, drawn: Sample | None) -> shards.Shard | None:
-        """Keep of the survey's shard the sample only; None where the survey has no such shard."""
-        survey = shards.read(*self._place(number, tokens, None)) if drawn is not None else None
-        if drawn is None or survey is None:
-            return None
-        kept = {}
-        for name, part in survey.kept.items():
-            latents = drawn[name].kept
-            kept[name] = part if latents is None else part.only(latents)
-        return shards.Shard(kept=kept, n=survey.n)
-
-    def _computed(self, tokens: ShardTokens, drawn: Sample | None, bar: Bar) -> shards.Shard:
-        limit = getattr(self.subject.model.config, "max_position_embeddings", None)
-        longest = int(Contexts(tokens).lengths.max())
-        if limit is not None and longest > limit:
-            raise StudyError(
-                f"windows.context_length: a context of {longest} tokens with BOS is longer than the subject's {limit} "
-                f"positions; set it to {limit - 1} or less"
-            )
-        keep = {name: None if drawn is None else drawn[name].kept for name in self.names}
-        shard = self.device.compute(tokens, keep, bar)
-        self.n_tokens += len(tokens.tokens)
-        return shard
-
     # ------------------------------------------------------------------ the result
 
     def collection(self, found: Sequence[shards.Shard], drawn: Sample) -> Collection:
@@ -217,24 +145,24 @@ class _Work:
         windows = self.tokens.windows()
         latents = pd.concat([self._rows(place, found, drawn) for place in self.placed], ignore_index=True)
         mark = fingerprint(
-            self.key, windows.fingerprint, self.sampling.model_dump(), self.examples.model_dump(), self.seed
+            self.todo.key, windows.fingerprint, self.sampling.model_dump(), self.examples.model_dump(), self.seed
         )
         counts = self.tokens.counts() | {
             "latents": len(latents),
             "eligible": int(latents["eligible"].sum()),
             "drawn": sum(len(mine.chances if mine.latents is None else mine.latents) for mine in drawn.values()),
             "sampled": int(latents["sampled"].sum()),
-            "tokens_computed": self.n_tokens,
-            "bytes_written": self.n_bytes,
+            "tokens_computed": self.todo.n_tokens,
+            "bytes_written": self.todo.n_bytes,
             "bytes_kept": sum(path.stat().st_size for path in self.folder.rglob("*.safetensors")),
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_bytes": max(peak_memory(), self.todo.peak_memory),
         }
         own = {name: latents[latents["dictionary"] == name] for name in drawn}
         return Collection(
             windows=windows,
             latents=latents,
             counts=counts,
-            seconds=self.clock.seconds,
+            seconds=self.todo.clock.seconds,
             shards=found,
             references={name: self._reference(mine, own[name]) for name, mine in drawn.items()},
             fingerprint=mark,
@@ -280,19 +208,3 @@ def _sum(parts: Sequence[NDArray[np.integer]]) -> NDArray[np.int64]:
     for part in parts:
         found += part
     return found
-
-
-def _hash(tokens: ShardTokens) -> str:
-    seen = hashlib.sha256(f"{tokens.bos} {tokens.window_length}".encode())
-    for name in ("tokens", "segment_starts", "segment_contexts", "window_starts", "window_held_out"):
-        seen.update(np.ascontiguousarray(getattr(tokens, name)).data)
-    return seen.hexdigest()
-
-
-def peak_memory() -> int:
-    """Return the most memory this process held at once, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # `ru_maxrss` would begin with what the parent process held
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -6,8 +6,10 @@ how much they held depended on the addresses of the day (results/reference/colle
 """
 
 import ctypes
+import resource
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -69,3 +71,12 @@ def give_back() -> None:
     """Let glibc return what is free in its heap to the system; nothing where the C library is another."""
     if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+def peak_memory() -> int:
+    """Return the most memory this process held at once, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # `ru_maxrss` would begin with what the parent process held
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

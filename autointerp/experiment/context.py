@@ -19,6 +19,7 @@ from autointerp.asking.budget import Budget, StageUsage
 from autointerp.collection.collect import collect
 from autointerp.collection.collection import Collection
 from autointerp.collection.device import Placed, check
+from autointerp.collection.shard_pass import Engine
 from autointerp.console import deferred_interrupts, note
 from autointerp.corpus.base import Tokens
 from autointerp.dictionaries import elsewhere, identity, load_check, loading
@@ -205,10 +206,15 @@ class Experiment:
         placed = [Placed(dictionary=arm.dictionary, site=arm.site_in) for arm in self.arms]
         others = [place for place in placed if place.dictionary.name in redrawn]
         found = self._collect(self.subject, [place for place in placed if place not in others], "activations")
-        return found.joined(self._collect(self.redrawn, others, "activations-random-subject")) if others else found
+        if not others:
+            return found
+        return found.joined(self._collect(self.redrawn, others, "activations-random-subject", self.study.seed))
 
-    def _collect(self, subject: HookedSubject, placed: list[Placed], folder: str) -> Collection:
-        study = self.study
+    def _collect(
+        self, subject: HookedSubject, placed: list[Placed], folder: str, redrawn: int | None = None
+    ) -> Collection:
+        study, execution = self.study, self.study.execution
+        run = partial(execution.module.run, execution.settings)
         return collect(
             subject,
             placed,
@@ -218,6 +224,7 @@ class Experiment:
             examples=study.examples,
             folder=self.run / folder,
             seed=study.seed,
+            engine=Engine(run=run, subject=study.subject, redrawn=redrawn),
         )
 
     @cached_property

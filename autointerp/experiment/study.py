@@ -41,7 +41,7 @@ from autointerp.subject.base import EMBEDDED as EMBEDDED
 from autointerp.subject.base import SubjectConfig
 
 # Sections that change how fast or how safely a run goes, never its results.
-OPERATIONAL = ("limits", "ask")
+OPERATIONAL = ("limits", "ask", "execution")
 # Sections that two runs must share before their scores may be compared.
 PROTOCOL = ("windows", "examples", "explainer", "scorers", "controls", "corpus")
 
@@ -102,6 +102,12 @@ class ScorerMember(Member):
     """A scorer and its settings."""
 
     family = "scorers"
+
+
+class ExecutionMember(Member):
+    """Where shards are computed."""
+
+    family = "execution"
 
 
 class LLMMember(Member):
@@ -172,6 +178,10 @@ class Study(BaseModel):
     )
     controls: ControlsConfig = Field(default_factory=ControlsConfig, description="checks that every run carries")
     prompts: str | None = Field(default=None, description="a folder of templates to use instead of the shipped ones")
+    execution: ExecutionMember = Field(
+        default_factory=lambda: ExecutionMember.model_validate("local"),
+        description="where the subject runs: this process, several, a Ray cluster or a Slurm array; changes no result",
+    )
     ask: AskConfig = Field(default_factory=AskConfig, description="retries, caching")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="stop cleanly when these are reached")
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig, description="levels, margins")

@@ -31,7 +31,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
                 shutil.copyfileobj(source, target)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name[:150]}.{os.uname().nodename[:50]}.{os.getpid()}.partial")
     try:
         write(partial)
         flush(partial)

@@ -31,8 +31,9 @@ import torch
 from numpy.typing import NDArray
 
 from autointerp.collection.base import CollectConfig, SamplingConfig
-from autointerp.collection.collect import collect, peak_memory
+from autointerp.collection.collect import collect
 from autointerp.collection.device import Placed
+from autointerp.collection.memory import peak_memory
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.loading import open_dictionary
 from autointerp.examples.base import ExamplesConfig
