@@ -21,6 +21,8 @@ from autointerp.execution.base import TRIES, Item, Job, Receipt
 
 # Seconds between two looks at the folder.
 LOOK_S = 0.5
+# Seconds that workers without work have to end by themselves.
+END_S = 5.0
 # Items written ahead of the workers, for each.
 AHEAD = 2
 
@@ -136,10 +138,14 @@ class _Array:
         return jobs
 
     def close(self) -> None:
-        """Let the workers end, and cancel those that wait."""
+        """Let the workers end, and cancel those that wait or are busy."""
         put(self._folder / STOP, b"")
+        latest = time.monotonic() + END_S
+        while time.monotonic() < latest and not all(one.done() for one in self._jobs):
+            time.sleep(LOOK_S)
         for one in self._jobs:
-            one.cancel()
+            if not one.done():
+                one.cancel()
 
 
 def _executor(config: Config, job: Job) -> Any:

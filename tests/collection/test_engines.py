@@ -88,6 +88,18 @@ def test_shards_of_processes_are_those_of_this_process(folder: Path, tmp_path: P
     check(killing(member("processes", workers=2)), folder, tmp_path)
 
 
+@pytest.mark.slow
+def test_shards_of_a_ray_cluster_are_those_of_this_process(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    check(killing(member("ray", address="local", workers=2, cpus_per_worker=0.5)), folder, tmp_path)
+
+
+@pytest.mark.slow
+def test_shards_of_a_slurm_array_are_those_of_this_process(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    check(killing(member("slurm", cluster="local", workers=2, stale_s=5)), folder, tmp_path)
+
+
 def test_a_worker_with_other_weights_or_versions_is_refused(folder: Path, tmp_path: Path) -> None:
     """By the fingerprint of what it loads, and by the versions of what computes."""
     config = SubjectConfig(model=str(folder), device="cpu")
