@@ -16,6 +16,7 @@ In a workflow: autointerp gate results/candidate --baseline results/reference/ba
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Decide, print, write, return the decision's exit code."""
     from autointerp.gate import base, offline, output
+    from autointerp.qualification import show
     from autointerp.run.reading import read_tables
 
     scorers = read_tables(args.baseline).judgements["scorer"].astype("str").unique().tolist()
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         limits={"missing": args.max_missing, "dead_share": args.max_dead, "ce_increase": args.max_ce},
     )
     result = offline.gate_runs(args.candidate, args.baseline, config=config, allow=args.allow)
+    result = replace(result, reasons=(*result.reasons, *show.of_run(args.candidate)))
     output.show(output.as_json(result) if args.json else output.as_text(result))
     summary = args.summary or os.environ.get("GITHUB_STEP_SUMMARY")
     output.write(

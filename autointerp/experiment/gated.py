@@ -18,6 +18,7 @@ from autointerp.experiment.context import Experiment
 from autointerp.experiment.study import Study
 from autointerp.gate import decide, endpoints, offline, output
 from autointerp.gate.base import GateConfig, GateResult
+from autointerp.qualification import show
 from autointerp.records import LatentId
 from autointerp.report.page import write_report
 from autointerp.run import record_rows
@@ -107,6 +108,7 @@ class Gated:
             note(f"gate: {words}")
             self.notes.append(words)
         pipeline.do(self.experiment, "qualify", self.marks["qualify"])
+        self.notes += show.of_run(self.experiment.run.path)
         held = {name: len(order) for name, order in self.orders.items()}
         looks = decide.looks(held, self.config, offline.first_look(self.scores, self.config), len(limits))
         found = decide.run(looks, self._answer)

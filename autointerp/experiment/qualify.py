@@ -31,7 +31,6 @@ from autointerp.run.files import fingerprint
 from autointerp.run.record_rows import Counts
 from autointerp.scorers.base import Scorer
 
-FILE = "qualification.json"
 # Bump when stored qualifications no longer predict a new one.
 VERSION = 1
 # By how much a dearer prompt form must be better for `auto` to choose it.
@@ -182,8 +181,8 @@ def qualify(experiment: Experiment) -> Counts:
         found = _found(experiment)
         if not found.failed and experiment.cache and not programs(study):
             keep.remember(key, found)
-    experiment.run.write_json(FILE, asdict(found))
-    said = show.lines(found) if found.causes else [f"{show.summary(found)}; table in {FILE}"]
+    experiment.run.write_json(keep.FILE, asdict(found))
+    said = show.lines(found) if found.causes else [f"{show.summary(found)}; table in {keep.FILE}"]
     for line in (*said, *outlook.extrapolated(study, found)):
         note(line)
     if found.failed and study.qualify.mode != "warn":
@@ -198,7 +197,7 @@ def kept(experiment: Experiment) -> Qualification | None:
 
 def apply(experiment: Experiment) -> None:
     """Give the study's scorers the prompt form that `auto` chose."""
-    path = experiment.run / FILE
+    path = experiment.run / keep.FILE
     if experiment.study.qualify.mode != "auto" or not path.exists():
         return
     form = keep.parsed(path.read_text(encoding="utf-8")).form

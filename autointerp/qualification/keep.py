@@ -9,6 +9,9 @@ from typing import Any
 from autointerp.console import note
 from autointerp.qualification.base import Qualification, QualityRow
 
+# A run's qualification, in its directory.
+FILE = "qualification.json"
+
 
 def folder() -> Path:
     """Return the folder of kept qualifications: `$XDG_CACHE_HOME/autointerp/qualification`, or below `~/.cache`."""

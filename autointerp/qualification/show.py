@@ -1,7 +1,9 @@
 """A qualification in words: a table of plain lines, and one line that says why a run stops."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from autointerp.qualification import keep
 from autointerp.qualification.base import Qualification, QualityRow
 
 COLUMNS = {
@@ -43,6 +45,14 @@ def summary(found: Qualification) -> str:
     measured = f" (sensitivity + specificity - 1: {', '.join(quality)})" if quality else ""
     form = f", form {found.form}" if found.form else ""
     return f"qualify: judge {found.judge}{measured}, explainer {found.explainer}{form}"
+
+
+def of_run(run: Path) -> list[str]:
+    """Return the summary of a run directory's qualification, as its file holds it; nothing where there is none."""
+    try:
+        return [summary(keep.parsed((run / keep.FILE).read_text(encoding="utf-8")))]
+    except (OSError, ValueError):
+        return []
 
 
 def table(rows: Sequence[QualityRow]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from autointerp.report import findings, tables, writers
+from autointerp.report import findings, qualification, tables, writers
 from autointerp.report.run import ReportRun
 from autointerp.report.words import GLOSSARY
 from autointerp.statistics import validity
@@ -20,11 +20,20 @@ def facts(run: ReportRun) -> dict[str, Any]:
         "baseline": findings.baseline(found.manifests),
         "validity": _validity(found.control_status),
         "tables": shown,
+        "qualification": _qualification(run),
         "not_compared": findings.not_compared(found),
         "glossary": sorted(GLOSSARY.items(), key=_alphabet),
         "facts": _facts(run),
         "usage": _usage(run.manifest.get("usage", {})),
     }
+
+
+def _qualification(run: ReportRun) -> dict[str, Any] | None:
+    """Show how explainer and judge did on planted rules; None where that was not asked."""
+    if run.qualification is None:
+        return None
+    found = qualification.qualified(run.qualification)
+    return {"sentences": found.sentences, "title": found.table.title, "html": writers.html(found.table)}
 
 
 def _alphabet(entry: tuple[str, str]) -> str:

@@ -169,6 +169,12 @@ class ReportRun:
         path = self.path / "summary.json"
         return store.read_json(self.files.verified("summary.json")) if path.exists() else self._derived.summary
 
+    @property
+    def qualification(self) -> dict[str, Any] | None:
+        """What explainer and judge showed on planted rules: `qualification.json`; None where it was off."""
+        there = (self.path / "qualification.json").exists()
+        return store.read_json(self.files.verified("qualification.json")) if there else None
+
     @cached_property
     def controls(self) -> pd.DataFrame:
         """One row per control, scorer and dictionary, with its status."""

@@ -9,6 +9,8 @@ import pytest
 from autointerp.__main__ import main
 from autointerp.experiment import outlook, pipeline
 from autointerp.experiment.study import load_study
+from autointerp.qualification import show
+from autointerp.report import qualification
 from tests.qualification import judges
 
 JUDGES = "tests.qualification.judges"
@@ -53,6 +55,18 @@ def test_a_warned_run_goes_on(study_of: Any, tmp_path: Path, capsys: pytest.Capt
     run = pipeline.score(load_study(path), tmp_path / "run")
     assert "answers yes to 100%" in capsys.readouterr().err
     assert run.has("judgements")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Before any latent was paid for: judge failed" in page
+    assert "answers yes to 100% of the contexts" in page
+    # The file is read as it is: another verdict there is another verdict on the page and in the gate's notes.
+    found = json.loads((run / "qualification.json").read_text(encoding="utf-8"))
+    assert (
+        qualification.qualified({**found, "judge": "passed"})
+        .sentences[0]
+        .startswith("Before any latent was paid for: judge passed")
+    )
+    (line,) = show.of_run(run.path)
+    assert line.startswith("qualify: judge failed (sensitivity + specificity - 1: detection 0.00")
 
 
 def test_auto_writes_the_chosen_form_into_the_protocol(study_of: Any, tmp_path: Path) -> None:
