@@ -134,7 +134,7 @@ class Prompts:
 
 
 class _Role:
-    """What `{% call user() %}` calls: appends the block's text as one message and renders to nothing."""
+    """Target of `{% call user() %}`: appends the block's text as one message and renders to nothing."""
 
     def __init__(self, role: str, messages: list[Message]) -> None:
         self._role, self._messages = role, messages

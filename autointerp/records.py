@@ -206,7 +206,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back for `key`. `text` is None when nothing did; `failure` then says why in one word."""
+    """The reply to `key`. `text` is None if the request failed; `failure` then gives the reason in one word."""
 
     key: str
     text: str | None

@@ -55,7 +55,7 @@ STATUS: dict[str, Literal["ok", "unparsed", "refused", "empty", "truncated"]] = 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """One latent's explanation, and the prompt that brought it."""
+    """One latent's explanation and its prompt's record."""
 
     explanation: Explanation
     row: PromptRecord
@@ -63,7 +63,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One question's judgements, one per item, and the prompt that brought them."""
+    """One question's judgements, one per item, and its prompt's record."""
 
     question: Question
     judgements: tuple[Judgement, ...]

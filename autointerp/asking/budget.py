@@ -1,4 +1,4 @@
-"""What the LLMs of a run cost: counted, limited, estimated. Pure except for the clock."""
+"""Cost of a run's LLM calls: counted, limited, estimated. Pure except for the clock."""
 
 import math
 import time
@@ -43,7 +43,7 @@ def prompt_tokens(request: Request) -> int:
 
 @dataclass(slots=True)
 class Budget:
-    """What one invocation has spent, over all its LLMs, against its limits.
+    """One invocation's spending, over all its LLMs, against its limits.
 
     Requests in flight count as expected: by their length and the most that can be generated, corrected by how the
     expectations of earlier requests compare with their costs.
@@ -106,7 +106,7 @@ class Budget:
 
 @dataclass(slots=True)
 class StageUsage:
-    """How the questions of one stage ended: shown by the progress bar, stored as the manifest's `usage`.
+    """Usage of one stage: shown by the progress bar, stored as the manifest's `usage`.
 
     Calls, tokens and money are those of this invocation. `cached_calls` replies came from the response store, and had
     cost `stored_tokens_in` and `stored_tokens_out` when they were requested.
@@ -191,7 +191,7 @@ class StageUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostEstimate:
-    """What a stage will cost: calls, tokens (prompt, and most that can be generated) and money, at most."""
+    """Upper bound on a stage's cost: calls, tokens (prompt, and most that can be generated) and money."""
 
     stage: str
     calls: int

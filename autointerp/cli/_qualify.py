@@ -1,4 +1,4 @@
-"""What the verbs `judge` and `explainer` share: one LLM, qualified by itself on planted rules."""
+"""Shared code of the verbs `judge` and `explainer`: one LLM, qualified by itself on planted rules."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a finished run prints: one sentence, the tables, and what to do next."""
+"""Output of a finished run: one sentence, the tables, and next steps."""
 
 from rich.text import Text
 

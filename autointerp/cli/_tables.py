@@ -1,4 +1,4 @@
-"""How verbs print and write tables."""
+"""Printing and writing of tables by verbs."""
 
 import json
 from collections.abc import Mapping, Sequence

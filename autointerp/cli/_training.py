@@ -1,4 +1,4 @@
-"""What `autointerp train` runs: a training study, from a file or from flags."""
+"""Training study of `autointerp train`, from a file or from flags."""
 
 import argparse
 import itertools

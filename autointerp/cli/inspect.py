@@ -102,7 +102,7 @@ def show(lines: dict[str, object]) -> None:
 
 
 def registry_facts(named: "Named") -> dict[str, object]:
-    """What SAELens' registry says."""
+    """Describe the dictionary's entry in SAELens' registry."""
     from autointerp.dictionaries import registry, registry_sites
 
     entry = named.entry
@@ -122,7 +122,7 @@ def registry_facts(named: "Named") -> dict[str, object]:
 
 
 def facts(dictionary: "Dictionary") -> dict[str, object]:
-    """What the checkpoint says."""
+    """Describe the checkpoint's settings."""
     import torch
 
     norms = torch.linalg.vector_norm(dictionary.W_dec.float(), dim=1)
@@ -179,7 +179,7 @@ def record(dictionary: "Dictionary") -> dict[str, object]:
 
 
 def where(dictionary: "Dictionary", model: str) -> "tuple[Site, Site]":
-    """Where its sites are in a model, of which no weights are read."""
+    """Describe its sites in a model, without reading the model's weights."""
     from autointerp.subject.skeleton import skeleton
 
     return ends(dictionary, skeleton(model, None, trust_remote_code=False))

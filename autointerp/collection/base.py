@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 
 class CollectConfig(BaseModel):
-    """How activations are collected. None of it but `values` changes what is collected."""
+    """Settings of collection. Only `values` changes the result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -19,7 +19,7 @@ class CollectConfig(BaseModel):
 
 
 class SamplingConfig(BaseModel):
-    """Which latents of each dictionary are explained."""
+    """Settings of the sample of latents to explain."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

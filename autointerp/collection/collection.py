@@ -1,4 +1,4 @@
-"""What a pass over the subject collected: every latent's row, and the activations of the sampled ones."""
+"""Result of a pass over the subject: every latent's row, and the activations of the sampled ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from autointerp.run.store import fingerprint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """What was collected.
+    """Result of collection.
 
     Attributes:
         windows: the corpus as judged windows.
@@ -44,7 +44,7 @@ class Collection:
         )
 
     def release(self) -> None:
-        """Let the system take back the memory of shard pages that were read; they are read again when needed."""
+        """Release the memory of shard pages; they are read again when needed."""
         for shard in self.shards:
             shard.release()
 

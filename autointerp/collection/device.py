@@ -29,14 +29,14 @@ BATCH_TOKENS_CPU, BATCH_TOKENS_GPU = 4096, 65536
 
 
 class Encoder(Protocol):
-    """What collection needs of a dictionary."""
+    """Protocol of a dictionary for collection."""
 
     name: str
     architecture: Any
 
     @property
     def n_latents(self) -> int:
-        """How many latents it has."""
+        """Number of latents."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""How strongly a latent fires over the whole corpus: its positive activations, counted in bins of equal width."""
+"""Histogram of a latent's positive activations over the whole corpus, in bins of equal width."""
 
 from collections.abc import Iterator
 from typing import Any

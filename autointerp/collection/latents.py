@@ -11,7 +11,7 @@ from autointerp.examples.base import ExamplesConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiringCounts:
-    """How often each latent of one dictionary fires: [n_latents] each, with the numbers they are out of.
+    """Firing counts of one dictionary's latents: [n_latents] each, with the totals.
 
     Attributes:
         tokens: tokens it fires on, of `n_tokens`.
@@ -33,7 +33,7 @@ class FiringCounts:
 
 
 def statuses(counts: FiringCounts, config: ExamplesConfig, *, scale: float = 1.0, margin: float = 1.0) -> NDArray:
-    """Say of each latent: dead, rare, dense or eligible.
+    """Classify each latent: dead, rare, dense or eligible.
 
     dead never fires on a token of any document; rare fires in too few windows, in all or of one split; dense leaves too
     few silent held-out windows to draw negatives from. `scale` extrapolates counts of a survey to the whole corpus and

@@ -68,7 +68,7 @@ class Columns:
 
 
 def give_back() -> None:
-    """Let glibc return what is free in its heap to the system; nothing where the C library is another."""
+    """Let glibc return free heap memory to the system; does nothing with other C libraries."""
     if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 

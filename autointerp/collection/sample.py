@@ -1,4 +1,4 @@
-"""Which latents are explained: nested samples of fixed size with known inclusion probabilities.
+"""Sampling of latents: nested samples of fixed size with known inclusion probabilities.
 
 Every latent has a permanent random number, keyed by seed, dictionary and latent. Latents join the sample in the order
 of that number over their weight (order sampling), so that a sample of 60 holds the sample of 40, and no other

@@ -33,7 +33,7 @@ LOCAL: Run = partial(local.run, local.Config())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Where shards are computed.
+    """Settings of where shards are computed.
 
     Attributes:
         run: an execution member's `run` with its settings.

@@ -73,7 +73,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """All dictionaries' activations on one shard, and how many tokens and windows of each split it has.
+    """All dictionaries' activations on one shard, and its numbers of tokens and windows per split.
 
     Attributes:
         kept: by dictionary.
@@ -86,7 +86,7 @@ class Shard:
     maps: tuple[mmap.mmap, ...] = ()
 
     def release(self) -> None:
-        """Give back the memory of the pages that were read."""
+        """Release the memory of pages that were read."""
         for mapped in self.maps:
             mapped.madvise(mmap.MADV_DONTNEED)
 

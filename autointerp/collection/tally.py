@@ -1,4 +1,4 @@
-"""What one dictionary gives on one shard, batch by batch: firing counts of every latent, activations of some."""
+"""One dictionary's results on one shard, batch by batch: firing counts of every latent, activations of some."""
 
 from typing import Protocol
 

@@ -44,7 +44,7 @@ class ShardItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a worker in another process needs to become this one's equal.
+    """Everything a worker process needs to compute shards as this process does.
 
     Attributes:
         subject: the model.

@@ -1,4 +1,4 @@
-"""Where contexts, documents and windows lie in the corpus's tokens: arithmetic over positions, no text."""
+"""Layout of contexts, documents and windows in the corpus's tokens: arithmetic over positions, no text."""
 
 from array import array
 from dataclasses import dataclass

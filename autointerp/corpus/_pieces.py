@@ -66,7 +66,7 @@ def _token_bytes(tokenizer: Any) -> Callable[[int], bytes]:
 
 
 def _decoder_kind(tokenizer: Any) -> str:
-    """Tell how the vocabulary spells text: `ByteLevel` as GPT-2's, `ByteFallback` as Llama's, or "" otherwise."""
+    """Return how the vocabulary spells text: `ByteLevel` as GPT-2's, `ByteFallback` as Llama's, or "" otherwise."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     described = repr(backend.decoder) if backend is not None else ""
     for kind, sign in (("ByteLevel", "ByteLevel("), ("ByteFallback", "▁"), ("ByteFallback", "ByteFallback(")):

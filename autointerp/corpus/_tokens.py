@@ -227,7 +227,7 @@ class TokenStore:
         yield
 
     def _n_wanted(self, lengths: list[int]) -> int:
-        """How many of the next documents are needed to reach `n_tokens`."""
+        """Return the number of next documents needed to reach `n_tokens`."""
         reached = self._layout.n_tokens + np.cumsum(lengths)
         return min(len(lengths), int(np.searchsorted(reached, self.config.n_tokens)) + 1)
 

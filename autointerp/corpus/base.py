@@ -1,4 +1,4 @@
-"""What a corpus gives: documents. And how they are cut into the contexts a model reads and the windows that are judged.
+"""Protocol of a corpus (documents), and settings of the contexts a model reads and the windows that are judged.
 
 A member file `autointerp/corpus/<name>.py` defines a frozen pydantic `Config` and
 `documents(config) -> Iterator[Document]`, lazily and always in the same order; a member may yield `TokenDocument`
@@ -122,7 +122,7 @@ class Tokens(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up what is not finished."""
+        """Discard unfinished work."""
         ...
 
     def windows(self) -> Windows:
@@ -142,7 +142,7 @@ def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 
 
 class WindowsConfig(BaseModel):
-    """How documents become contexts of the model and windows of the judge."""
+    """Settings of contexts (for the model) and windows (for the judge)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

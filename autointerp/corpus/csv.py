@@ -13,7 +13,7 @@ from autointerp.errors import CorpusError
 
 
 class Config(BaseModel):
-    """Where the rows are and which column holds the text."""
+    """Location of the rows, and the column that holds the text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -26,7 +26,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class Config(BaseModel):
-    """Which packages' docstrings are read."""
+    """Packages to read docstrings of."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,7 +13,7 @@ from autointerp.errors import CorpusError
 
 
 class Config(BaseModel):
-    """Which data set, which part of it, and which column holds the text."""
+    """Dataset, subset and split, and the column that holds the text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

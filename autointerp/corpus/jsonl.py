@@ -15,7 +15,7 @@ CHUNK_CHARACTERS = 1 << 20
 
 
 class Config(BaseModel):
-    """Where the objects are and which field holds the text."""
+    """Location of the objects, and the field that holds the text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -14,7 +14,7 @@ ROWS = 1024
 
 
 class Config(BaseModel):
-    """Where the rows are and which column holds the text."""
+    """Location of the rows, and the column that holds the text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -16,7 +16,7 @@ CHUNK_CHARACTERS = 1 << 20
 
 
 class Config(BaseModel):
-    """Where the text is and how it falls into documents."""
+    """Location of the text, and how it is split into documents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""How a study names a dictionary. Light: torch is not imported here.
+"""Settings of a dictionary in a study. Light: torch is not imported here.
 
 The protocol that a checkpoint format keeps is `autointerp.dictionaries.loading.Format`.
 """
@@ -20,7 +20,7 @@ ControlKind = Literal["random_directions", "random_encoder", "random_subject"]
 
 
 class DictionaryConfig(BaseModel):
-    """One dictionary of a study: where it is, and what its checkpoint does not say or says wrongly."""
+    """One dictionary of a study: its source, and settings that its checkpoint lacks or has wrong."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

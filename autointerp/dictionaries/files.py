@@ -170,7 +170,7 @@ def _cached(repo: str, revision: str) -> Path | None:
 
 
 def _refusal(error: Exception) -> str:
-    """What the hub answered where it said no; "" where it said nothing."""
+    """Return the hub's reason for a refusal; "" if it gave none."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -199,7 +199,7 @@ def _fetched(repo: str, name: str, commit: str, revision: str) -> Path:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What the hub's client raises: its own error, and whatever its HTTP library (which changed) calls one."""
+    """Return the exceptions of the hub's client: its own, and those of its HTTP library (which changed)."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return OSError, *(base for base in HfHubHTTPError.__mro__ if base.__name__ in ("HTTPError", "RequestException"))

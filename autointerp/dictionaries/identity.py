@@ -64,7 +64,7 @@ def _listing(files: Files) -> list[str]:
 
 
 def _looks(files: Files, names: Any) -> dict[str, dict[str, int]]:
-    """How each named file looks now; those that are gone are left out."""
+    """Return size and time of each named file; missing ones are left out."""
     found = {}
     for name in names:
         if name in files.names:

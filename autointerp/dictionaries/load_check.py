@@ -190,7 +190,7 @@ def settled(dictionary: Dictionary, x: Tensor, y: Tensor) -> tuple[Dictionary, t
 
 
 def symptoms(vitals: Vitals, dictionary: Dictionary) -> tuple[str, ...]:
-    """Say which vital signs are impossible for a dictionary at its own site."""
+    """List the vital signs that are impossible for a dictionary at its site."""
     found, l0, n_latents = [], vitals.l0, dictionary.n_latents
     # A layer of a cross-layer transcoder reconstructs its output only with the layers before it.
     if not vitals.fvu <= MAX_FVU and not dictionary.group:
@@ -228,7 +228,7 @@ def diagnose(vitals: Vitals, dictionary: Dictionary, *, accept: bool = False, tr
 
 
 def _doubt(dictionary: Dictionary, x: Tensor, y: Tensor, fvu: float) -> tuple[str, ...]:
-    """Say that the other pre-bias explains more, which it never does where a dictionary is read as it was trained."""
+    """Report that the other pre-bias explains more, which cannot happen if the dictionary is read as trained."""
     if dictionary.d_in != dictionary.d_out or dictionary.group:
         return ()
     pre_bias = None if dictionary.pre_bias is not None else dictionary.b_dec

@@ -35,7 +35,7 @@ class Format(Protocol):
     """A checkpoint format: one module `autointerp/dictionaries/formats/<format>.py`."""
 
     def recognises(self, files: Files) -> bool:
-        """Say whether the folder looks like this format; reads names and small configuration files only."""
+        """Return whether the folder looks like this format; reads names and small configuration files only."""
         ...
 
     def read(self, files: Files, config: DictionaryConfig) -> Dictionary:
@@ -89,7 +89,7 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
 
 
 def recognise(files: Files) -> str:
-    """Tell the format of a checkpoint.
+    """Detect the format of a checkpoint.
 
     Raises:
         DictionaryError: none, or several, recognise it.

@@ -100,7 +100,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a name stands for: a dictionary, and one latent of it or None."""
+    """A resolved name: a dictionary, and one of its latents or None."""
 
     entry: Entry
     latent: int | None = None

@@ -33,7 +33,7 @@ LAYER_NORM_EPS = 1e-5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a dictionary came from. `files` are (name, sha256) of every file read."""
+    """Provenance of a dictionary. `files` are (name, sha256) of every file read."""
 
     format: str
     source: str
@@ -107,7 +107,7 @@ class Dictionary:
 
     @property
     def n_latents(self) -> int:
-        """How many latents it has."""
+        """Number of latents."""
         return self.W_enc.shape[1]
 
     @property
@@ -127,7 +127,7 @@ class Dictionary:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.W_enc.device
 
     def encode(self, x: Tensor, workspace: Workspace | None = None) -> Codes:
@@ -188,11 +188,11 @@ class Dictionary:
         )
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """What it predicts at `site_out` [n, d_out] from rows x [n, d_in] at `site_in`."""
+        """Return its prediction at `site_out` [n, d_out] from rows x [n, d_in] at `site_in`."""
         return self.decode(self.encode(x), x)
 
     def directions(self, latents: Sequence[int] | NDArray[np.integer]) -> Tensor:
-        """What one unit of each latent's activation adds at `site_out` [len(latents), d_out].
+        """Return what one unit of each latent's activation adds at `site_out` [len(latents), d_out].
 
         Where the output gets back what the input's norm took, that is up to the token's own scale.
         """

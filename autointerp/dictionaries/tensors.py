@@ -118,7 +118,7 @@ class Tensors:
         return [int(value) for value in self._tensors[name]]
 
     def ignore(self, *names: str) -> None:
-        """Say that these are known and not needed, present or not."""
+        """Mark names as known and unused, whether present or not."""
         self._taken.update(names)
 
     def finish(self) -> None:
@@ -217,7 +217,7 @@ def _torch(path: Path) -> Tensors:
     except UnpicklingError as error:
         raise DictionaryError(
             f"{path}: holds Python objects besides tensors{_named(path)}; loading those can run any code, and is never "
-            "done. Where you trust the file, convert it once: load it with its own library, save its state_dict as "
+            "done. If you trust the file, convert it once: load it with its own library, save its state_dict as "
             "safetensors"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:

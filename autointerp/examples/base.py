@@ -1,4 +1,4 @@
-"""What passes between collection and selection, and the settings of examples. Light: no torch."""
+"""Types passed from collection to selection, and the settings of examples. Light: no torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +20,7 @@ HardKind = Literal["words", "embedding", "cofiring", "decoder"]
 
 
 class ExamplesConfig(BaseModel):
-    """How many example windows a latent needs and gets."""
+    """Settings of the number of example windows per latent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""How near windows of the pool are to a latent's own, in four senses; the nearest silent ones are hard negatives.
+"""Similarity of pool windows to a latent's windows, in four senses; the nearest silent ones are hard negatives.
 
 * `words`: by the words they share with the latent's explain windows (tf-idf over token ids): sparse, exact, and without
   a model.
@@ -98,7 +98,7 @@ def _unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 class Cofiring:
-    """How strongly each reference latent of one dictionary fires in each of the pool's windows, sparse.
+    """Return each reference latent's activation in each pool window, as a sparse matrix.
 
     Strength is the window's greatest activation over the latent's greatest in the pool, in (0, 1]. Memory is linear in
     the (reference latent, pool window) pairs in which one fires, time per query in the pairs of the query's windows.

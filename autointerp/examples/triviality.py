@@ -1,4 +1,4 @@
-"""How much of a latent is one token: the share of its peak token, and what that token alone would answer."""
+"""Triviality of a latent: the share of its modal peak token, and the answers of that token alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where units of work run: this process, processes of this machine, a Ray cluster, a Slurm array.
+"""Execution engines: this process, processes of this machine, a Ray cluster, a Slurm array.
 
 A member defines `Config` and `run(config, job, items) -> Iterator[Receipt]`; see `base`.
 """

@@ -26,7 +26,7 @@ IN_FLIGHT = 2
 
 
 class Config(BaseModel):
-    """How many workers there are."""
+    """Settings of the number of workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

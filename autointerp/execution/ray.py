@@ -20,7 +20,7 @@ LOOK_S = 1.0
 
 
 class Config(BaseModel):
-    """Which cluster, and what each worker takes of it."""
+    """Settings of the cluster, and each worker's resources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

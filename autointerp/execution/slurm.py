@@ -28,7 +28,7 @@ AHEAD = 2
 
 
 class Config(BaseModel):
-    """What the array's jobs ask Slurm for."""
+    """Settings of the array's jobs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

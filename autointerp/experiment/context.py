@@ -50,7 +50,7 @@ STAGE_OF = {"explainer": "explain"}
 
 @dataclass(kw_only=True)
 class Experiment:
-    """What the stages share.
+    """Shared state of the stages.
 
     `batches` limits explaining and judging to some of the sampled latents, in that order; `only_reads` is True if no
     stage needs the subject's predictions.
@@ -104,7 +104,7 @@ class Experiment:
         return subject_model.load(wanted, self._n_blocks(wanted) if self.only_reads else None)
 
     def _n_blocks(self, wanted: SubjectConfig) -> int | None:
-        """How many of the subject's blocks the dictionaries' sites need; None for all."""
+        """Number of the subject's blocks that the dictionaries' sites need; None for all."""
         model = skeleton.skeleton(wanted.model, wanted.revision, trust_remote_code=wanted.trust_remote_code)
         reads = [sites.resolve(model, one.site_in, _role(one)) for one in self.opened]
         writes = [sites.resolve(model, one.site_out, "output") for one in self.opened]
@@ -324,5 +324,5 @@ class Experiment:
 
 
 def _role(dictionary: Dictionary) -> Literal["input", "output"]:
-    """Which side of a bare module path a dictionary reads."""
+    """Return which side of a bare module path a dictionary reads."""
     return "output" if dictionary.architecture == "sae" else "input"

@@ -22,7 +22,7 @@ from autointerp.seeds import digest, generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which explanations each latent is judged by: its own, and those of the controls that it was drawn for."""
+    """Assignment of explanations to latents: their own, and those of the controls that they were drawn for."""
 
     own: Mapping[LatentId, Explanation]
     shuffled: Mapping[LatentId, Explanation]

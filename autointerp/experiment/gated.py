@@ -71,7 +71,7 @@ class Gated:
         self.n_looks = 0
 
     def prepare(self, *, update: bool) -> None:
-        """Do all that needs no LLM, and refuse a baseline of another protocol."""
+        """Run the stages that need no LLM, and reject a baseline of another protocol."""
         experiment, manifest = self.experiment, self.base.manifests[0]
         pipeline.begin(experiment, update=update)
         run = experiment.run

@@ -1,4 +1,4 @@
-"""What a study will cost, from what qualification measured: calls, minutes, tokens, money."""
+"""Forecast of a study's cost from qualification: calls, minutes, tokens, money."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -39,7 +39,7 @@ WORTH = 0.05
 
 @dataclass(kw_only=True)
 class Candidate:
-    """What is qualified: explainer and judge with their prompts.
+    """Subject of a qualification: explainer and judge with their prompts.
 
     `opened` gives an LLM and its usage for a role, within the given exit stack.
     """

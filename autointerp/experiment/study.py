@@ -105,7 +105,7 @@ class ScorerMember(Member):
 
 
 class ExecutionMember(Member):
-    """Where shards are computed."""
+    """Settings of where shards are computed."""
 
     family = "execution"
 
@@ -123,7 +123,7 @@ class LLMMember(Member):
 
     @property
     def price(self) -> llm.Price:
-        """What its tokens cost; free for a back end without a price."""
+        """Price of its tokens; free for a back end without a price."""
         return getattr(self.settings, "price", llm.Price())
 
 

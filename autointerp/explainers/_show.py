@@ -1,4 +1,4 @@
-"""What explainers share: examples as prompts show them, and how an explanation is read from a reply."""
+"""Shared code of explainers: formatting of examples, and parsing of replies."""
 
 import json
 import math

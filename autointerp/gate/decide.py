@@ -232,7 +232,7 @@ def row_of(
     cell: Cell, found: Difference, *, margin: float, to_pass: float, to_fail: float, n: int, n_planned: int, look: int,
     design: str, rho: float, drift: float,
 ) -> Row:  # fmt: skip
-    """Hold one difference against its bounds, given as quantiles of the normal distribution."""
+    """Test one difference against its bounds, given as quantiles of the normal distribution."""
     below, above = (_quantile(z, found.df) * found.se for z in (to_pass, to_fail))
     decision: Decision = "INCONCLUSIVE"
     if found.value - below >= -margin - ROUNDING:

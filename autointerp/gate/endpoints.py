@@ -85,7 +85,7 @@ def needed(base: pd.DataFrame, config: GateConfig) -> dict[str, tuple[int, int]]
 
 
 def shortage(base: pd.DataFrame, config: GateConfig) -> str:
-    """Say, before any LLM call, that the baseline may hold too few latents; "" where it holds enough in any case."""
+    """Warn, before any LLM call, that the baseline may have too few latents; "" if it has enough in any case."""
     orders = look_orders(base)
     lines = []
     for name, (least, most) in needed(base, config).items():

@@ -18,7 +18,7 @@ HEADER = ("dictionary", "endpoint", "look", "latents", "difference", "95 % inter
 
 
 def explain(row: Row) -> str:
-    """Say what a row's numbers decide, and what would decide it where they do not."""
+    """Describe a row's decision, or what would decide it."""
     if not row.has_looks:
         return _explain_limit(row)
     interval = f"[{signed(row.low_judged)}, {signed(row.high_judged)}]"
@@ -56,7 +56,7 @@ def _explain_limit(row: Row) -> str:
 
 
 def calls(result: GateResult) -> str:
-    """Say how many LLM calls the gate used, and how many all of the baseline's latents would have taken besides."""
+    """Report the LLM calls that the gate used, and those that all of the baseline's latents would have needed."""
     last = {row.dictionary: row for row in result.last if row.has_looks}
     if not last:
         return "LLM calls: none were needed"

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class JudgeTrainingConfig(BaseModel):
-    """How a cross-encoder judge is trained."""
+    """Settings of training a cross-encoder judge."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

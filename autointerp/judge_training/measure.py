@@ -1,4 +1,4 @@
-"""How good a trained judge is: on rules and text that it was not trained on, calibrated first on other rules."""
+"""Quality of a trained judge on unseen rules and text, after calibration on other rules."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -21,7 +21,7 @@ MOST_OUT = 8
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is known of a request when its reply arrives. `limit` is the largest number of tokens to generate."""
+    """Context of a request, needed to parse its reply. `limit` is the largest number of tokens to generate."""
 
     key: str
     n_bytes: int

@@ -1,4 +1,4 @@
-"""What a failed call means, by the error's code and type first and by its words second.
+"""Classification of failed calls, by the error's code and type first and by its text second.
 
 Codes are those of OpenAI, Azure, Anthropic, Groq, Gemini, Mistral, OpenRouter, llama.cpp and vLLM.
 """
@@ -43,7 +43,7 @@ NO_CREDIT = ("insufficient_quota", "exceeded your current quota", "billing", "cr
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one call brought.
+    """Result of one call.
 
     `kind`: ok | unreachable | dropped | timeout | bad_response | redirected, or for an error that the server reports:
     rate_limited | server_error | refused_key | unknown_path | refused | too_long | bad_request.

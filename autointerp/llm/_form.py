@@ -1,4 +1,4 @@
-"""How requests are written for one server: OpenAI's chat API, adapted to what the server and model accept."""
+"""Form of requests to one server: OpenAI's chat API, adapted to what the server and model accept."""
 
 import json
 import re
@@ -180,7 +180,7 @@ def send_probe(put: Callable[[Request], Reply], like: Request, structured: str) 
 
 
 def obedience(reply: Reply) -> Literal["refused", "ignored", "obeyed"]:
-    """What became of the test prompt's schema."""
+    """Outcome of the test prompt's schema."""
     if reply.text is None:
         return "refused"
     try:

@@ -1,4 +1,4 @@
-"""One HTTP request to a model server, by aiohttp, and what came back."""
+"""One HTTP request to a model server, by aiohttp, and its result."""
 
 import ipaddress
 import json

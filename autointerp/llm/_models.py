@@ -1,4 +1,4 @@
-"""What a server lists under `/models`."""
+"""A server's `/models` list."""
 
 import json
 from dataclasses import dataclass

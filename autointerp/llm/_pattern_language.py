@@ -25,13 +25,13 @@ class Unit:
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """End position."""
         return self.start + len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Which units are meant: `what` they are (a key of `WHAT`), after and before which neighbours (lower case).
+    """Target units: `what` they are (a key of `WHAT`), after and before which neighbours (lower case).
 
     `focus` is the part of the unit that counts, "" for all of it.
     """
@@ -143,7 +143,7 @@ def _focused(unit: Unit, focus: str) -> tuple[int, int]:
 
 
 def say(clauses: Iterable[Clause]) -> str:
-    """Say a pattern in English; clauses that differ only in their word are said as one."""
+    """Write a pattern in English; clauses that differ only in their word are joined."""
     groups: dict[Clause, list[str]] = {}
     for clause in clauses:
         if clause.what == "lower":

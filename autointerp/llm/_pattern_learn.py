@@ -31,7 +31,7 @@ Key = tuple[Target, str, str]
 
 @dataclass(slots=True)
 class Found:
-    """Where a clause holds: examples at marked units (a bit each), counterexamples (a bit each), units."""
+    """Matches of a clause: examples at marked units (a bit each), counterexamples (a bit each), units."""
 
     examples: int = 0
     counterexamples: int = 0

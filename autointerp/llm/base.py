@@ -25,7 +25,7 @@ OPERATIONAL = frozenset(
 
 
 class Price(BaseModel):
-    """What a million tokens cost, in US dollars; all zero for a model of your own."""
+    """Price of a million tokens in US dollars; zero for a self-hosted model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -73,7 +73,7 @@ class LLM(Protocol):
 
 @runtime_checkable
 class Served(LLM, Protocol):
-    """What back ends of real models add: a context length, abilities to find out, facts for the manifest."""
+    """Protocol of real models' back ends: a context length, capabilities to detect, entries of the manifest."""
 
     context_length: int | None  # tokens, prompt and reply together; None where unknown
 

@@ -17,12 +17,12 @@ from autointerp.records import JudgeTask, Reply, Request, TokenLogprob, Usage
 
 
 class Config(BaseModel):
-    """Which trained judge, and how it runs."""
+    """Settings of the trained judge."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: str = Field(description="folder that `autointerp train-judge` wrote")
-    device: str = Field(default="", description="torch device; empty takes a GPU where there is one")
+    device: str = Field(default="", description="torch device; empty: a GPU if available")
     batch: int = Field(default=64, ge=1, description="contexts per forward pass")
 
 

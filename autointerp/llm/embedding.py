@@ -20,12 +20,12 @@ from autointerp.records import JudgeTask, Reply, Request, Usage
 
 
 class Config(BaseModel):
-    """Which sentence-embedding model, and how it runs."""
+    """Settings of the sentence-embedding model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(description="sentence-embedding model: a folder or a hub name")
-    device: str = Field(default="", description="torch device; empty takes a GPU where there is one")
+    device: str = Field(default="", description="torch device; empty: a GPU if available")
     batch: int = Field(default=64, ge=1, le=10**6, description="texts per forward pass")
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a set of explanations, by their texts alone: copies, repeats, quotes, refusals. Pure."""
+"""Defects of a set of explanations, by their texts alone: copies, repeats, quotes, refusals. Pure."""
 
 import re
 from collections import Counter
@@ -74,7 +74,7 @@ def distinct_share(texts: Sequence[str]) -> float:
 def faults(
     texts: Sequence[str], statuses: Sequence[str], few_shot: Sequence[str], contexts: Sequence[Sequence[str]]
 ) -> list[str]:
-    """Say what disqualifies an explainer by its texts alone.
+    """List what disqualifies an explainer by its texts alone.
 
     Args:
         texts: its explanations, "" where it failed.

@@ -193,7 +193,7 @@ def _wrong(answer: Answered) -> Answered:
 
 
 def causes(answers: Sequence[Answered], scorer: str) -> list[str]:
-    """Say what is wrong with a judge that failed a scorer, the most telling first."""
+    """List the defects of a judge that failed a scorer, the most telling first."""
     row = quality(answers, scorer, "true")
     said = []
     replies = Counter(a.reply.strip() for a in answers if a.scorer == scorer and a.position == 0)

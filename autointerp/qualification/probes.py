@@ -98,7 +98,7 @@ def _probe(
 
 
 def _holds(rule: Rule, windows: list[_Window], joined: str) -> NDArray[np.bool_]:
-    """Tell on which windows a rule holds, by one search through all, joined by NUL (no rule reaches over it)."""
+    """Return the windows on which a rule holds, by one search through all, joined by NUL (no rule crosses it)."""
     ends = np.cumsum([sum(map(len, window.pieces)) + 1 for window in windows])
     found = np.array([start for start, _ in rule.spans(joined)], dtype=np.int64)
     holds = np.zeros(len(windows), dtype=bool)

@@ -81,7 +81,7 @@ class Dictionary(Protocol):
         ...
 
     def written(self, codes: Any, site: str) -> torch.Tensor:
-        """What it writes there [n, d_out]."""
+        """Its output there [n, d_out]."""
         ...
 
     def decode(self, codes: Any, x: torch.Tensor) -> torch.Tensor:

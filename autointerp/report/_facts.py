@@ -1,4 +1,4 @@
-"""What the page says in words and tables: headline, tables, controls, protocol, provenance, cost."""
+"""Texts and tables of the page: headline, tables, controls, protocol, provenance, cost."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -41,7 +41,7 @@ def _alphabet(entry: tuple[str, str]) -> str:
 
 
 def _validity(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Say whether the scores may be read, and of which scorers not."""
+    """Describe the run's validity, and which scorers are invalid."""
     partly = validity.partly(found)
     return {
         "verdict": found.get("verdict", ""),

@@ -98,7 +98,7 @@ def warnings(found: Findings) -> list[str]:
 
 
 def not_compared(found: Findings) -> list[str]:
-    """Say for each trained dictionary that is in no comparison that it is in none, and why if that is known."""
+    """List the trained dictionaries in no comparison, with the reason if known."""
     arms = trained(found.dictionaries)["dictionary"].astype(str).tolist()
     if len(arms) < 2:
         return ["no comparison: this run has one dictionary"] if arms else []
@@ -116,7 +116,7 @@ def not_compared(found: Findings) -> list[str]:
 
 
 def headline(found: Findings) -> str:
-    """Say in one sentence what was scored, by which judge, and what the comparisons show."""
+    """Summarise in one sentence what was scored, by which judge, and what the comparisons show."""
     coverage = [row for row in found.summary.get("coverage", []) if row["dictionary"] in found.names]
     scored = sum(int(row["scored"]) for row in coverage)
     eligible = sum(int(row["eligible"]) for row in coverage)

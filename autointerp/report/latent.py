@@ -23,7 +23,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentView:
-    """One latent with everything known of it; rich in a terminal, HTML in a notebook."""
+    """One latent with all its data; rich in a terminal, HTML in a notebook."""
 
     name: str
     row: dict[str, Any]
@@ -212,7 +212,7 @@ def latent_html(view: LatentView) -> str:
 
 
 def latent_record(view: LatentView) -> dict[str, Any]:
-    """One latent as JSON has it."""
+    """One latent as JSON."""
     return plain(
         {
             "name": view.name,

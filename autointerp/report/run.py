@@ -41,7 +41,7 @@ class ReportRun:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What the run says of itself."""
+        """The run's manifest."""
         return self.files.manifest
 
     @cached_property
@@ -80,7 +80,7 @@ class ReportRun:
 
     @cached_property
     def explanations(self) -> pd.DataFrame:
-        """What the explainer said."""
+        """The explanations."""
         return self.table("explanations")
 
     @cached_property
@@ -149,7 +149,7 @@ class ReportRun:
 
     @cached_property
     def _derived(self) -> "Summary":
-        """Everything that follows from the tables, for what the run has not written itself."""
+        """The summary computed from the tables, for results that the run has not stored."""
         from autointerp.statistics.summary import summarise
 
         tables = RunTables(

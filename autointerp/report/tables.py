@@ -185,7 +185,7 @@ def _where(row: Mapping[Any, Any]) -> str:
 
 
 def reconstruction(found: Findings, names: Sequence[str] = tuple(METRICS)) -> Table:
-    """What each dictionary preserves on held-out documents, by these metrics."""
+    """Reconstruction quality of each dictionary on held-out documents, by these metrics."""
     table = found.reconstruction
     there = set(table["metric"]) if len(table) else set()
     metrics = {name: metric for name, metric in METRICS.items() if name in there and name in names}
@@ -205,7 +205,7 @@ def reconstruction(found: Findings, names: Sequence[str] = tuple(METRICS)) -> Ta
 
 
 def coverage(found: Findings, steps: Sequence[str] = (*COVERAGE, "explanation_failed")) -> Table:
-    """How many latents of each dictionary reach each step from all to scored."""
+    """Number of each dictionary's latents at each step, from all to scored."""
     kept = [row for row in found.summary.get("coverage", []) if row["dictionary"] in found.names]
     columns = ["dictionary", *(COVERAGE.get(step, step.replace("_", " ")) for step in steps)]
     rows = [[found.label(str(row["dictionary"])), *(int(row[step]) for step in steps)] for row in kept]

@@ -1,4 +1,4 @@
-"""What detection and fuzzing share: contexts dealt into prompts, one yes or no per context read back."""
+"""Shared code of detection and fuzzing: contexts dealt into prompts, one yes or no parsed per context."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ class YesNoConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One context to ask about: what is known of it, and what the judge is shown of it."""
+    """One context to ask about: its data, and its form for the judge."""
 
     item: Item
     shown: ShownItem
@@ -260,7 +260,7 @@ def judgement(
 
 
 def unanswered_because(reply: Reply) -> str:
-    """Say in one word why a reply could not be read: its failure, or truncated, empty or unparsed."""
+    """Return in one word why a reply was not parsed: its failure, or truncated, empty or unparsed."""
     if reply.failure:
         return reply.failure
     if reply.finish_reason == "length":

@@ -83,7 +83,7 @@ class Embedding:
         return [question]
 
     def _messages(self, told: str, texts: Sequence[str]) -> tuple[Message, ...]:
-        """What is embedded, for the record: the explanation, then each context."""
+        """The embedded texts, for the record: the explanation, then each context."""
         return (Message("user", "\n".join([self.config.instruction + told, *map(one_line, texts)])),)
 
     def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:

@@ -25,7 +25,7 @@ def located(text: str) -> str:
 
 
 class SubjectConfig(BaseModel):
-    """Which model is under study and how it is run."""
+    """Settings of the model under study."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

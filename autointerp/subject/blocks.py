@@ -1,4 +1,4 @@
-"""Where a model keeps its blocks, and its modules by path."""
+"""Location of a model's blocks, and its modules by path."""
 
 from torch import nn
 

@@ -332,7 +332,7 @@ def load(config: SubjectConfig, n_blocks: int | None = None) -> HookedSubject:
 
 @contextlib.contextmanager
 def _silence(wanted: bool) -> Iterator[None]:
-    """Let transformers not warn of weights that are left aside on purpose."""
+    """Suppress transformers' warning about weights that are skipped on purpose."""
     import transformers
 
     before = transformers.utils.logging.get_verbosity()

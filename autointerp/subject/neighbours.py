@@ -1,4 +1,4 @@
-"""Where else a dictionary may belong: the same kind of site in other blocks, other points of the same block."""
+"""Alternative sites of a dictionary: the same kind of site in other blocks, other points of the same block."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Where the points of each block are: the residual stream, what attention and MLP read, compute and add.
+"""Points of each block: the residual stream, what attention and MLP read, compute and add.
 
 Derived from what a block adds to its residual stream (`autointerp.subject.residual`), so that an architecture needs no
 entry in a table: a block whose output is its input plus what attention and an MLP (or a mixture of experts) give.

@@ -1,4 +1,4 @@
-"""What each block of a model adds to its residual stream, read off one forward pass of two tokens.
+"""What each block of a model adds to its residual stream, measured in one forward pass of two tokens.
 
 A block's output is its input plus contributions. The pass records, for every tensor of it, whether it is a sum of
 the block's input and module outputs (times scalars), so that `blocks.3.hook_mlp_out` needs no table of architectures:
@@ -74,7 +74,7 @@ class BlockTrace:
         width: of its input.
         reads: its input as a sum of what was computed before it.
         result: its output as a sum.
-        calls: the calls of its modules in the order in which they ended.
+        calls: the calls of its modules in the order of their ends.
         started: module paths in the order in which they were first called.
     """
 

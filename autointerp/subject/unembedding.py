@@ -1,4 +1,4 @@
-"""Which tokens a direction written to the residual stream promotes: the direction times the unembedding, no norm.
+"""Tokens that a direction written to the residual stream promotes: the direction times the unembedding, no norm.
 
 The final norm divides by the size of the whole stream and multiplies by a gain, which no single direction tells, so
 both are left out, as is usual for this reading ("direct logit attribution"). Values are logits per unit of activation.
@@ -31,7 +31,7 @@ class Extremes:
 
 
 def obstacle(model: Any, site: Site, width: int) -> str:
-    """Say why directions of a site have no logits in this model; "" where they have."""
+    """Explain why directions of a site have no logits in this model; "" if they have."""
     try:
         writes = site in writers(model)
     except SiteError as error:

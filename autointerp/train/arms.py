@@ -128,7 +128,7 @@ class Weights(torch.nn.Module):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Give an SAE's decoder rows unit norm again."""
+        """Renormalise an SAE's decoder rows to unit norm."""
         if self.arm.architecture == "sae":
             self.W_dec.copy_(unit_rows(self.W_dec))
 

@@ -26,7 +26,7 @@ class Arm:
 
 
 class TrainConfig(BaseModel):
-    """Which dictionaries are trained, and how; everything but the subject and the text."""
+    """Settings of training: everything but the subject and the text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

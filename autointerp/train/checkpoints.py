@@ -1,4 +1,4 @@
-"""What a training run leaves: dictionaries in EleutherAI sparsify's layout, its log, and the state to go on from.
+"""Output of a training run: dictionaries in EleutherAI sparsify's layout, a log, and the state to resume from.
 
     <out>/config.json                                   settings, subject and text of the run
     <out>/log.jsonl                                     one line per arm every `log_steps` steps

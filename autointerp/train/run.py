@@ -186,7 +186,7 @@ class _Run:
             self._check(trainee, self._loss(trainee, *self._scaled(trainee, self.latest)), 0.0)
 
     def _kept(self) -> str:
-        """Say which checkpoint a run that stops leaves."""
+        """Name the checkpoint that a stopped run leaves."""
         if self.saved_step is None:
             return "no checkpoint was written yet"
         return f"the checkpoint of step {self.saved_step} in {self.out} is kept"

@@ -1,4 +1,4 @@
-"""What every format module does alike: checked configurations, provenance."""
+"""Shared code of format modules: checked configurations, provenance."""
 
 import re
 import reprlib
@@ -42,7 +42,7 @@ class Settings(BaseModel):
             value = values.get(field.alias or name)  # pyright: ignore[reportAttributeAccessIssue]
             checked = "BeforeValidator" in f"{field.annotation}{field.metadata}"  # a `Count`
             if isinstance(value, bool) and not checked and re.search("int|float", str(field.annotation)):
-                raise ValueError(f"{field.alias or name} is a truth value, not a number")
+                raise ValueError(f"{field.alias or name} is a boolean, not a number")
         return values
 
 

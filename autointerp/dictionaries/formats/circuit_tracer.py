@@ -119,7 +119,7 @@ def layer_file(files: Files) -> str:
 
 
 def elsewhere(settings: Saved) -> str:
-    """Say how to name a transcoder that config.yaml only points to."""
+    """Explain how to name a transcoder that config.yaml only points to."""
     listed = [entry for entry in settings.transcoders or () if isinstance(entry, str)]
     if not listed:
         return f"{CONFIG} without layer_<i>.safetensors in its folder and without a list of transcoders"

@@ -43,7 +43,7 @@ CENTRED = re.compile(r"gpt2|gpt-2|pythia|neo|opt-|bloom|tiny-?stories", re.IGNOR
 
 
 class Metadata(Settings):
-    """Where the activations came from."""
+    """Source of the activations."""
 
     model_name: str | None = None
     hook_name: str | None = None

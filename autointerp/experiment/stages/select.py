@@ -28,7 +28,7 @@ RELEASE_EVERY = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """What all latents' draws share: which windows may be judged, the pools by split, the hard strata in order."""
+    """Shared inputs of all latents' draws: windows that may be judged, pools by split, hard strata in order."""
 
     fit: NDArray[np.bool_]
     pools: Mapping[bool, NDArray[np.int64]]

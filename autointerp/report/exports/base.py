@@ -11,7 +11,7 @@ from autointerp.report.run import ReportRun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """What an export wrote: files, counts of their contents, counts of what was left out by reason, warnings."""
+    """Result of an export: files, counts of their contents, counts of omissions by reason, warnings."""
 
     files: list[str]
     counts: dict[str, int]

@@ -24,7 +24,7 @@ from autointerp.run.store import write_atomically
 
 
 class Config(BaseModel):
-    """What of the replies is written."""
+    """Settings of which replies are written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -76,7 +76,7 @@ class FigureModule(Protocol):
         ...
 
     def caption(self, table: pd.DataFrame) -> str:
-        """Say what is shown, with which intervals and over how many latents."""
+        """Write the caption: quantity, intervals, number of latents."""
         ...
 
     def height(self, table: pd.DataFrame) -> float:

@@ -1,4 +1,4 @@
-"""Where the judge errs: recall by activation decile, and specificity by kind of negative."""
+"""Errors of the judge: recall by activation decile, and specificity by kind of negative."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +27,7 @@ def data(run: ReportRun) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """Say what the bars are."""
+    """Explain the bars."""
     return (
         "Share of judged contexts that the judge gets right, averaged over latents: activating contexts by activation "
         "decile (10 strongest), then silent contexts by kind. Bars: 95 % intervals, simultaneous over a dictionary's "

@@ -29,7 +29,7 @@ def data(run: ReportRun) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """Say what each population is."""
+    """Explain the populations."""
     return (
         "Mean balanced accuracy with 95 % intervals over four populations: eligible latents (what is usually "
         "reported); the same at the pooled firing rates of all dictionaries; every latent of the dictionary, where one "

@@ -1,4 +1,4 @@
-"""How a gate came to its decision: the test statistic look by look, between its boundaries."""
+"""Path of a gate: the test statistic look by look, between its boundaries."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal

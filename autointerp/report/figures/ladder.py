@@ -1,4 +1,4 @@
-"""Which latents the scores are about: total, alive, eligible, sampled, explained, scored."""
+"""Coverage: total, alive, eligible, sampled, explained, scored latents."""
 
 from typing import TYPE_CHECKING, Literal
 

@@ -55,7 +55,7 @@ def _label(pair: str, row: dict, several: bool) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """Say what the zone and the bars are, and each verdict."""
+    """Explain the zone and the bars, and list the verdicts."""
     margin = float(table["margin"].iloc[0])
     several = table["layer"].nunique() > 1 and bool(table["band_lo"].notna().any())
     kind = "simultaneous 95 % bands over layers" if several else "95 % intervals"

@@ -31,7 +31,7 @@ def data(run: ReportRun) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """Say what bins and bars are."""
+    """Explain the bins and bars."""
     n = int((table["part"] == "latent").sum())
     return (
         f"Score of each judged latent against the share of tokens on which it fires ({n:,} latent-scorer pairs, "

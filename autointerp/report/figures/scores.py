@@ -37,7 +37,7 @@ def data(run: ReportRun) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    """Say what a dot is, and the means."""
+    """Explain the dots, and list the means."""
     means = table[table["part"] == "mean"]
     words = listed(
         [
