@@ -210,30 +210,30 @@ def _tested(
         bound.next(path.n[-1], alpha * path.spent[-1])
         for bound, alpha in ((path.to_pass, alphas[0]), (path.to_fail, alphas[1]))
     )
+    rule = Rule(margin=config.margin, to_pass=to_pass, to_fail=to_fail, drift=drift)
     return [
-        row_of(
-            Cell(name, endpoint),
-            found.difference,
-            margin=config.margin,
-            to_pass=to_pass,
-            to_fail=to_fail,
-            n=path.n[-1],
-            n_planned=path.planned,
-            look=len(path.n),
-            design=found.design,
-            rho=found.rho,
-            drift=drift,
-        )
+        row_of(Cell(name, endpoint), found, rule, n=path.n[-1], n_planned=path.planned, look=len(path.n))
         for endpoint, found in cells.items()
     ]
 
 
-def row_of(
-    cell: Cell, found: Difference, *, margin: float, to_pass: float, to_fail: float, n: int, n_planned: int, look: int,
-    design: str, rho: float, drift: float,
-) -> Row:  # fmt: skip
-    """Test one difference against its bounds, given as quantiles of the normal distribution."""
-    below, above = (_quantile(z, found.df) * found.se for z in (to_pass, to_fail))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Bounds that a difference is held against, as quantiles of the normal distribution.
+
+    `drift` is margin / standard error that the wanted power takes.
+    """
+
+    margin: float
+    to_pass: float
+    to_fail: float
+    drift: float
+
+
+def row_of(cell: Cell, contrast: Contrast, rule: Rule, *, n: int, n_planned: int, look: int) -> Row:
+    """Test one difference against its bounds."""
+    found, margin = contrast.difference, rule.margin
+    below, above = (_quantile(z, found.df) * found.se for z in (rule.to_pass, rule.to_fail))
     decision: Decision = "INCONCLUSIVE"
     if found.value - below >= -margin - ROUNDING:
         decision = "PASS"
@@ -241,11 +241,26 @@ def row_of(
         decision = "FAIL"
     z, at_zero = (_z(value / found.se, found.df) for value in (found.value + margin, margin))
     return Row(
-        dictionary=cell.dictionary, endpoint=cell.endpoint, look=look, n=n, n_planned=n_planned,
-        info_frac=min(1.0, n / max(n_planned, 1)), design=design, diff=found.value, se=found.se, df=found.df, z=z,
-        z_upper=to_pass, z_lower=at_zero - to_fail, lower=found.value - below, upper=found.value + above, margin=margin,
-        rho=rho, n_more=_more(found, margin, n, drift) if decision == "INCONCLUSIVE" else 0, decision=decision,
-    )  # fmt: skip
+        dictionary=cell.dictionary,
+        endpoint=cell.endpoint,
+        look=look,
+        n=n,
+        n_planned=n_planned,
+        info_frac=min(1.0, n / max(n_planned, 1)),
+        design=contrast.design,
+        diff=found.value,
+        se=found.se,
+        df=found.df,
+        z=z,
+        z_upper=rule.to_pass,
+        z_lower=at_zero - rule.to_fail,
+        lower=found.value - below,
+        upper=found.value + above,
+        margin=margin,
+        rho=contrast.rho,
+        n_more=_more(found, margin, n, rule.drift) if decision == "INCONCLUSIVE" else 0,
+        decision=decision,
+    )
 
 
 def _quantile(z: float, df: float) -> float:

@@ -1,6 +1,7 @@
 """Tables of a baseline and a candidate as a gate needs them: differences of scores, latents needed, limits."""
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,10 @@ from scipy import stats
 from autointerp.errors import TableError
 from autointerp.gate import decide
 from autointerp.gate.base import Cell, GateConfig, Row
-from autointerp.gate.decide import Scored, row_of
+from autointerp.gate.decide import Rule, Scored, row_of
 from autointerp.run.reading import RunTables
 from autointerp.statistics.intervals import Difference
-from autointerp.statistics.pairing import difference_of
+from autointerp.statistics.pairing import Contrast, difference_of
 from autointerp.statistics.populations import usable
 from autointerp.statistics.reconstruction_comparison import of_documents
 
@@ -117,16 +118,15 @@ def limit_rows(base: RunTables, new: RunTables, config: GateConfig) -> list[Row]
     to_pass, to_fail = (
         float(stats.norm.isf(alpha)) for alpha in (config.alpha, decide.RESERVE * config.alpha / n_tests)
     )
-    return [
-        row_of(
-            cell, loss, margin=float(getattr(config.limits, cell.endpoint)), to_pass=to_pass, to_fail=to_fail, n=n,
-            n_planned=n, look=1, design=design, rho=0.0, drift=to_pass + float(stats.norm.ppf(config.power)),
-        )
-        for cell, loss, n, design in found
-    ]  # fmt: skip
+    drift = to_pass + float(stats.norm.ppf(config.power))
+    rows = []
+    for cell, contrast in found:
+        rule = Rule(margin=float(getattr(config.limits, cell.endpoint)), to_pass=to_pass, to_fail=to_fail, drift=drift)
+        rows.append(row_of(cell, contrast, rule, n=contrast.n, n_planned=contrast.n, look=1))
+    return rows
 
 
-Limit = tuple[Cell, Difference, int, str]
+Limit = tuple[Cell, Contrast]
 
 
 def _dead(base: RunTables, new: RunTables) -> Iterator[Limit]:
@@ -141,43 +141,42 @@ def _dead(base: RunTables, new: RunTables) -> Iterator[Limit]:
         dead = [1 - float(side["alive"].mean()) for side in sides]
         rare = [float((side["alive"] & (side["n_windows"] <= 1)).sum()) / len(side) ** 2 for side in sides]
         loss = Difference(value=dead[0] - dead[1], se=max(float(np.sqrt(sum(rare))), NO_ERROR), df=1e9)
-        yield Cell(name, "dead_share"), loss, len(sides[1]), "windows"
+        yield Cell(name, "dead_share"), Contrast(difference=loss, n=len(sides[1]), rho=0.0, design="windows")
 
 
 def _losses(base: RunTables, new: RunTables) -> Iterator[Limit]:
     """Compare the cross-entropy increase, document by document where both runs measured the same documents."""
     for name in base.dictionaries["dictionary"].astype("str"):
-        tables = [_increases(run.documents, name) for run in (base, new)]
-        if all(len(table) > 1 for table in tables):
-            # Measuring stops when it is precise: one run may have read more of the same documents than the other.
-            least = min(map(len, tables))
-            alike = np.array_equal(*(table["weight"].head(least) for table in tables))
-            old, now = (table.head(least) if alike else table for table in tables)
-            if alike:
-                moved = of_documents(
-                    *(one.to_numpy(float) for one in (old["total"] - now["total"], now["weight"], now["weight"]))
-                )
-                parts, design = [moved], "documents"
-            else:
-                parts, design = (
-                    [of_documents(*one[["total", "weight", "weight"]].to_numpy(float).T) for one in tables],
-                    "intervals",
-                )
-            value = parts[0].value - sum(one.value for one in parts[1:])
-            se, n = float(np.hypot.reduce([one.se for one in parts])), min(len(old), len(now))
-        else:
-            rows = [_increases(run.reconstruction, name) for run in (base, new)]
-            if any(one.empty for one in rows):
-                continue
-            value, design = rows[0]["value"][0] - rows[1]["value"][0], "intervals"
-            n = int(rows[1]["n_documents"][0])
-            se = float(np.hypot.reduce([_error(one) for one in rows]))
-        yield (
-            Cell(name, "ce_increase"),
-            Difference(value=float(value), se=max(se, NO_ERROR), df=max(n - 1, 1)),
-            n,
-            design,
-        )
+        old, now = (_increases(run.documents, name) for run in (base, new))
+        found = _by_document(old, now) if min(len(old), len(now)) > 1 else _by_interval(base, new, name)
+        if found is not None:
+            yield Cell(name, "ce_increase"), found
+
+
+def _by_document(old: pd.DataFrame, now: pd.DataFrame) -> Contrast:
+    # Measuring stops when it is precise: one run may have read more of the same documents than the other.
+    least = min(len(old), len(now))
+    if np.array_equal(old["weight"].head(least), now["weight"].head(least)):
+        old, now = old.head(least), now.head(least)
+        moved = (old["total"] - now["total"], now["weight"], now["weight"])
+        found = of_documents(*(one.to_numpy(float) for one in moved))
+        return _loss(found.value, found.se, least, "documents")
+    sides = [of_documents(*one[["total", "weight", "weight"]].to_numpy(float).T) for one in (old, now)]
+    return _loss(sides[0].value - sides[1].value, float(np.hypot(sides[0].se, sides[1].se)), least, "intervals")
+
+
+def _by_interval(base: RunTables, new: RunTables, name: str) -> Contrast | None:
+    """Compare the stored values by their intervals; None where a run did not measure it."""
+    old, now = (_increases(run.reconstruction, name) for run in (base, new))
+    if old.empty or now.empty:
+        return None
+    se = float(np.hypot(_error(old), _error(now)))
+    return _loss(float(old["value"][0] - now["value"][0]), se, int(now["n_documents"][0]), "intervals")
+
+
+def _loss(value: float, se: float, n: int, design: Literal["documents", "intervals"]) -> Contrast:
+    difference = Difference(value=value, se=max(se, NO_ERROR), df=max(n - 1, 1))
+    return Contrast(difference=difference, n=n, rho=0.0, design=design)
 
 
 def _increases(table: pd.DataFrame | None, name: str) -> pd.DataFrame:

@@ -33,7 +33,7 @@ class Contrast:
     difference: Difference
     n: int
     rho: float
-    design: Literal["paired", "unpaired"]
+    design: Literal["paired", "unpaired", "documents", "windows", "intervals"]
     replay: bool = False
     constant: bool = False
 

@@ -4,7 +4,7 @@ Every quantity that a run estimates is known for the population it is drawn from
 power of what `summarise` publishes can be counted.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -51,16 +51,6 @@ def logistic(x: np.ndarray) -> np.ndarray:
 def document_shares(world: World) -> np.ndarray:
     share = np.arange(1, world.n_documents + 1, dtype=float) ** -world.zipf
     return share / share.sum()
-
-
-def true_means(world: World, draws: int = 400_000) -> dict[str, float]:
-    """Truth of an arm without shift: mean score over eligible latents, and the share that reaches .75."""
-    rng = np.random.default_rng(99)
-    log_rate = rng.normal(0, world.rate_sd, draws)
-    own = rng.normal(1.4, world.score_sd, draws) + world.slope * log_rate
-    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
-    each = sum(w * logistic(own + world.document_sd * x) for x, w in zip(nodes, weights / weights.sum(), strict=True))
-    return {"score": float(np.mean(each)), "share": float(np.mean(each >= 0.75))}
 
 
 def draw(world: World, seed: int) -> RunTables:
@@ -167,8 +157,3 @@ def _rows(
     )
     fixed = {"dictionary": arm.name, "site": "model.layers.2.mlp.output", "scorer": scorer, "control": control}
     return rows.assign(**fixed)
-
-
-def without_controls(world: World) -> World:
-    """The same world, of which only latents' own explanations are judged."""
-    return replace(world, n_shuffled=0)
