@@ -1,5 +1,7 @@
 """Settings as data: suggestions, reserved names, short diffs."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,12 @@ def test_changes_are_short_and_name_the_dictionary(tmp_path: Path) -> None:
     assert changes(old, load_study(STUDY, ["seed=3"]).model_dump(mode="json")) == ["seed: 0 -> 3"]
     scorers = load_study(STUDY, ["scorers.0.n_per_question=5"]).model_dump(mode="json")
     assert changes(old, scorers) == ["scorers.detection.n_per_question: 20 -> 5"]
+
+
+def test_a_study_is_read_without_loading_scipy_or_pandas() -> None:
+    """Settings of the statistics are plain data: commands that only read a study start fast."""
+    code = (
+        "import sys, autointerp.experiment.study; print([m for m in ('scipy', 'pandas', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.strip()
