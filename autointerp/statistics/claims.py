@@ -33,16 +33,39 @@ class Claim:
 SAME = ("equivalent", "better_but_negligible", "worse_but_negligible")
 HIGHER, NOT_HIGHER = ("better", "better_but_negligible"), ("worse", "worse_but_negligible", "equivalent")
 CLAIMS = (
-    Claim(name="a", words="transcoders score higher than SAEs", contrasts=("transcoder - sae",), quantity="score",
-          bears=HIGHER, against=NOT_HIGHER),
-    Claim(name="b", words="skip transcoders score as transcoders do", contrasts=("skip-transcoder - transcoder",),
-          quantity="score", bears=SAME, against=("better", "worse")),
-    Claim(name="c", words="skip transcoders raise the cross-entropy less than transcoders",
-          contrasts=("skip-transcoder - transcoder",), quantity="ce_increase", bears=HIGHER, against=NOT_HIGHER),
-    Claim(name="d", words="at equal cross-entropy increase, (skip) transcoders score higher than SAEs",
-          contrasts=("transcoder - sae", "skip-transcoder - sae"), quantity="score at equal ce_increase",
-          bears=HIGHER, against=NOT_HIGHER),
-)  # fmt: skip
+    Claim(
+        name="a",
+        words="transcoders score higher than SAEs",
+        contrasts=("transcoder - sae",),
+        quantity="score",
+        bears=HIGHER,
+        against=NOT_HIGHER,
+    ),
+    Claim(
+        name="b",
+        words="skip transcoders score as transcoders do",
+        contrasts=("skip-transcoder - transcoder",),
+        quantity="score",
+        bears=SAME,
+        against=("better", "worse"),
+    ),
+    Claim(
+        name="c",
+        words="skip transcoders raise the cross-entropy less than transcoders",
+        contrasts=("skip-transcoder - transcoder",),
+        quantity="ce_increase",
+        bears=HIGHER,
+        against=NOT_HIGHER,
+    ),
+    Claim(
+        name="d",
+        words="at equal cross-entropy increase, (skip) transcoders score higher than SAEs",
+        contrasts=("transcoder - sae", "skip-transcoder - sae"),
+        quantity="score at equal ce_increase",
+        bears=HIGHER,
+        against=NOT_HIGHER,
+    ),
+)
 
 
 def claims(
@@ -103,9 +126,22 @@ def _row(claim: Claim, row: Mapping[Hashable, object], judge: str) -> dict[str, 
     verdict = str(row["verdict"])
     decided = "yes" if verdict in claim.bears else "no" if verdict in claim.against else "undecided"
     return {
-        "claim": claim.name, "words": claim.words, "contrast": row.get("architectures", row["contrast"]),
+        "claim": claim.name,
+        "words": claim.words,
+        "contrast": row.get("architectures", row["contrast"]),
         "quantity": claim.quantity,
-        "over": row["over"], "layer": row["layer"], "k": row["k"], "scorer": row["scorer"], "scope": row["scope"],
-        "n_a": row["n_a"], "n_b": row["n_b"], "diff": row["diff"], "ci95_lo": row["ci95_lo"],
-        "ci95_hi": row["ci95_hi"], "margin": row["margin"], "verdict": verdict, "holds": decided, "judge": judge,
-    }  # fmt: skip
+        "over": row["over"],
+        "layer": row["layer"],
+        "k": row["k"],
+        "scorer": row["scorer"],
+        "scope": row["scope"],
+        "n_a": row["n_a"],
+        "n_b": row["n_b"],
+        "diff": row["diff"],
+        "ci95_lo": row["ci95_lo"],
+        "ci95_hi": row["ci95_hi"],
+        "margin": row["margin"],
+        "verdict": verdict,
+        "holds": decided,
+        "judge": judge,
+    }

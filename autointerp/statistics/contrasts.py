@@ -73,9 +73,17 @@ def compare(
     chosen: tuple[Population, ...] = (population,) if isinstance(population, str) else tuple(population)  # type: ignore[assignment]
     needed: list[Population] = [name for name in POPULATIONS if name in chosen or name in VERDICT_POPULATIONS]
     rows = compare_rows(
-        a, b, design=design, populations=needed, margin=margin, alpha=alpha, level=level, latents=latents, bins=bins,
+        a,
+        b,
+        design=design,
+        populations=needed,
+        margin=margin,
+        alpha=alpha,
+        level=level,
+        latents=latents,
+        bins=bins,
         documents=documents,
-    )  # fmt: skip
+    )
     table = families(rows, alpha=alpha)
     return table[table["population"].isin(chosen)].reset_index(drop=True)
 

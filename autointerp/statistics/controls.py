@@ -168,15 +168,30 @@ def _difference_rows(
 def _planted_row(scorer: str, part: pd.DataFrame, least: float) -> dict[str, object]:
     kept = part[part["score"].notna()]
     if kept.empty:
-        return control_row("planted", scorer, "all", "sensitivity + specificity - 1", 0.0, -1.0, 1.0, 1.0, 0, "failed",
-                    f"{scorer}: no judgement of a planted latent was answered")  # fmt: skip
+        return control_row(
+            "planted",
+            scorer,
+            "all",
+            "sensitivity + specificity - 1",
+            0.0,
+            -1.0,
+            1.0,
+            1.0,
+            0,
+            "failed",
+            f"{scorer}: no judgement of a planted latent was answered",
+        )
     inner = mean(informedness(kept), bounded=False)
     low, high = inner.interval(0.9, -1.0, 1.0)
     status: Status = "passed" if inner.value >= least else "failed"
-    reason = "" if status == "passed" else (
-        f"{scorer}: the judge knows planted latents by their true explanation only at {inner.value:.2f} "
-        f"(sensitivity + specificity - 1); at least {least:g} is needed: take a stronger judge"
-    )  # fmt: skip
+    reason = (
+        ""
+        if status == "passed"
+        else (
+            f"{scorer}: the judge knows planted latents by their true explanation only at {inner.value:.2f} "
+            f"(sensitivity + specificity - 1); at least {least:g} is needed: take a stronger judge"
+        )
+    )
     return control_row(
         "planted", scorer, "all", "sensitivity + specificity - 1", inner.value, low, high, 1.0, inner.n, status, reason
     )
@@ -262,9 +277,18 @@ def _missing_rows(scorer: str, part: pd.DataFrame, limits: Limits) -> list[dict[
 
 
 def control_row(
-    control: str, scorer: str, dictionary: str, measure: str, value: float, low: float, high: float, expected: float,
-    n: int, status: Status, reason: str,
-) -> dict[str, object]:  # fmt: skip
+    control: str,
+    scorer: str,
+    dictionary: str,
+    measure: str,
+    value: float,
+    low: float,
+    high: float,
+    expected: float,
+    n: int,
+    status: Status,
+    reason: str,
+) -> dict[str, object]:
     """Return one row of the controls' table."""
     values = (control, scorer, dictionary, measure, value, low, high, expected, n, status, reason)
     return dict(zip(COLUMNS, values, strict=True))

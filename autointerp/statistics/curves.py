@@ -45,11 +45,20 @@ def curves(
     kept = judgements[(judgements["control"] == "none") & judgements["dictionary"].isin(names)]
     own = scores[(scores["control"] == "none") & scores["dictionary"].isin(names) & scores["score"].notna()]
     rows: list[Row] = [
-        *accuracy(kept, latents, level), *by_rate(own, level), *calibration(kept, level), *eligible_rates(latents),
+        *accuracy(kept, latents, level),
+        *by_rate(own, level),
+        *calibration(kept, level),
+        *eligible_rates(latents),
         *frontier_probabilities(estimates, reconstruction),
-    ]  # fmt: skip
-    blank = {"scorer": "", "bin": "", **dict.fromkeys(("x", "x_low", "x_high", "low", "high"), np.nan), "level": level,
-             "n_latents": 0, "n_items": 0}  # fmt: skip
+    ]
+    blank = {
+        "scorer": "",
+        "bin": "",
+        **dict.fromkeys(("x", "x_low", "x_high", "low", "high"), np.nan),
+        "level": level,
+        "n_latents": 0,
+        "n_items": 0,
+    }
     table = pd.DataFrame([{**blank, **row} for row in rows], columns=list(report_tables.CURVES))
     return table.astype(dict.fromkeys(("n_latents", "n_items"), "int64"))
 
@@ -97,8 +106,14 @@ def by_rate(own: pd.DataFrame, level: float) -> Iterator[Row]:
     for (scorer, dictionary, at), part in binned.groupby(["scorer", "dictionary", "bin"], sort=False, observed=True):
         found = _mean(part["score"], part["inclusion_probability"], level, len(cuts) + 1)
         middle = float(10 ** part["log_rate"].mean())
-        yield {"curve": "rate", "scorer": str(scorer), "dictionary": str(dictionary), "bin": str(at), "x": middle,
-               **found}  # fmt: skip
+        yield {
+            "curve": "rate",
+            "scorer": str(scorer),
+            "dictionary": str(dictionary),
+            "bin": str(at),
+            "x": middle,
+            **found,
+        }
 
 
 def calibration(judgements: pd.DataFrame, level: float) -> Iterator[Row]:
@@ -114,8 +129,14 @@ def calibration(judgements: pd.DataFrame, level: float) -> Iterator[Row]:
         for at, inside in part.groupby("bin"):
             clusters = inside.groupby(tables.KEY, observed=True).ngroup().to_numpy()
             found = clustered_share(inside["truth"].to_numpy(bool), clusters, level)
-            yield {"curve": "calibration", **front, "bin": str(at), "x": float(inside["probability"].mean()),
-                   "n_items": len(inside), **found}  # fmt: skip
+            yield {
+                "curve": "calibration",
+                **front,
+                "bin": str(at),
+                "x": float(inside["probability"].mean()),
+                "n_items": len(inside),
+                **found,
+            }
 
 
 def clustered_share(truth: np.ndarray, cluster: np.ndarray, level: float = 0.95) -> dict[str, float]:
@@ -146,8 +167,16 @@ def eligible_rates(latents: pd.DataFrame) -> Iterator[Row]:
         counts, _ = np.histogram(np.log10(part["firing_rate_token"]), edges)
         for at, n in enumerate(counts):
             low, high = float(10 ** edges[at]), float(10 ** edges[at + 1])
-            yield {"curve": "eligible_rates", "dictionary": str(dictionary), "bin": str(at), "value": n / counts.sum(),
-                   "x": float(np.sqrt(low * high)), "x_low": low, "x_high": high, "n_latents": int(n)}  # fmt: skip
+            yield {
+                "curve": "eligible_rates",
+                "dictionary": str(dictionary),
+                "bin": str(at),
+                "value": n / counts.sum(),
+                "x": float(np.sqrt(low * high)),
+                "x_low": low,
+                "x_high": high,
+                "n_latents": int(n),
+            }
 
 
 def frontier_probabilities(estimates: pd.DataFrame, reconstruction: pd.DataFrame | None) -> Iterator[Row]:
@@ -159,9 +188,16 @@ def frontier_probabilities(estimates: pd.DataFrame, reconstruction: pd.DataFrame
     chosen = (estimates["statistic"] == "score") & (estimates["population"] == "eligible")
     for scorer, part in estimates[chosen].merge(costs, on="dictionary").groupby("scorer", sort=False, observed=True):
         for row, chance in zip(part.to_dict("records"), frontier_probability(part), strict=True):
-            yield {"curve": "frontier_probability", "scorer": str(scorer), "dictionary": str(row["dictionary"]),
-                   "x": row["ce_increase"], "x_low": row["ce_low"], "x_high": row["ce_high"], "value": chance,
-                   "n_latents": int(row["n_latents"])}  # fmt: skip
+            yield {
+                "curve": "frontier_probability",
+                "scorer": str(scorer),
+                "dictionary": str(row["dictionary"]),
+                "x": row["ce_increase"],
+                "x_low": row["ce_low"],
+                "x_high": row["ce_high"],
+                "value": chance,
+                "n_latents": int(row["n_latents"]),
+            }
 
 
 def frontier_probability(rows: pd.DataFrame) -> pd.Series:

@@ -132,8 +132,12 @@ class Estimates:
         term = self._term(np.ones(len(self._arm), bool), "score")
         wider = (widened(of_latents, term)[0] / of_latents.se) ** 2 if of_latents.se > 0 else 1.0
         reaching = share_reaching(self._scored, threshold, level=level, wider=wider)
-        exact = share_reaching(replace(self._scored, columns={**self._scored.columns, "score": trivial.astype(float)}),
-                               0.5, level=level, noise=False)  # fmt: skip
+        exact = share_reaching(
+            replace(self._scored, columns={**self._scored.columns, "score": trivial.astype(float)}),
+            0.5,
+            level=level,
+            noise=False,
+        )
         out = []
         for population, name, found, part in (
             ("eligible", "trivial_share", exact, NO_DOCUMENTS),

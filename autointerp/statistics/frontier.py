@@ -49,8 +49,9 @@ class Curve:
         """Draw a curve from this one's errors."""
         cost = np.maximum(self.cost + rng.standard_normal(len(self.cost)) * self.cost_se, self.cost / 10)
         score, order = self.score + rng.standard_normal(len(self.score)) * self.score_se, np.argsort(cost)
-        return Curve(cost=cost[order], cost_se=self.cost_se[order], score=score[order],
-                     score_se=self.score_se[order], df=self.df)  # fmt: skip
+        return Curve(
+            cost=cost[order], cost_se=self.cost_se[order], score=score[order], score_se=self.score_se[order], df=self.df
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,9 +104,10 @@ def _adjusted(rows: list[dict[str, object]], alpha: float) -> list[dict[str, obj
     out = [{**row, "p_diff_adj": row["p_diff"], "p_tost_adj": row["p_tost"]} for row in rows]
     for scope in dict.fromkeys(row["scope"] for row in out):
         family = [
-            row for row in out
+            row
+            for row in out
             if row["scope"] == scope and not row["reason"] and str(row["contrast"]).endswith(" - sae")
-        ]  # fmt: skip
+        ]
         for name in ("p_diff", "p_tost"):
             for row, p in zip(family, adjust([float(str(row[name])) for row in family]), strict=True):
                 row[f"{name}_adj"] = float(p)
@@ -140,8 +142,12 @@ def _fronts(points: pd.DataFrame) -> list[Front]:
                 if any(side.empty for side in sides):
                     continue
                 one = sides[1].iloc[0]
-                front = Front(contrast=f"{second} - {first}", site=str(one["site_out"]), layer=int(one["layer"]),
-                              scorer=str(scorer))  # fmt: skip
+                front = Front(
+                    contrast=f"{second} - {first}",
+                    site=str(one["site_out"]),
+                    layer=int(one["layer"]),
+                    scorer=str(scorer),
+                )
                 front.a, front.b = (_curves(side) for side in sides)
                 found.append(front)
     return found
@@ -161,12 +167,22 @@ def _row(front: Front, config: StatisticsConfig) -> dict[str, object]:
     low, high = max(float(one.cost[0]) for one in curves), min(float(one.cost[-1]) for one in curves)
     seeds = min(len(front.a), len(front.b)) >= LEAST_SEEDS
     row: dict[str, object] = {
-        "contrast": front.contrast, "site": front.site, "layer": front.layer, "scorer": front.scorer,
-        "scope": "architecture" if seeds else "these_dictionaries", "design": "seeds" if seeds else "errors",
-        "cost": COST, "cost_low": low, "cost_high": high, "n_a": len(front.a), "n_b": len(front.b),
-        "margin": config.margin, "verdict": "inconclusive", "reason": _unmeasured(curves, low, high),
+        "contrast": front.contrast,
+        "site": front.site,
+        "layer": front.layer,
+        "scorer": front.scorer,
+        "scope": "architecture" if seeds else "these_dictionaries",
+        "design": "seeds" if seeds else "errors",
+        "cost": COST,
+        "cost_low": low,
+        "cost_high": high,
+        "n_a": len(front.a),
+        "n_b": len(front.b),
+        "margin": config.margin,
+        "verdict": "inconclusive",
+        "reason": _unmeasured(curves, low, high),
         **dict.fromkeys(TESTED, float("nan")),
-    }  # fmt: skip
+    }
     if not row["reason"]:
         measured = _over_seeds if seeds else _by_errors
         row |= measured(front, low, high, config)

@@ -120,6 +120,13 @@ def random_effects(effects: Floats, variances: Floats, level: float = 0.95) -> d
     spread = float(stats.t.ppf((1 + level) / 2, max(1, n - 2))) * float(np.hypot(tau, se))
     q = float(found.q)
     return {
-        "mean": value, "se": se, "low": value - half, "high": value + half, "tau": tau, "q": q,
-        "p": float(stats.chi2.sf(q, n - 1)), "pi_lo": value - spread, "pi_hi": value + spread,
-    }  # fmt: skip
+        "mean": value,
+        "se": se,
+        "low": value - half,
+        "high": value + half,
+        "tau": tau,
+        "q": q,
+        "p": float(stats.chi2.sf(q, n - 1)),
+        "pi_lo": value - spread,
+        "pi_hi": value + spread,
+    }

@@ -97,9 +97,12 @@ def difference_of(base: pd.DataFrame, candidate: pd.DataFrame, n: int | None = N
     sides = [side.sort_values("look_order").head(n) if n else side for side in (base, candidate)]
     means = [mean(side["score"].to_numpy(float), 1 / side["inclusion_probability"].to_numpy(float)) for side in sides]
     return Contrast(
-        difference=unpaired(means[0], means[1]), n=min(len(side) for side in sides), rho=0.0, design="unpaired",
+        difference=unpaired(means[0], means[1]),
+        n=min(len(side) for side in sides),
+        rho=0.0,
+        design="unpaired",
         constant=all(side.sd == 0 for side in means),
-    )  # fmt: skip
+    )
 
 
 def _paired(pairs: pd.DataFrame) -> Contrast:
@@ -111,9 +114,12 @@ def _paired(pairs: pd.DataFrame) -> Contrast:
     varies = pairs["score_a"].nunique() > 1 and pairs["score_b"].nunique() > 1
     rho = float(np.corrcoef(pairs["score_a"], pairs["score_b"])[0, 1]) if varies and len(pairs) > 2 else 0.0
     return Contrast(
-        difference=Difference(value=inner.value, se=inner.se, df=inner.df), n=len(pairs), rho=rho, design="paired",
+        difference=Difference(value=inner.value, se=inner.se, df=inner.df),
+        n=len(pairs),
+        rho=rho,
+        design="paired",
         constant=inner.sd == 0,
-    )  # fmt: skip
+    )
 
 
 def with_lost(base: pd.DataFrame, candidate: pd.DataFrame, latents: pd.DataFrame) -> pd.DataFrame:
@@ -129,9 +135,10 @@ def with_lost(base: pd.DataFrame, candidate: pd.DataFrame, latents: pd.DataFrame
     rates = base.merge(latents, on=["dictionary", "latent"], suffixes=("_a", "_b"))
     key = ["dictionary", "latent", "scorer", "control"]
     related = [
-        name for name, part in rates.groupby("dictionary", sort=False, observed=True)
+        name
+        for name, part in rates.groupby("dictionary", sort=False, observed=True)
         if same_latents(part["firing_rate_token_a"], part["firing_rate_token_b"])
-    ]  # fmt: skip
+    ]
     gone = latents.loc[
         ~latents["eligible"].to_numpy(bool) & latents["dictionary"].isin(related), ["dictionary", "latent"]
     ]

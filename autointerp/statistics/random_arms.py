@@ -49,13 +49,23 @@ def _row(
     real, random = (mean(part.to_numpy(float)) for part in scores)
     apart = unpaired(random, real)
     low, high = apart.interval(level)
-    above = low > 0
-    reason = "" if above else (
-        f"{arm['dictionary']} ({arm['architecture']}) scores {random.value:.3f} by {scorer}, {base} {real.value:.3f}: "
-        f"{base} is not shown to be above chance structure, so its score does not show what training learned"
-    )  # fmt: skip
+    above, reason = low > 0, ""
+    if not above:
+        reason = (
+            f"{arm['dictionary']} ({arm['architecture']}) scores {random.value:.3f} by {scorer}, {base} "
+            f"{real.value:.3f}: {base} is not shown to be above chance structure, so its score does not show what "
+            "training learned"
+        )
     return {
-        "control": str(arm["architecture"]), "scorer": scorer, "dictionary": base, "measure": "score above its control",
-        "value": real.value - random.value, "low": low, "high": high, "expected": 0.0, "n_latents": len(scores[1]),
-        "status": "passed" if above else "failed", "reason": reason,
-    }  # fmt: skip
+        "control": str(arm["architecture"]),
+        "scorer": scorer,
+        "dictionary": base,
+        "measure": "score above its control",
+        "value": real.value - random.value,
+        "low": low,
+        "high": high,
+        "expected": 0.0,
+        "n_latents": len(scores[1]),
+        "status": "passed" if above else "failed",
+        "reason": reason,
+    }

@@ -166,12 +166,24 @@ def _pair_rows(
             first = details.loc[pair.b]
             design, se, df, n = _pair_error(a, b)
             front = {
-                "contrast": pair.contrast, "architectures": pair.architectures,
-                "site": first["site_out"], "layer": first["layer"], "k": first["k"],
-                "training_seed": first["seed"], "over": "dictionaries", "a": pair.a, "b": pair.b, "metric": metric,
-                "scope": "these_dictionaries", "design": design, "n_a": 1, "n_b": 1, "n_documents": n,
-                "mean_a": a.value, "mean_b": b.value,
-            }  # fmt: skip
+                "contrast": pair.contrast,
+                "architectures": pair.architectures,
+                "site": first["site_out"],
+                "layer": first["layer"],
+                "k": first["k"],
+                "training_seed": first["seed"],
+                "over": "dictionaries",
+                "a": pair.a,
+                "b": pair.b,
+                "metric": metric,
+                "scope": "these_dictionaries",
+                "design": design,
+                "n_a": 1,
+                "n_b": 1,
+                "n_documents": n,
+                "mean_a": a.value,
+                "mean_b": b.value,
+            }
             rows.append({**front, **_tests(b.value - a.value, se, df, metric, config)})
     return rows
 
@@ -202,11 +214,21 @@ def _seed_rows(
                     continue
                 one = sides[1].iloc[0]
                 front = {
-                    "contrast": f"{second} - {first}", "architectures": f"{second} - {first}",
-                    "site": one["site_out"], "layer": one["layer"], "k": one["k"],
-                    "training_seed": -1, "over": "dictionaries", "a": "", "b": "", "metric": metric,
-                    "scope": "architecture", "design": "seeds", "n_a": len(arms[0]), "n_b": len(arms[1]),
-                }  # fmt: skip
+                    "contrast": f"{second} - {first}",
+                    "architectures": f"{second} - {first}",
+                    "site": one["site_out"],
+                    "layer": one["layer"],
+                    "k": one["k"],
+                    "training_seed": -1,
+                    "over": "dictionaries",
+                    "a": "",
+                    "b": "",
+                    "metric": metric,
+                    "scope": "architecture",
+                    "design": "seeds",
+                    "n_a": len(arms[0]),
+                    "n_b": len(arms[1]),
+                }
                 rows.append({**front, **over_seeds(arms[0], arms[1], metric, config)})
     return rows
 
@@ -231,9 +253,11 @@ def over_seeds(a: Sequence[Kept], b: Sequence[Kept], metric: str, config: Statis
     variance = sum(v for v, _ in parts)
     df = variance**2 / sum(v**2 / d for v, d in parts) if variance > least else min(d for _, d in parts)
     return {
-        "n_documents": n, "mean_a": means[0], "mean_b": means[1],
+        "n_documents": n,
+        "mean_a": means[0],
+        "mean_b": means[1],
         **_tests(means[1] - means[0], float(np.sqrt(max(variance, least))), float(df), metric, config),
-    }  # fmt: skip
+    }
 
 
 def _tests(value: float, se: float, df: float, metric: str, config: StatisticsConfig) -> dict[str, object]:

@@ -75,9 +75,13 @@ def architecture_rows(
 
 
 def _contrast(
-    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], contrast: str, details: pd.Series,
-    bins: Mapping[str, Bins], config: StatisticsConfig,
-) -> list[dict[str, object]]:  # fmt: skip
+    first: Sequence[pd.DataFrame],
+    second: Sequence[pd.DataFrame],
+    contrast: str,
+    details: pd.Series,
+    bins: Mapping[str, Bins],
+    config: StatisticsConfig,
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for scorer in pd.unique(first[0]["scorer"]):
         tables = [[usable(arm[arm["scorer"] == scorer]) for arm in side] for side in (first, second)]

@@ -5,13 +5,18 @@ import pandas as pd
 # Columns that change their sign; bounds change their sign and their place.
 SIGNED = ("diff", "comp_part", "within_part", "J_star_diff", "hedges_g", "g_true", "cliff_delta")
 BOUNDS = (
-    ("ci95_lo", "ci95_hi"), ("ci90_lo", "ci90_hi"), ("cliff_lo", "cliff_hi"), ("missing_diff_lo", "missing_diff_hi"),
+    ("ci95_lo", "ci95_hi"),
+    ("ci90_lo", "ci90_hi"),
+    ("cliff_lo", "cliff_hi"),
+    ("missing_diff_lo", "missing_diff_hi"),
     ("band_lo", "band_hi"),
-)  # fmt: skip
+)
 VERDICTS = {
-    "better": "worse", "worse": "better", "better_but_negligible": "worse_but_negligible",
+    "better": "worse",
+    "worse": "better",
+    "better_but_negligible": "worse_but_negligible",
     "worse_but_negligible": "better_but_negligible",
-}  # fmt: skip
+}
 
 
 def reversed_comparisons(rows: pd.DataFrame) -> pd.DataFrame:

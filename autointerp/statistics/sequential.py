@@ -50,9 +50,10 @@ def _grid(low: float, high: float, drift: float, t: float) -> tuple[Floats, Floa
     r = GRID_R
     i = np.arange(1, 6 * r)
     nodes = np.where(
-        i < r, centre - 3 - 4 * np.log(r / np.maximum(i, 1)),
+        i < r,
+        centre - 3 - 4 * np.log(r / np.maximum(i, 1)),
         np.where(i <= 5 * r, centre - 3 + 3 * (i - r) / (2 * r), centre + 3 + 4 * np.log(r / np.maximum(6 * r - i, 1))),
-    )  # fmt: skip
+    )
     inside = nodes[(nodes > low) & (nodes < high)]
     knots = np.unique(np.r_[max(low, nodes[0]), inside, min(high, nodes[-1])])
     if len(knots) < 2:

@@ -54,4 +54,4 @@ def test_a_study_is_read_without_loading_scipy_or_pandas() -> None:
         "import sys, autointerp.experiment.study; print([m for m in ('scipy', 'pandas', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not done.stdout.strip()
+    assert done.stdout.strip() == "[]"
