@@ -50,8 +50,9 @@ def pool(
 
 def silent(windows: Windows, firing: Firing, pool: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the windows of the pool in which no token activates the latent."""
-    active = np.unique(windows.of(np.asarray(firing.positions)))
-    return pool[~np.isin(pool, active, assume_unique=True)]
+    active = np.zeros(len(windows) + 1, dtype=np.bool_)
+    active[windows.of(np.asarray(firing.positions))] = True  # the last entry is of positions outside every window
+    return pool[~active[pool]]
 
 
 def negatives(
@@ -132,16 +133,18 @@ def _matched(
     (of equal ones every other counts as longer), at least one each.
     """
     values, counts = np.unique(like, return_counts=True)
-    cell = np.searchsorted((values[1:] + values[:-1]) / 2, shapes)
-    off = shapes - values[cell]
-    longer = np.where(off == 0, np.arange(len(off)) % 2 == 0, off > 0)
-    half = np.where(np.abs(off) > CALIPER, -1, 2 * cell + longer)
-    order = np.lexsort((-nearness, half))
-    order = order[(nearness[order] > 0) & (half[order] >= 0)]
+    close = np.flatnonzero(nearness > 0)
+    cell = np.searchsorted((values[1:] + values[:-1]) / 2, shapes[close])
+    off = shapes[close] - values[cell]
+    fits = np.abs(off) <= CALIPER
+    close, cell, off = close[fits], cell[fits], off[fits]
+    longer = np.where(off == 0, close % 2 == 0, off > 0)
+    half = 2 * cell + longer
+    order = np.lexsort((-nearness[close], half))
     sizes = np.bincount(half[order], minlength=2 * len(values))
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     part = NEAR_SHARE * len(nearness) / len(like) * counts / 2
-    return order[rank < np.maximum(1, np.round(part))[cell[order]]]
+    return close[order[rank < np.maximum(1, np.round(part))[cell[order]]]]
 
 
 def _example(windows: Windows, window: int, kind: Kind, stratum: int, share: float) -> Example:

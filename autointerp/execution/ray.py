@@ -35,12 +35,13 @@ class Config(BaseModel):
 
 
 class _Actor:
-    """The worker of one actor."""
+    """The worker of one actor, opened with its first item: Ray hides the errors of constructors."""
 
     def __init__(self, pickled: bytes) -> None:
-        self._worker = open_worker(pickled)
+        self._pickled, self._worker = pickled, None
 
     def work(self, item: Item) -> Receipt:
+        self._worker = self._worker or open_worker(self._pickled)
         return self._worker(item, Counter())
 
 
@@ -145,7 +146,8 @@ class _Pool:
         """Return the actor with the fewest items, None if all have enough."""
         counts = dict.fromkeys(self._actors, 0)
         for actor, _ in self._held.values():
-            counts[actor] += 1
+            if actor in counts:  # items of an actor that ended are still to be taken back
+                counts[actor] += 1
         least = min(counts, key=lambda one: counts[one])
         return least if counts[least] < IN_FLIGHT else None
 
@@ -161,7 +163,7 @@ class _Pool:
             try:
                 receipt = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
+                raise error.cause if isinstance(error.cause, AutointerpError) else error from error
             except self._ray.exceptions.RayError as error:
                 self._lost(actor, item, error)
                 continue
@@ -173,11 +175,7 @@ class _Pool:
 
         Raises:
             StoppedError: the item has ended too many.
-            AutointerpError: what kept the actor from starting.
         """
-        cause = _cause(error)
-        if isinstance(cause, AutointerpError):
-            raise cause
         self._waiting.append(item)
         if actor in self._actors:
             del self._actors[actor]
@@ -193,16 +191,6 @@ class _Pool:
         """End the actors, so that their GPUs are free."""
         for actor in self._actors.values():
             self._ray.kill(actor)
-
-
-def _cause(error: Exception) -> Exception:
-    """Return what a worker raised."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AutointerpError):
-            return type(seen).__mro__[0](*seen.args) if not hasattr(seen, "cause") else seen.cause
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return error
 
 
 def _first_line(error: Exception) -> str:
