@@ -9,7 +9,7 @@ from typing import Literal
 from autointerp.asking import ask
 from autointerp.asking.ask import AskConfig
 from autointerp.asking.budget import StageUsage
-from autointerp.errors import UselessRepliesError
+from autointerp.errors import EngineError, UselessRepliesError
 from autointerp.examples import planted
 from autointerp.explainers.base import Explainer, UnreadableError
 from autointerp.llm.base import LLM
@@ -21,6 +21,8 @@ from autointerp.scorers.base import Scorer
 from autointerp.seeds import generator
 
 _DIGIT = re.compile(r"[01]")
+# Failures of the server, not of the model: they say nothing of a judge or explainer.
+NO_REPLY = {"unreachable", "dropped", "timeout", "rate_limited", "server_error", "bad_response", "redirected"}
 Words = Literal["true", "own"]
 Advance = Callable[[int, Callable[[], str]], None]
 ADVICE = (
@@ -115,10 +117,23 @@ def explainer(
 
 def _explained(asker: Asker, writer: Explainer, probes: Sequence[Probe]) -> dict[LatentId, Explanation]:
     examples = (probe.examples for probe in probes)
-    found = ask.explanations(
-        writer, asker.llm, examples, config=asker.config, seed=asker.seed, usage=asker.usage, advance=asker.advance
+    found = list(
+        ask.explanations(
+            writer, asker.llm, examples, config=asker.config, seed=asker.seed, usage=asker.usage, advance=asker.advance
+        )
     )
+    _refuse_silence([one.row.failure for one in found])
     return {one.explanation.latent: one.explanation for one in found}
+
+
+def _refuse_silence(failures: Sequence[str]) -> None:
+    """Stop if prompts got no reply: a dead server must not disqualify a model."""
+    silent = [failure for failure in failures if failure in NO_REPLY]
+    if silent:
+        raise EngineError(
+            f"qualify: {len(silent)} of {len(failures)} prompts got no reply ({', '.join(sorted(set(silent)))}), so "
+            "nothing is concluded about the model; run the same command again when the server answers"
+        )
 
 
 def _overall(verdicts: Mapping[str, Verdict]) -> Verdict:
@@ -169,10 +184,11 @@ def _judged(
                 rng = generator(asker.seed, "qualify", name, latent)
                 yield from scorer.questions(probe.examples, told[latent], "planted", rng)
 
-    found = []
+    found, failures = [], []
     for judged in ask.judgements(
         scorers, asker.llm, questions(), config=asker.config, usage=asker.usage, advance=asker.advance
     ):
+        failures.append(judged.row.failure)
         reply = (judged.row.reply or "").strip()
         shots = [message.content.strip() for message in judged.question.messages if message.role == "assistant"]
         for one in judged.judgements:
@@ -192,6 +208,7 @@ def _judged(
                     few_shot=len(judged.question.items) > 1 and _repeats(reply, shots),
                 )
             )
+    _refuse_silence(failures)
     return found
 
 

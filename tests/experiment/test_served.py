@@ -143,3 +143,39 @@ def test_a_dry_run_plans_what_the_server_then_sees(
     tolerance = 0.03 * seen + by_chance * seen / n_calls
     assert sum(part.tokens_in for part in planned) == pytest.approx(seen, abs=tolerance)
     assert sum(part.tokens_out for part in planned) >= sum(call.tokens_out for call in server.log)
+
+
+def test_a_server_that_dies_during_qualification_disqualifies_nobody(
+    study_of: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 4 and no verdict; when it is back, what was answered is not asked again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    asked: list[str] = []
+
+    def answer(body: dict[str, Any]) -> str:
+        asked.append(str(body["messages"]))
+        running.down = len(asked) >= 4 and not back
+        return chance(body)
+
+    back = False
+    with Server(answer) as running:
+        llm = {
+            "use": "openai",
+            "base_url": running.url,
+            "model": "scripted",
+            "concurrency": 2,
+            "retries": 1,
+            "structured": "json_schema",
+        }
+        path = study_of(explainer="default", explainer_llm=llm, judge_llm=llm, qualify="stop")
+        argv = ["score", str(path), "--out", str(tmp_path / "run")]
+        assert main(argv) == 4
+        assert "no reply" in capsys.readouterr().err.splitlines()[-1]
+        assert not (tmp_path / "run" / "qualification.json").exists()
+        assert not list((tmp_path / "cache").rglob("*.json"))
+        first, back, running.down = list(asked), True, False
+        assert main(argv) == 3  # the server answers at random, which is no judge
+    again = asked[len(first) :]
+    # Only calls in flight when the server died are sent again.
+    assert len(set(first) & set(again)) <= 2
+    assert len(asked) <= 100
