@@ -158,10 +158,10 @@ def judgements(
     for asked, reply, read in put(llm, pending(), config, usage):
         row = _row(asked, reply, read.failure)
         question = asked_of.pop(asked.first.key)
-        told = read.value
+        judgements_ = read.value
         if row.n_retries:
-            told = tuple(replace(judgement, n_retries=row.n_retries) for judgement in told)
-        yield Judged(question=question, judgements=told, row=row)
+            judgements_ = tuple(replace(judgement, n_retries=row.n_retries) for judgement in judgements_)
+        yield Judged(question=question, judgements=judgements_, row=row)
         if advance:
             advance(1, usage.words)
 
@@ -202,13 +202,13 @@ def _judging(scorer: Scorer, question: Question) -> Pending[tuple[Judgement, ...
         failure = _unread(reply)
         if failure and failure != "truncated":  # a list may be whole although more words were cut
             return Read(_unanswered(question, failure), failure)
-        told = tuple(scorer.judge(question, reply))
-        assert len(told) == len(question.items), f"{scorer.name} judged {len(told)} of {len(question.items)} items"
-        missing = [judgement.status for judgement in told if judgement.answer == "unanswered"]
+        judged = tuple(scorer.judge(question, reply))
+        assert len(judged) == len(question.items), f"{scorer.name} judged {len(judged)} of {len(question.items)} items"
+        missing = [judgement.status for judgement in judged if judgement.answer == "unanswered"]
         if not missing:
-            return Read(told)
+            return Read(judged)
         failure = failure or (missing[0] if missing[0] != "ok" else "unparsed")
-        return Read(_unanswered(question, failure) if len(missing) == len(told) else told, failure)
+        return Read(_unanswered(question, failure) if len(missing) == len(judged) else judged, failure)
 
     def shorter(left_out: int) -> tuple[Request, int] | None:
         messages = _without_shots(question.messages, left_out + 1)

@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> int:
         k=args.k,
         input_scale=args.input_scale,
     )
-    told, named = record(dictionary), registry.look_up(args.dictionary)
+    entries, named = record(dictionary), registry.look_up(args.dictionary)
     differ = registry_sites.disagreements(named.entry, dictionary) if named else []
     if named:
-        told |= {"registry": asdict(named.entry), "disagreements": differ}
+        entries |= {"registry": asdict(named.entry), "disagreements": differ}
     if not args.json:
         show((registry_facts(named) if named else {}) | facts(dictionary))
         for line in differ:
@@ -81,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
     admitted = None
     if args.data:
         placed, admitted = examine(dictionary, args)
-        told |= {"vitals": asdict(admitted.vitals), "notes": notes(admitted), "plausible": plausible(admitted)}
+        entries |= {"vitals": asdict(admitted.vitals), "notes": notes(admitted), "plausible": plausible(admitted)}
     if args.json:
-        print(json.dumps(told | _sites(placed, "site_in", "site_out"), allow_nan=False))
+        print(json.dumps(entries | _sites(placed, "site_in", "site_out"), allow_nan=False))
     else:
         show(_sites(placed, "site in", "site out"))
         if admitted:
@@ -127,9 +127,9 @@ def facts(dictionary: "Dictionary") -> dict[str, object]:
 
     norms = torch.linalg.vector_norm(dictionary.W_dec.float(), dim=1)
     activation = dictionary.activation
-    told = f"k = {activation.k}" if activation.k else ""
+    detail = f"k = {activation.k}" if activation.k else ""
     if activation.threshold is not None:
-        told = f"threshold {float(activation.threshold.min()):.3g} to {float(activation.threshold.max()):.3g}"
+        detail = f"threshold {float(activation.threshold.min()):.3g} to {float(activation.threshold.max()):.3g}"
     source = dictionary.provenance
     lines: dict[str, object] = {
         "format": source.format,
@@ -138,7 +138,7 @@ def facts(dictionary: "Dictionary") -> dict[str, object]:
         "reads": dictionary.site_in,
         "predicts": dictionary.site_out,
         "widths": f"{dictionary.d_in:,} -> {dictionary.n_latents:,} latents -> {dictionary.d_out:,}",
-        "activation": f"{activation.kind} {told}".strip(),
+        "activation": f"{activation.kind} {detail}".strip(),
         "pre-bias": "open" if dictionary.pre_bias_open else "no" if dictionary.pre_bias is None else "yes",
         "input": f"{dictionary.input_norm}, scale {dictionary.input_scale:.6g}",
         "skip": "no" if dictionary.W_skip is None else "yes",
@@ -221,12 +221,12 @@ def report(admitted: "Admitted", data: str) -> None:
     from autointerp.dictionaries import load_check
 
     vitals, expected = admitted.vitals, admitted.dictionary.expected_l0
-    told = f"the checkpoint records {expected:g}" if expected else "unknown"
+    stated = f"the checkpoint records {expected:g}" if expected else "unknown"
     show(
         {
             "tokens": f"{vitals.n_tokens:,} of {data}; BOS, or the first of each context, not counted",
             "FVU": f"{vitals.fvu:.4f}  (0 perfect, 1 as good as the mean; plausible below {load_check.MAX_FVU:g})",
-            "L0": f"{vitals.l0:.2f}  ({told})",
+            "L0": f"{vitals.l0:.2f}  ({stated})",
             "alive": f"{vitals.alive_share:.2%} of latents fired on this text",
             "dense": f"{vitals.dense_share:.2%} of latents fire on more than 10 % of tokens",
         }

@@ -123,7 +123,7 @@ def _of_folder(files: Files, pattern: str) -> list[tuple[str, str]]:
     if not places:
         held = shortened(sorted(dictionaries_in(files)), 6)
         raise DictionaryError(f"{files.source}: no dictionary matches {pattern!r}; it holds {held}")
-    _one_subject(files.source, {told for place in places if (told := _subject(files, place))})
+    _one_subject(files.source, {subject for place in places if (subject := _subject(files, place))})
     return [(place, files.naming(place)) for place in places]
 
 
@@ -152,11 +152,11 @@ def _subject(files: Files, place: str) -> str:
             path = str(folder / name)
             if path not in files.names:
                 continue
-            told: Any = read_config(files, path)
+            value: Any = read_config(files, path)
             for key in keys:
-                told = told.get(key) if isinstance(told, dict) else None
-            if isinstance(told, str) and told:
-                return told
+                value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, str) and value:
+                return value
     return ""
 
 

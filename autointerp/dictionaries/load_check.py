@@ -181,12 +181,12 @@ def settled(dictionary: Dictionary, x: Tensor, y: Tensor) -> tuple[Dictionary, t
     ways = {False: replace(dictionary, pre_bias=None), True: replace(dictionary, pre_bias=dictionary.b_dec)}
     fvu = {way: measure(candidate, x, y).fvu for way, candidate in ways.items()}
     best = fvu[True] < fvu[False]
-    told = (
+    expected = (
         f"{dictionary.name}: the checkpoint does not say whether b_dec is subtracted from the input; FVU is "
         f"{fvu[True]:.3f} "
         f"with and {fvu[False]:.3f} without on {len(x):,} tokens: read as `pre_bias: {str(best).lower()}`"
     )
-    return replace(ways[best], pre_bias_open=False, remarks=()), (told,)
+    return replace(ways[best], pre_bias_open=False, remarks=()), (expected,)
 
 
 def symptoms(vitals: Vitals, dictionary: Dictionary) -> tuple[str, ...]:

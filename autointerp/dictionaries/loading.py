@@ -70,10 +70,10 @@ def open_dictionary(config: DictionaryConfig, *, device: str = "cpu") -> Diction
             f"{config.source}: cannot be read as {name} ({type(error).__name__}: {reason}); is the checkpoint damaged?"
         ) from error
     check(dictionary, config)
-    told = registry_sites.sites(files.registry) if files.registry else ("", "")
+    registered = registry_sites.sites(files.registry) if files.registry else ("", "")
     sites = {
-        "site_in": config.site_in or dictionary.site_in or told[0],
-        "site_out": config.site_out or dictionary.site_out or told[1],
+        "site_in": config.site_in or dictionary.site_in or registered[0],
+        "site_out": config.site_out or dictionary.site_out or registered[1],
     }
     for side, site in sites.items():
         if not site:

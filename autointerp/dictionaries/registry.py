@@ -123,13 +123,13 @@ class Index:
 def index() -> Index:
     """Read the index."""
     with gzip.open(INDEX) as file:
-        told = json.load(file)
+        loaded = json.load(file)
     releases: dict[str, dict[str, Entry]] = {}
-    for release, about in told["releases"].items():
+    for release, about in loaded["releases"].items():
         common = {"release": release, "repo": about["repo"], "loader": about["loader"], "model": about["model"]}
         releases[release] = {row[0]: _entry(row, common, about.get("overrides", {})) for row in about["entries"]}
     entries = [one for release in releases.values() for one in release.values()]
-    return Index(told["version"], releases, {one.neuronpedia: one for one in entries if one.neuronpedia})
+    return Index(loaded["version"], releases, {one.neuronpedia: one for one in entries if one.neuronpedia})
 
 
 def _entry(row: list[Any], common: dict[str, str], overrides: dict[str, Any]) -> Entry:

@@ -18,8 +18,12 @@ def sites(entry: Entry) -> tuple[str, str]:
     if entry.loader in ("gemma_2", "gemma_2_transcoder"):
         return gemma_scope.sites_of(f"{entry.repo}/{entry.path}")
     if entry.loader == "gemma_3":
-        told = gemma_scope_2.inferred(entry.path)
-        return (told.hf_hook_point_in, told.hf_hook_point_out or told.hf_hook_point_in) if told else ("", "")
+        settings = gemma_scope_2.inferred(entry.path)
+        return (
+            (settings.hf_hook_point_in, settings.hf_hook_point_out or settings.hf_hook_point_in)
+            if settings
+            else ("", "")
+        )
     if entry.loader == "mwhanna_transcoder":
         layer = re.search(r"layer_(\d+)", entry.path)
         return (f"blocks.{layer[1]}.mlp.hook_in", f"blocks.{layer[1]}.hook_mlp_out") if layer else ("", "")
@@ -54,12 +58,12 @@ def disagreements(entry: Entry, dictionary: Any) -> list[str]:
     compared.
     """
     found = []
-    for what, told, own in zip(
+    for what, stated, own in zip(
         ("reads", "predicts"), sites(entry), (dictionary.site_in, dictionary.site_out), strict=True
     ):
         own = canonical(own)
-        if told and own and told != own and told.startswith("blocks.") == own.startswith("blocks."):
-            found.append(f"the registry says that it {what} {told}, the checkpoint {own}")
+        if stated and own and stated != own and stated.startswith("blocks.") == own.startswith("blocks."):
+            found.append(f"the registry says that it {what} {stated}, the checkpoint {own}")
     if entry.l0 and dictionary.k and round(entry.l0) != dictionary.k:
         found.append(f"the registry records L0 {entry.l0:g}, the checkpoint k = {dictionary.k}")
     width = re.search(r"width_(\d+)(k|m)\b", entry.path) or re.search(r"width[_-]2pow(\d+)", entry.path)

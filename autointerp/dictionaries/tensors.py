@@ -269,5 +269,5 @@ def _named(path: Path) -> str:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # whatever a hostile pickle makes its reader do, the refusal stands
         return ""
-    told = " (transcoder_circuits: its cfg is a pickled class)" if any("sae_training" in name for name in names) else ""
-    return f" ({shortened(names, 4)}){told}" if names else ""
+    hint = " (transcoder_circuits: its cfg is a pickled class)" if any("sae_training" in name for name in names) else ""
+    return f" ({shortened(names, 4)}){hint}" if names else ""

@@ -62,7 +62,7 @@ def plan(
         latent gets its own, none is given twice, none says the same in the same words), and up to `n_empty` that are
         judged by no words. Failed explanations are judged by nobody: their latents count as not explained.
     """
-    own = {told.latent: told for told in explanations if told.text is not None}
+    own = {one.latent: one for one in explanations if one.text is not None}
     ranks = order or {}
     shuffled: dict[LatentId, Explanation] = {}
     empty: dict[LatentId, Explanation] = {}
@@ -98,10 +98,10 @@ def _drawn(
     return shuffled, empty
 
 
-def _wordless(told: Explanation) -> Explanation:
+def _wordless(explanation: Explanation) -> Explanation:
     return Explanation(
-        explanation_id=f"{told.explanation_id}/empty",
-        latent=told.latent,
+        explanation_id=f"{explanation.explanation_id}/empty",
+        latent=explanation.latent,
         text="",
         explainer="empty",
         prompt_hash="",

@@ -102,8 +102,8 @@ def _parts(
             "duplicate_share": 0,
         }
     )
-    told = [*(texts[one.latent] for one in own), *(planted.explanation(one.latent) for one in of_rules)]
-    some = controls.plan(told, every, seed)
+    explanations = [*(texts[one.latent] for one in own), *(planted.explanation(one.latent) for one in of_rules)]
+    some = controls.plan(explanations, every, seed)
     found: dict[str, list[Question]] = {}
     for one in (*own, *of_rules):
         for question in controls.questions(one, some, scorers, seed):

@@ -80,8 +80,8 @@ def qualification_calls(study: Study) -> tuple[int, int]:
     forms = FORMS if config.mode == "auto" else ("",)
     of_form = [sum(_prompts(member, config) for member in in_form(study.scorers, form)) for form in forms]
     clear = measure.rules_if_clear(config.judge_limit, config.n_rules, config.n_contexts)
-    told = measure.rules_if_clear(config.explainer_limit, config.n_explained, config.n_contexts)
-    least = clear * sum(of_form) + config.n_explained + told * min(of_form)
+    n_rules = measure.rules_if_clear(config.explainer_limit, config.n_explained, config.n_contexts)
+    least = clear * sum(of_form) + config.n_explained + n_rules * min(of_form)
     return least, config.n_rules * sum(of_form) + config.n_explained * (1 + max(of_form))
 
 

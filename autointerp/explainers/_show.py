@@ -82,8 +82,8 @@ def lines(example: ShownExample) -> dict[str, str]:
     """Return an example as the template's lines: `text` with marks, and `activations` of the marked tokens."""
     marked = [i for i, level in enumerate(example.levels) if level > 0]
     text, where = "".join(example.pieces), token_spans(example.pieces)
-    told = " ".join(f"({one_line(text[slice(*where[i])])}, {example.levels[i]})" for i in marked)
-    return {"text": context(text, joined(where[i] for i in marked)), "activations": told}
+    marks = " ".join(f"({one_line(text[slice(*where[i])])}, {example.levels[i]})" for i in marked)
+    return {"text": context(text, joined(where[i] for i in marked)), "activations": marks}
 
 
 def key(latent: LatentId) -> str:
@@ -93,10 +93,10 @@ def key(latent: LatentId) -> str:
 
 def request(latent: LatentId, template: str, task: ExplainTask, *, prompts: Prompts, sampling: Sampling) -> Request:
     """Render a task's examples and counterexamples, one entry of `lines` each."""
-    told = [lines(example) for example in task.examples]
+    shown = [lines(example) for example in task.examples]
     silent = [lines(example)["text"] for example in task.counterexamples]
     messages = prompts.render(
-        template, examples=told, n_examples=len(told), counterexamples=silent, n_counterexamples=len(silent)
+        template, examples=shown, n_examples=len(shown), counterexamples=silent, n_counterexamples=len(silent)
     )
     return Request(key=key(latent), messages=messages, task=task, sampling=sampling)
 

@@ -41,10 +41,10 @@ class SingleToken:
         common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[: self.config.n_tokens]
         # A frequent token is listed as often as it occurs, as the prompt says.
         shown = [ShownExample(pieces=(token,), levels=(_show.LEVELS,)) for token, count in common for _ in range(count)]
-        told = [{"text": one_line(token), "count": count} for token, count in common]
+        tokens = [{"text": one_line(token), "count": count} for token, count in common]
         return Request(
             key=_show.key(examples.latent),
-            messages=self.prompts.render(self.templates[0], tokens=told, n_tokens=len(told)),
+            messages=self.prompts.render(self.templates[0], tokens=tokens, n_tokens=len(tokens)),
             task=ExplainTask(examples=tuple(shown)),
             sampling=self.config.sampling(),
         )

@@ -78,7 +78,7 @@ def any_of(words: Sequence[str]) -> str:
 
 def listed(rng: Rng, words: Sequence[str]) -> str:
     """List words as people do, mostly quoted."""
-    told = [quoted(word) if rng.random() < 0.9 else word for word in words]
-    if len(told) == 1:
-        return told[0]
-    return ", ".join(told[:-1]) + pick(rng, [" or ", " and ", ", "]) + told[-1]
+    names = [quoted(word) if rng.random() < 0.9 else word for word in words]
+    if len(names) == 1:
+        return names[0]
+    return ", ".join(names[:-1]) + pick(rng, [" or ", " and ", ", "]) + names[-1]

@@ -11,20 +11,20 @@ BOUNDARY = r"\b"
 def word(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
     """One to three words."""
     some = [lexicon.word(rng) for _ in range(int(rng.choice([1, 1, 1, 2, 3])))]
-    told = listed(rng, some)
-    forms = [f"the words {told}", f"{told}", f"any of the words {told}", f"occurrences of {told}"]
+    wording = listed(rng, some)
+    forms = [f"the words {wording}", f"{wording}", f"any of the words {wording}", f"occurrences of {wording}"]
     if len(some) == 1:
         forms = [
-            f"the word {told}",
-            f"the word {told}",
-            f"{told}",
-            f"occurrences of {told}",
-            f"the token {told}",
-            f"mentions of {told}",
+            f"the word {wording}",
+            f"the word {wording}",
+            f"{wording}",
+            f"occurrences of {wording}",
+            f"the token {wording}",
+            f"mentions of {wording}",
             f"the word {some[0]}",
-            f"exactly {told}",
-            f"every {told} in the text",
-            f"text in which {told} occurs",
+            f"exactly {wording}",
+            f"every {wording} in the text",
+            f"text in which {wording} occurs",
         ]
     pattern = rf"\b(?:{any_of(some)})\b"
     return TrainingRule(
@@ -46,12 +46,12 @@ def phrase(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
     words = [window[a:b].lower() for a, b in units[i : i + n]]
     if not lexicon.fits(words[0]):
         return None
-    told = " ".join(words)
+    phrase = " ".join(words)
     forms = [
-        f'the phrase "{told}"',
-        f'the words "{told}"',
-        f'"{told}"',
-        f'the expression "{told}"',
+        f'the phrase "{phrase}"',
+        f'the words "{phrase}"',
+        f'"{phrase}"',
+        f'the expression "{phrase}"',
         f'"{words[0]}" followed by "{" ".join(words[1:])}"',
     ]
     pattern = r"\s+".join(words)
@@ -193,7 +193,7 @@ def look(rng: Rng, lexicon: Lexicon, window: str) -> TrainingRule | None:
             ("*", "asterisks"),
         ][int(rng.integers(14))]
         said = "'\"'" if mark == '"' else f'"{mark}"'
-        told = pick(rng, [name, f"{name}: {said}", f"the character {said}", f"{said}"])
-        return TrainingRule(kind="look", explanation=told, spans=regex(re.escape(mark)))
+        wording = pick(rng, [name, f"{name}: {said}", f"the character {said}", f"{said}"])
+        return TrainingRule(kind="look", explanation=wording, spans=regex(re.escape(mark)))
     wordings, pattern = _LOOKS[int(rng.integers(len(_LOOKS)))]
     return TrainingRule(kind="look", explanation=pick(rng, wordings), spans=regex(pattern))

@@ -127,12 +127,12 @@ def _losses(network: networks.JudgeNetwork, tokenizer: Any, pairs: Sequence[Pair
     encoded = [features.encode(tokenizer, pair.explanation, pair.text, pair.marks) for pair in pairs]
     batch = networks.collate(encoded)
     pieces = networks.pieces_of(network, encoded)
-    told = [isinstance(pair, Pair) for pair in pairs]
+    is_pair = [isinstance(pair, Pair) for pair in pairs]
     fits = torch.zeros_like(pieces)
     for i, pair in enumerate(pairs):
         if isinstance(pair, Pair):
             fits[i, : len(encoded[i].ids)] = torch.from_numpy(features.touching(encoded[i].spans, pair.spans)).float()
-    counted = batch["context"] & torch.tensor(told)[:, None]
+    counted = batch["context"] & torch.tensor(is_pair)[:, None]
     by_piece = functional.binary_cross_entropy_with_logits(
         pieces, fits, pos_weight=torch.tensor(POSITIVE_WEIGHT), reduction="none"
     )

@@ -107,20 +107,20 @@ def _number(value: object) -> float:
 
 def _usage(usage: object, sent: Sent, text: str, thoughts: str) -> Usage:
     """The tokens that the server counts; estimated from the texts' lengths where it does not, or counts absurdly."""
-    told: Json = usage if isinstance(usage, dict) else {}
+    counts: Json = usage if isinstance(usage, dict) else {}
     n_text, n_thoughts = len(text.encode("utf-8", "replace")), len(thoughts.encode("utf-8", "replace"))
-    tokens_in, tokens_out = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+    tokens_in, tokens_out = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
     known = 0 < tokens_in <= sent.n_bytes + ADDED_TOKENS
     # No tokenizer makes more tokens than bytes; thoughts may be hidden, so the limit that was sent bounds them.
     known = known and 0 <= tokens_out <= max(MOST_OUT * sent.limit, n_text + n_thoughts) + ADDED_TOKENS
     if not known:
         tokens_in = math.ceil(sent.n_bytes / BYTES_PER_TOKEN)
         tokens_out = math.ceil((n_text + n_thoughts) / BYTES_PER_TOKEN)
-    thinking = _count(_inner(told, "completion_tokens_details").get("reasoning_tokens"))
+    thinking = _count(_inner(counts, "completion_tokens_details").get("reasoning_tokens"))
     if not thinking and thoughts:
         thinking = round(tokens_out * n_thoughts / (n_text + n_thoughts))
-    cached = _count(_inner(told, "prompt_tokens_details").get("cached_tokens"))
-    cached = cached or _count(told.get("prompt_cache_hit_tokens"))
+    cached = _count(_inner(counts, "prompt_tokens_details").get("cached_tokens"))
+    cached = cached or _count(counts.get("prompt_cache_hit_tokens"))
     return Usage(
         calls=sent.n_calls,
         tokens_in=tokens_in,

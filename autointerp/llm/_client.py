@@ -159,12 +159,12 @@ class Client:
         ratio = _n_bytes(long) / max(reply.usage.tokens_in, 1)
         if ratio > SUSPICIOUS_BYTES:
             short = probe(like, share=SHORTER[-1])
-            told = put(short).usage
-            if told.tokens_in and not told.estimated:
-                expected = _n_bytes(long) * told.tokens_in / _n_bytes(short)
+            usage = put(short).usage
+            if usage.tokens_in and not usage.estimated:
+                expected = _n_bytes(long) * usage.tokens_in / _n_bytes(short)
                 if reply.usage.tokens_in < CUT_SHARE * expected:
                     raise self._cut(reply.usage.tokens_in)
-                ratio = max(ratio, _n_bytes(short) / told.tokens_in)
+                ratio = max(ratio, _n_bytes(short) / usage.tokens_in)
         self._most_bytes_per_token = max(SUSPICIOUS_BYTES, ratio / CUT_SHARE)
 
     def facts(self) -> dict[str, str | int | float | bool]:
@@ -207,8 +207,8 @@ class Client:
             url, detail = down[0][0].url, down[0][1].detail
             raise StudyError(f"no server answers at {url} ({detail}): start it, or correct base_url")
         if len({(listed.name, listed.weights) for listed in found if listed.name}) > 1:
-            told = ", ".join(sorted({f"{listed.name} {listed.weights}".strip() for listed in found}))
-            raise StudyError(f"base_url: the servers do not serve the same model: {told}")
+            listing = ", ".join(sorted({f"{listed.name} {listed.weights}".strip() for listed in found}))
+            raise StudyError(f"base_url: the servers do not serve the same model: {listing}")
         for server, outcome in down:
             self._servers.failed(server, replace(outcome, kind="unreachable"), 0)
         return next((listed for listed in found if listed.name), found[0])

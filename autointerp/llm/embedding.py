@@ -57,9 +57,9 @@ class Embedder:
                 continue
             texts = [request.task.explanation, *(item.text for item in request.task.items)]
             vectors = self.embed(texts)
-            told = np.clip(vectors[1:] @ vectors[0], -1.0, 1.0)
+            cosines = np.clip(vectors[1:] @ vectors[0], -1.0, 1.0)
             usage = Usage(latency_s=time.perf_counter() - began)
-            text = json.dumps([round(float(value), 6) for value in told])
+            text = json.dumps([round(float(value), 6) for value in cosines])
             yield Reply(key=request.key, text=text, finish_reason="stop", usage=usage)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

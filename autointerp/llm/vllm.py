@@ -271,13 +271,13 @@ def _sampling(request: Request, thinking_tokens: int) -> Any:
 
 
 def _logprobs(said: Any) -> tuple[TokenLogprob, ...]:
-    told = []
+    errors = []
     positions: list[Any] = list(said.logprobs or [])
     for token, alternatives in zip(said.token_ids, positions, strict=False):
         top = tuple((one.decoded_token or "", float(one.logprob)) for one in alternatives.values())
         chosen = alternatives[token]
-        told.append(TokenLogprob(chosen.decoded_token or "", float(chosen.logprob), top))
-    return tuple(told)
+        errors.append(TokenLogprob(chosen.decoded_token or "", float(chosen.logprob), top))
+    return tuple(errors)
 
 
 def _checkpoint(config: Config) -> str:
@@ -285,13 +285,13 @@ def _checkpoint(config: Config) -> str:
     folder = Path(config.model)
     if not folder.is_dir():
         return config.revision or ""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in {".json", ".safetensors", ".bin", ".jinja"}:
-            told.update(f"{path.name} {path.stat().st_size} ".encode())
+            digest.update(f"{path.name} {path.stat().st_size} ".encode())
             with path.open("rb") as file:
-                told.update(file.read(TOLD_BY))
-    return told.hexdigest()[:16]
+                digest.update(file.read(TOLD_BY))
+    return digest.hexdigest()[:16]
 
 
 def _chain(first: Request, rest: Iterator[Request]) -> Iterator[Request]:

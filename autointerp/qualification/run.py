@@ -87,17 +87,17 @@ def explainer(
     """Qualify an explainer: by the texts of its explanations, then by what a judge scores with them."""
     some = list(probes[: config.n_explained])
     try:
-        told = _explained(asker, writer, some)
+        explained = _explained(asker, writer, some)
     except UselessRepliesError as error:
         spent = {"explainer": _spent(asker.usage)}
         return Qualification(explainer="failed", causes=(f"explainer: {error}",), advice=ADVICE[1:], usage=spent)
-    rows, faults = _texts(writer, some, told, asker.seed)
+    rows, faults = _texts(writer, some, explained, asker.seed)
     answers: list[Answered] = []
     verdicts: dict[str, Verdict] = {"texts": "failed"}
     causes = [f"explainer: {fault}" for fault in faults]
     if not faults:
-        kept = [probe for probe in some if told[probe.examples.latent].text is not None]
-        answers, verdicts = _sequential(judging, scorers, kept, told, "own", config.explainer_limit)
+        kept = [probe for probe in some if explained[probe.examples.latent].text is not None]
+        answers, verdicts = _sequential(judging, scorers, kept, explained, "own", config.explainer_limit)
         for name in (name for name, verdict in verdicts.items() if verdict == "failed"):
             row = measure.quality(answers, name, "own")
             value = "no answer" if row.informedness is None else f"{row.informedness:.2f}"
@@ -146,7 +146,7 @@ def _sequential(
     asker: Asker,
     scorers: Mapping[str, Scorer],
     probes: Sequence[Probe],
-    told: Mapping[LatentId, Explanation],
+    explained: Mapping[LatentId, Explanation],
     words: Words,
     limit: float,
 ) -> tuple[list[Answered], dict[str, Verdict]]:
@@ -157,7 +157,7 @@ def _sequential(
     done = 0
     for look in looks:
         open_scorers = {name: scorer for name, scorer in scorers.items() if name not in verdicts}
-        answers += _judged(asker, open_scorers, probes[done:look], told, words)
+        answers += _judged(asker, open_scorers, probes[done:look], explained, words)
         done = look
         for name in open_scorers:
             verdict = measure.decide(answers, name, words, limit, last=look == len(probes))
@@ -172,7 +172,7 @@ def _judged(
     asker: Asker,
     scorers: Mapping[str, Scorer],
     probes: Sequence[Probe],
-    told: Mapping[LatentId, Explanation],
+    explained: Mapping[LatentId, Explanation],
     words: Words,
 ) -> list[Answered]:
     rules = {probe.examples.latent: probe.rule for probe in probes}
@@ -182,7 +182,7 @@ def _judged(
             latent = probe.examples.latent
             for name, scorer in scorers.items():
                 rng = generator(asker.seed, "qualify", name, latent)
-                yield from scorer.questions(probe.examples, told[latent], "planted", rng)
+                yield from scorer.questions(probe.examples, explained[latent], "planted", rng)
 
     found, failures = [], []
     for judged in ask.judgements(
@@ -220,13 +220,13 @@ def _repeats(reply: str, shots: Sequence[str]) -> bool:
 
 
 def _texts(
-    writer: Explainer, probes: Sequence[Probe], told: Mapping[LatentId, Explanation], seed: int
+    writer: Explainer, probes: Sequence[Probe], explained: Mapping[LatentId, Explanation], seed: int
 ) -> tuple[list[dict[str, object]], list[str]]:
     """Return one row per explanation, and what disqualifies the explainer by the texts."""
     few_shot = few_shot_explanations(writer, probes[0].examples, seed)
     rows, contexts = [], []
     for probe in probes:
-        one = told[probe.examples.latent]
+        one = explained[probe.examples.latent]
         text = one.text or ""
         shown = [example.text for example in probe.examples.explain]
         contexts.append(shown)

@@ -152,10 +152,10 @@ def _promoted(view: LatentView) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for side, title in (("top", "promotes"), ("bottom", "suppresses")):
         rows = view.logits[view.logits["side"] == side].sort_values("rank")
-        told = [
+        texts = [
             f"{visible(str(token))!r} {value:+.2f}" for token, value in zip(rows["token"], rows["value"], strict=True)
         ]
-        parts += [Text.assemble((f"{title} ", "bold"), ", ".join(told))]
+        parts += [Text.assemble((f"{title} ", "bold"), ", ".join(texts))]
     return [*parts, Text("")]
 
 

@@ -106,8 +106,8 @@ class ReportRun:
     @cached_property
     def without_logits(self) -> dict[str, str]:
         """Why a dictionary's latents have no logits, as the run said, by dictionary."""
-        told = self.files.stages().get("describe") or self.manifest.get("stages", {}).get("describe", {})
-        return {str(name): str(why) for name, why in told.get("counts", {}).get("without_logits", {}).items()}
+        marker = self.files.stages().get("describe") or self.manifest.get("stages", {}).get("describe", {})
+        return {str(name): str(why) for name, why in marker.get("counts", {}).get("without_logits", {}).items()}
 
     @cached_property
     def histograms(self) -> pd.DataFrame:

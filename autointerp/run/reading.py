@@ -183,9 +183,9 @@ def changed(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def same_judge(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether one judge, with the same prompts, answered both runs: its answers must agree."""
-    told = [((manifest.get("llms") or {}).get("judge"), manifest.get("prompts")) for manifest in (one, other)]
+    judges = [((manifest.get("llms") or {}).get("judge"), manifest.get("prompts")) for manifest in (one, other)]
     hashes = [manifest.get("protocol_hash") for manifest in (one, other)]  # a run under way has none yet
-    return told[0] == told[1] and (hashes[0] == hashes[1] or None in hashes)
+    return judges[0] == judges[1] and (hashes[0] == hashes[1] or None in hashes)
 
 
 def _references(manifests: Sequence[dict[str, Any]], labels: Sequence[str]) -> dict[str, str]:

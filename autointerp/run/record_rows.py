@@ -74,11 +74,11 @@ def read_explanations(run: Run) -> Iterator[Explanation]:
 
 def with_status(run: Run, asked: frozenset[LatentId] | None = None) -> pd.DataFrame:
     """Return the latents table with the sampled ones' statuses brought up to date; those not asked stay `sampled`."""
-    latents, told = run.read("latents"), run.read("explanations")
+    latents, explanations = run.read("latents"), run.read("explanations")
     judged = run.read("judgements", [*tables.KEY, "control"])
     sampled = latents["sampled"].to_numpy(bool).copy()
     place = pd.MultiIndex.from_frame(latents[tables.KEY])
-    explained = place.isin(pd.MultiIndex.from_frame(told.loc[told["status"] == "ok", tables.KEY]))
+    explained = place.isin(pd.MultiIndex.from_frame(explanations.loc[explanations["status"] == "ok", tables.KEY]))
     scored = place.isin(pd.MultiIndex.from_frame(judged.loc[judged["control"] == "none", tables.KEY]))
     status = latents["status"].to_numpy(object)
     if asked is not None:

@@ -161,7 +161,7 @@ def questions(
     config: YesNoConfig,
 ) -> list[Question]:
     """Write one prompt per dealt group of contexts, from the template named as the scorer."""
-    told = one_line(plain(explanation.text or "")).strip()
+    text = one_line(plain(explanation.text or "")).strip()
     made = []
     for number, group in enumerate(dealt):
         shown = tuple(entry.shown for entry in group)
@@ -173,8 +173,8 @@ def questions(
             control=control,
             explanation_id=explanation.explanation_id,
             items=tuple(entry.item for entry in group),
-            messages=render(prompts, scorer, told, shown, form=config.form, flip=_flipped(question_id)),
-            task=JudgeTask(explanation=told, items=shown),
+            messages=render(prompts, scorer, text, shown, form=config.form, flip=_flipped(question_id)),
+            task=JudgeTask(explanation=text, items=shown),
             sampling=Sampling(
                 temperature=config.temperature,
                 max_tokens=FRAME_TOKENS + ANSWER_TOKENS * len(group),
@@ -233,10 +233,10 @@ def judge(question: Question, reply: Reply) -> list[Judgement]:
     """Read a reply with one yes or no per item; all items are `unanswered` where it has not exactly that."""
     n = len(question.items)
     seen = _answers.visible(reply)
-    told = _answers.yes_no(seen.text, n) if seen.text else None
-    probabilities = _answers.probabilities(seen.logprobs, n) if told else [None] * n
+    answers = _answers.yes_no(seen.text, n) if seen.text else None
+    probabilities = _answers.probabilities(seen.logprobs, n) if answers else [None] * n
     return [
-        judgement(question, position, None if told is None else told[position], probabilities[position], reply)
+        judgement(question, position, None if answers is None else answers[position], probabilities[position], reply)
         for position in range(n)
     ]
 

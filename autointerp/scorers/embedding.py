@@ -67,7 +67,7 @@ class Embedding:
             return []
         entries = [entries[i] for i in rng.permutation(len(entries))]
         shown = tuple(entry.shown for entry in entries)
-        told = one_line(plain(explanation.text or "")).strip()
+        text = one_line(plain(explanation.text or "")).strip()
         key = digest(self.name, control, examples.latent, explanation.explanation_id)
         question = Question(
             question_id=f"{key:032x}"[:20],
@@ -76,15 +76,15 @@ class Embedding:
             control=control,
             explanation_id=explanation.explanation_id,
             items=tuple(entry.item for entry in entries),
-            messages=self._messages(told, [item.text for item in shown]),
-            task=JudgeTask(explanation=self.config.instruction + told, items=shown),
+            messages=self._messages(text, [item.text for item in shown]),
+            task=JudgeTask(explanation=self.config.instruction + text, items=shown),
             sampling=Sampling(),
         )
         return [question]
 
-    def _messages(self, told: str, texts: Sequence[str]) -> tuple[Message, ...]:
+    def _messages(self, explanation: str, texts: Sequence[str]) -> tuple[Message, ...]:
         """The embedded texts, for the record: the explanation, then each context."""
-        return (Message("user", "\n".join([self.config.instruction + told, *map(one_line, texts)])),)
+        return (Message("user", "\n".join([self.config.instruction + explanation, *map(one_line, texts)])),)
 
     def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
         """Similarities do not depend on order: there is nothing to ask again."""
@@ -92,13 +92,13 @@ class Embedding:
 
     def judge(self, question: Question, reply: Reply) -> list[Judgement]:
         """Read a JSON list of similarities in [-1, 1], one per context."""
-        told = similarities(reply.text, len(question.items))
-        if told is None:
+        values = similarities(reply.text, len(question.items))
+        if values is None:
             return [_yes_no.judgement(question, place, None, None, reply) for place in range(len(question.items))]
-        least = threshold(told, [item.kind for item in question.items])
+        least = threshold(values, [item.kind for item in question.items])
         return [
             _yes_no.judgement(question, place, value > least, (1 + value) / 2, reply)
-            for place, value in enumerate(told)
+            for place, value in enumerate(values)
         ]
 
 
@@ -120,12 +120,12 @@ def similarities(text: str | None, n: int) -> list[float] | None:
     ([0.5, -1.0], None, None)
     """
     try:
-        told = json.loads(text or "")
+        parsed = json.loads(text or "")
     except json.JSONDecodeError:
         return None
-    if not isinstance(told, list) or len(told) != n or not all(isinstance(value, int | float) for value in told):
+    if not isinstance(parsed, list) or len(parsed) != n or not all(isinstance(value, int | float) for value in parsed):
         return None
-    values = [float(value) for value in told]
+    values = [float(value) for value in parsed]
     return values if all(math.isfinite(value) and abs(value) <= 1 + 1e-6 for value in values) else None
 
 

@@ -234,7 +234,7 @@ def _replaced(module: nn.Module) -> Iterator[None]:
         del module.forward
 
 
-def _traced(model: Any, prefix: str, running: list[nn.Module], told: dict[str, Any]) -> Trace:
+def _traced(model: Any, prefix: str, running: list[nn.Module], shared: dict[str, Any]) -> Trace:
     sums, blocks, outside = _Sums(), [], {}
     current: list[BlockTrace] = []
     with contextlib.ExitStack() as hooks:
@@ -254,7 +254,7 @@ def _traced(model: Any, prefix: str, running: list[nn.Module], told: dict[str, A
             hooks.callback(module.register_forward_hook(pair[1]).remove)
         ids = torch.arange(2, device=next(model.parameters()).device)[None]
         with torch.inference_mode(), sums:
-            model.base_model(input_ids=ids, use_cache=False, **told)
+            model.base_model(input_ids=ids, use_cache=False, **shared)
     return Trace(blocks, outside)
 
 

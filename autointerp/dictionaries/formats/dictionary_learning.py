@@ -188,9 +188,9 @@ def _k(tensors: Tensors, trainer: Trainer, config: DictionaryConfig) -> int:
     found = {"ae.pt": tensors.integer("k") if "k" in tensors else None, CONFIG: trainer.k, "the study": config.k}
     values = {value for value in found.values() if value is not None}
     if len(values) != 1:
-        told = ", ".join(f"{where} says {value}" for where, value in found.items() if value is not None)
+        stated = ", ".join(f"{where} says {value}" for where, value in found.items() if value is not None)
         raise DictionaryError(
-            f"{tensors.origin}: k is {told or 'not given'}; " + ("they must agree" if told else "add k")
+            f"{tensors.origin}: k is {stated or 'not given'}; " + ("they must agree" if stated else "add k")
         )
     return values.pop()
 

@@ -51,7 +51,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     embedding = site_in == "hook_embed"
     transcodes = site_in != site_out or config.architecture == "transcoder"
     architecture: Architecture = "transcoder" if transcodes else "sae"
-    told = re.search(r"average_l0_(\d+)", files.folder)
+    match = re.search(r"average_l0_(\d+)", files.folder)
     return Dictionary(
         name=config.name,
         architecture=architecture,
@@ -63,7 +63,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         b_dec=b_dec,
         activation=Activation(kind="jumprelu", threshold=threshold),
         prepend_bos=True,
-        l0=float(told[1]) if told else 0.0,
+        l0=float(match[1]) if match else 0.0,
         remarks=(EMBEDDING,) if embedding else (),
         provenance=provenance("gemma_scope", files, name),
     )

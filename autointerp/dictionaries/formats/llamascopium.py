@@ -59,17 +59,17 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     Raises:
         DictionaryError: broken, of a kind that one site in and one site out cannot hold, or of an unknown scale.
     """
-    told = read_config(files, CONFIG)
-    kind = told.get("sae_type", "sae")
+    stated = read_config(files, CONFIG)
+    kind = stated.get("sae_type", "sae")
     if kind != "sae":
         why = REFUSED.get(str(kind), f"unknown; known: sae; refused: {', '.join(REFUSED)}")
         raise DictionaryError(f"{files.source}: sae_type {str(kind)[:100]!r} cannot be read: {why}")
-    settings = validated(Saved, told, f"{files.source}: {CONFIG}")
+    settings = validated(Saved, stated, f"{files.source}: {CONFIG}")
     _refuse(settings, files)
     tensors = read_tensors(files.path(WEIGHTS))
     site_in, site_out = settings.hook_point_in, settings.hook_point_out or settings.hook_point_in
-    told = config.input_scale or (files.registry.scale if files.registry else None)
-    scale_in, scale_out = _scales(settings, tensors, told, site_in, site_out)
+    stated = config.input_scale or (files.registry.scale if files.registry else None)
+    scale_in, scale_out = _scales(settings, tensors, stated, site_in, site_out)
     weights, b_dec = _weights(settings, tensors)
     tensors.finish()
     if settings.act_fn == "topk" and settings.sparsity_include_decoder_norm:
@@ -126,14 +126,16 @@ def _weights(settings: Saved, tensors: Tensors) -> tuple[Weights, torch.Tensor]:
     return Weights(W_enc=W_enc, b_enc=b_enc, W_dec=W_dec, threshold=threshold), b_dec
 
 
-def _scales(settings: Saved, tensors: Tensors, told: float | None, site_in: str, site_out: str) -> tuple[float, float]:
+def _scales(
+    settings: Saved, tensors: Tensors, stated: float | None, site_in: str, site_out: str
+) -> tuple[float, float]:
     """Return the factors on activations that training used at both sites."""
     saved = [name for name in tensors.names if name.startswith(NORM)]
     if settings.norm_activation != "dataset-wise":
         tensors.ignore(*saved)  # written uninitialised in this case
         return 1.0, 1.0
-    if not saved and told is not None:
-        return told, told
+    if not saved and stated is not None:
+        return stated, stated
     if not saved:
         raise DictionaryError(
             f"{tensors.origin}: trained on activations scaled to norm sqrt({settings.d_model}) on average "

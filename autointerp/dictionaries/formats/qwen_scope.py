@@ -31,8 +31,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     named = FILE.fullmatch(files.focus)
     if not named:
         raise DictionaryError(f"{files.source}: name the file, such as layer0.sae.pt")
-    told = re.search(r"-L0_(\d+)", files.folder)
-    k = int(told[1]) if told else config.k
+    match = re.search(r"-L0_(\d+)", files.folder)
+    k = int(match[1]) if match else config.k
     if not k:
         raise DictionaryError(f"{files.source}: k is stored only in the repository's name (-L0_50); add `k: <number>`")
     tensors = read_tensors(files.path(files.focus))

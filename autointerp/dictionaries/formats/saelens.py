@@ -81,8 +81,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     Raises:
         DictionaryError: broken, of an architecture that cannot be read, or normalised by a scale that was not saved.
     """
-    told = read_config(files, CONFIG)
-    settings = validated(Saved, modern(overridden(told, files)), f"{files.source}: {CONFIG}")
+    raw = read_config(files, CONFIG)
+    settings = validated(Saved, modern(overridden(raw, files)), f"{files.source}: {CONFIG}")
     _refuse(settings, config, files)
     tensors = read_tensors(files.path(WEIGHTS))
     transcodes = settings.architecture in TRANSCODERS

@@ -69,8 +69,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
     W_dec = tensors.take("W_dec", n_latents, d_in)
     W_skip = tensors.take("W_skip", d_in, d_in) if saved.skip_connection else None
     tensors.finish()
-    told = config.pre_bias if config.pre_bias is not None else saved.pre_bias
-    pre_bias = told if told is not None else not saved.transcode
+    stated = config.pre_bias if config.pre_bias is not None else saved.pre_bias
+    pre_bias = stated if stated is not None else not saved.transcode
     if not saved.transcode and not pre_bias:
         raise DictionaryError(f"{files.source}: pre_bias: false, but sparsify's SAEs always subtract b_dec; remove it")
     hookpoint = hookpoint_of(files)
@@ -87,8 +87,8 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
         seed=_seed(files),
-        remarks=(QUIRK,) if saved.transcode and told is None else (),
-        pre_bias_open=bool(saved.transcode) and told is None,
+        remarks=(QUIRK,) if saved.transcode and stated is None else (),
+        pre_bias_open=bool(saved.transcode) and stated is None,
         provenance=_common.provenance("sparsify", files, CONFIG, WEIGHTS),
     )
 

@@ -19,11 +19,11 @@ def run(experiment: Experiment) -> Counts:
     ):
         sampled = (one for one in record_rows.read_examples(run) if not one.latent.planted)
         wanted = (one for one in sampled if asked is None or one.latent in asked)
-        for told in ask.explanations(
+        for explained in ask.explanations(
             explainer, llm, wanted, config=study.ask, seed=study.seed, usage=usage, advance=bar.advance
         ):
-            explanations.add(record_rows.explanation_row(told.explanation))
-            questions.add(record_rows.question_row(told.row))
+            explanations.add(record_rows.explanation_row(explained.explanation))
+            questions.add(record_rows.question_row(explained.row))
     run.sort("explanations", ["explanation_id"])
     status = run.read("explanations", ["status"])["status"].value_counts().to_dict()
     return {"explained": status.pop("ok", 0), "failed": status}

@@ -48,11 +48,11 @@ def run(experiment: Experiment) -> Counts:
         for back_end, some in _by_back_end(scorers):
             role = "judge" if back_end is None else back_end.use
             with experiment.asking(role, back_end) as (llm, usage):
-                for told in ask.judgements(
+                for judged in ask.judgements(
                     some, llm, questions(some), config=study.ask, usage=usage, advance=bar.advance
                 ):
-                    rows.add(record_rows.question_row(told.row))
-                    for judgement in itertools.chain(told.judgements, baseline):
+                    rows.add(record_rows.question_row(judged.row))
+                    for judgement in itertools.chain(judged.judgements, baseline):
                         judgements.add(record_rows.judgement_row(judgement))
                     baseline.clear()
     run.sort("judgements", [*ORDER, "position"])
