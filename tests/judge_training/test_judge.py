@@ -204,7 +204,7 @@ def test_a_judge_is_trained_measured_and_answers(
         "--out",
         str(out),
         "--set",
-        "n_windows=400",
+        "n_windows=600",
         "--set",
         "lr=0.01",
         "--set",
