@@ -1,7 +1,7 @@
 """Shared code of detection and fuzzing: contexts dealt into prompts, one yes or no parsed per context."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,8 @@ from autointerp.records import (
     ShownItem,
 )
 from autointerp.scorers import _answers
+from autointerp.scorers._dealing import Entry as Entry
+from autointerp.scorers._dealing import balanced, deal
 from autointerp.seeds import digest
 from autointerp.text import joined, token_spans
 
@@ -46,19 +48,11 @@ class YesNoConfig(BaseModel):
     top_logprobs: int = Field(default=10, ge=0, le=20, description="alternatives to read P(yes) from; 0 asks for none")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One context to ask about: its data, and its form for the judge."""
-
-    item: Item
-    shown: ShownItem
-
-
 class YesNo:
     """A scorer that shows contexts, dealt at random into prompts, and asks yes or no about each.
 
-    `entries` makes a latent's contexts, of both classes, with what is true of them; nothing else differs between
-    scorers of this form.
+    `entries` makes a latent's contexts, of both classes, with what is true of them; `balance` deals them so that marks
+    resemble those of their prompt whether they are right or wrong.
     """
 
     chance = 0.5
@@ -70,17 +64,24 @@ class YesNo:
         config: YesNoConfig,
         prompts: Prompts,
         entries: Callable[[LatentExamples, np.random.Generator], list[Entry]],
+        *,
+        balance: bool = False,
     ) -> None:
         self.name, self.config, self.prompts, self._entries = name, config, prompts, entries
         self.templates: Sequence[str] = (f"scorers/{name}",)
+        self._balance = balance
+        # What was dealt last, and for what: a latent's controls are asked about the same prompts.
+        self._last: tuple[LatentExamples, object, list[list[Entry]]] | None = None
 
     def questions(
         self, examples: LatentExamples, explanation: Explanation, control: Control, rng: np.random.Generator
     ) -> list[Question]:
         """Ask about every context once."""
-        n = self.config.n_per_question if self.config.form == "list" else 1
+        state = rng.bit_generator.state
+        if self._last is None or self._last[0] is not examples or self._last[1] != state:
+            self._last = (examples, state, self._dealt(examples, rng))
         return questions(
-            deal(self._entries(examples, rng), n, rng),
+            self._last[2],
             latent=examples.latent,
             scorer=self.name,
             control=control,
@@ -88,6 +89,11 @@ class YesNo:
             prompts=self.prompts,
             config=self.config,
         )
+
+    def _dealt(self, examples: LatentExamples, rng: np.random.Generator) -> list[list[Entry]]:
+        n = self.config.n_per_question if self.config.form == "list" else 1
+        dealt = deal(self._entries(examples, rng), n, rng)
+        return balanced(dealt, rng) if self._balance else dealt
 
     def reshuffled(self, question: Question, rng: np.random.Generator) -> Question | None:
         """Ask the same with the contexts, or where there is one the prompt's examples, in another order."""
@@ -119,35 +125,6 @@ def spans(pieces: Sequence[str], tokens: Sequence[int]) -> tuple[tuple[int, int]
     """
     where = token_spans(pieces)
     return joined(where[token] for token in sorted(tokens))
-
-
-def deal(entries: Sequence[Entry], n_per_prompt: int, rng: np.random.Generator) -> list[list[Entry]]:
-    """Deal entries at random into prompts of `n_per_prompt`, the last one short; one window twice in none if possible.
-
-    How many of a prompt's contexts are positives is left to chance, so that no answer tells about another.
-    """
-    shuffled = [entries[i] for i in rng.permutation(len(entries))]
-    prompts = [shuffled[start : start + n_per_prompt] for start in range(0, len(shuffled), n_per_prompt)]
-    for prompt in prompts:
-        for place in range(len(prompt)):
-            if _twice(prompt, place, prompt[place]):
-                _swap_out(prompt, place, prompts, rng)
-    return prompts
-
-
-def _twice(prompt: Sequence[Entry], place: int, new: Entry) -> bool:
-    """Return whether `new` at `place` would repeat a window of the prompt."""
-    return any(old.item.window == new.item.window for i, old in enumerate(prompt) if i != place)
-
-
-def _swap_out(prompt: list[Entry], place: int, prompts: list[list[Entry]], rng: np.random.Generator) -> None:
-    """Exchange an entry with one of another prompt, at random among the exchanges after which neither repeats."""
-    others = [(other, i) for other in prompts if other is not prompt for i in range(len(other))]
-    for number in rng.permutation(len(others)):
-        other, i = others[number]
-        if not _twice(prompt, place, other[i]) and not _twice(other, i, prompt[place]):
-            prompt[place], other[i] = other[i], prompt[place]
-            return
 
 
 def questions(

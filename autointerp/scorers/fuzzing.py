@@ -1,32 +1,30 @@
 """Fuzzing: are the marked tokens the ones that activate the latent, by its explanation?
 
 Score: balanced accuracy over rightly and wrongly marked contexts, in [0, 1]; chance .5. The default negatives are
-`mismarked`: the very windows of the positives, marked at the positions of ANOTHER positive's marks where the latent is
-silent. So contexts, their lengths, the number of marks and their positions are the same in both classes, and a judge
-that sees only those scores .5. (Contexts on which the latent is silent would be recognised by the context alone:
-they can be added by setting, and are reported by kind.) Degenerate: a window so full of activity that no set of
-marks can be put wrongly into it is not asked about at all, since it would be known by being only ever right; a latent
-with no others has no fuzzing score.
+`mismarked`: the windows of the positives, each marked like ANOTHER positive, as many tokens at about the same
+positions, where the latent is silent. So contexts, their lengths, the number of marks and their positions are the same
+in both classes, and a judge that sees only those scores .5. (Contexts on which the latent is silent would be told apart
+by the context alone: they can be added by setting, and are reported apart by kind.) Degenerate: a window so full of
+activity that no set of marks can be put wrongly into it is not asked about at all, since it would be known by being
+only ever right; a latent with no others has no fuzzing score.
 
-Marked words leak information, without any explanation, if a prompt shows several contexts: a judge that calls
-those marked words right which other contexts of the prompt have marked too scores .66 on planted rules of the Python
-manual in words, .85 in sub-word tokens (`AUTOINTERP_TABLES=print pytest -s -k what_marks tests/scorers`). Such a judge
-fails the shuffled and empty controls; `n_per_question: 1` gives it nothing to compare, at five times the prompts.
+Right marks resemble each other, and a prompt shows several contexts. So wrong marks repeat words as right ones do
+(`_mismarks`), and prompts are dealt so that true and false items resemble their prompt alike (`_dealing`):
+`python -m tests.benchmarks.shortcuts RUN` measures what judges without an explanation gain, see docs/concepts.md.
 
 Source: arXiv 2410.13928, section 3.2 ("fuzzing"); the negatives are this project's.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 
 from autointerp.prompts import Prompts
 from autointerp.records import Example, LatentExamples
 from autointerp.scorers import _yes_no
+from autointerp.scorers._mismarks import mismarks
 
 Negative = Literal["mismarked", "random", "hard"]
 
@@ -50,7 +48,7 @@ def entries(config: Config, examples: LatentExamples, rng: np.random.Generator) 
     marked = [active(example, config.mark_share) for example in shown]
     made: list[_yes_no.Entry] = []
     if "mismarked" in config.negatives:
-        wrong = mismarks(shown, marked, rng)
+        wrong = mismarks(shown, marked, rng, [one for one in examples.contrast if one.kind == "random"])
         kept = [i for i, tokens in enumerate(wrong) if tokens is not None]
         for i in kept:
             changes = {"kind": "mismarked", "stratum": 0, "stratum_share": 1.0}
@@ -72,59 +70,6 @@ def active(example: Example, share: float) -> tuple[int, ...]:
     return tuple(i for i, value in enumerate(example.activations) if value > 0 and value >= share * peak)
 
 
-def mismarks(
-    windows: Sequence[Example], marked: Sequence[tuple[int, ...]], rng: np.random.Generator
-) -> list[tuple[int, ...] | None]:
-    """Give each window the mark positions of another one, at tokens on which the latent is silent.
-
-    Each set of positions is given away once, matched so that as few as possible meet active tokens; a set that still
-    does is shifted by as little as possible. Where no shift helps, the busier of the two windows is left out, with its
-    own set, until those left can exchange theirs: so these show the same sets rightly and wrongly.
-
-    Returns:
-        For each window the tokens to mark; None for those left out.
-    """
-    found: list[tuple[int, ...] | None] = [None] * len(windows)
-    left = list(range(len(windows)))
-    while left:
-        donors, shifted = _exchanged([windows[i] for i in left], [marked[i] for i in left], rng)
-        stuck = [place for place, tokens in enumerate(shifted) if tokens is None]
-        if not stuck:
-            for i, tokens in zip(left, shifted, strict=True):
-                found[i] = tokens
-            break
-        pair = (left[stuck[0]], left[donors[stuck[0]]])
-        left.remove(max(pair, key=lambda i: sum(value > 0 for value in windows[i].activations)))
-    return found
-
-
-def _exchanged(
-    windows: Sequence[Example], marked: Sequence[tuple[int, ...]], rng: np.random.Generator
-) -> tuple[list[int], list[tuple[int, ...] | None]]:
-    """Return for each window the set that it gets, and that set shifted; None if every shift hits active tokens."""
-    silent = [tuple(value == 0 for value in window.activations) for window in windows]
-    hits = np.array([[_hits(tokens, quiet) for tokens in marked] for quiet in silent], dtype=float)
-    # Ties are broken at random: less than half a hit in all.
-    donors = linear_sum_assignment(hits + rng.random(hits.shape) / (2 * len(windows)))[1].tolist()
-    # A set that must move goes left or right by a coin: always the same way would tell rightly from wrongly marked.
-    sides = rng.choice([-1, 1], size=len(windows)).tolist()
-    sets = [_shifted(marked[donor], quiet, side) for donor, quiet, side in zip(donors, silent, sides, strict=True)]
-    return donors, sets
-
-
-def _hits(tokens: tuple[int, ...], silent: tuple[bool, ...]) -> int:
-    return sum(token >= len(silent) or not silent[token] for token in tokens)
-
-
-def _shifted(tokens: tuple[int, ...], silent: tuple[bool, ...], side: int) -> tuple[int, ...] | None:
-    length = len(silent)
-    for shift in sorted(range(-tokens[-1], length - tokens[0]), key=lambda shift: (abs(shift), side * shift)):
-        moved = tuple(token + shift for token in tokens)
-        if moved[0] >= 0 and moved[-1] < length and all(silent[token] for token in moved):
-            return moved
-    return None
-
-
 def build(config: Config, prompts: Prompts) -> _yes_no.YesNo:
     """Make the scorer."""
-    return _yes_no.YesNo("fuzzing", config, prompts, partial(entries, config))
+    return _yes_no.YesNo("fuzzing", config, prompts, partial(entries, config), balance=True)

@@ -6,14 +6,12 @@ With silent contexts as fuzzing's negatives the context may tell, but not the nu
 
 Shown, not only not refuted: each judge's 90 % interval over sixty latents, each asked about many times, lies within
 the margin of chance (two one-sided tests at level .05), and a test of this size would show so of a judge at chance with
-a probability of at least `POWER`. What stands in the marks is another matter: see `test_what_marks_say`.
+a probability of at least `POWER`. Judges that compare what is marked are in `test_company`.
 """
 
-import os
 import zlib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -116,8 +114,9 @@ SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in cases(OWN) if ca
 
 @pytest.mark.parametrize("scorer, kind, corpus", [*QUICK, *SLOW])
 def test_shortcut_judges_score_chance(scorer: str, kind: str, corpus: str) -> None:
-    """Every judge by itself, in either direction, and one that learns from all of them together on other latents."""
-    check(scorer, kind, corpus, MARGIN)
+    """Every judge by itself, in either direction, and one that learns from all of them together on other latents.
+    Wrong marks of rules move to words that recur, so that their positions are those of right ones within noise only."""
+    check(scorer, kind, corpus, MARGIN_REAL if kind == "mismarked" else MARGIN)
 
 
 @pytest.mark.slow
@@ -130,53 +129,11 @@ def test_shortcut_judges_score_chance_on_real_texts(scorer: str, kind: str, corp
 
 
 def test_the_test_can_tell() -> None:
-    """A judge that is off by as much as the margin is not shown to be at chance; nor is one that reads the marks."""
+    """A judge that is off by as much as the margin is not shown to be at chance."""
     found = asked("fuzzing", "manual", "mismarked")
     scores = found.scores(found.values(DEALT["the question's id and place"]))
     assert equivalence(scores, 0.5, MARGIN).shown
     assert not equivalence(scores + MARGIN, 0.5, MARGIN).shown
-    assert not equivalence(found.scores(found.values(said_elsewhere)), 0.5, MARGIN).shown
-
-
-def said_elsewhere(q: Question, place: int, shown: ShownItem) -> float:
-    """How many of its marked words are marked in other contexts of the prompt."""
-    words, others = (
-        [i.text[slice(*mark)].strip().lower() for i in items for mark in i.marks]
-        for items in ([shown], [i for i in q.task.items if i is not shown])
-    )
-    return sum(word in others for word in words) / len(words)
-
-
-def of_marked(view: Callable[[str, int, int], float]) -> Shortcut:
-    """Average something over the marks of a context."""
-    return lambda q, place, shown: sum(view(shown.text, *mark) for mark in shown.marks) / len(shown.marks)
-
-
-MARKED: dict[str, Shortcut] = {
-    "length of marked words": of_marked(lambda text, begin, end: len(text[begin:end].strip())),
-    "marked capitals": of_marked(lambda text, begin, end: text[begin:end].strip()[:1].isupper()),
-    "marked letters": of_marked(lambda text, begin, end: text[begin:end].strip().isalpha()),
-    "marks begin in words": of_marked(lambda text, begin, end: text[max(0, begin - 1) : begin + 1].isalnum()),
-    "marks end in words": of_marked(lambda text, begin, end: text[end - 1 : end + 1].isalnum()),
-    "rest of the context says it too": of_marked(
-        lambda text, begin, end: text[begin:end].strip().lower() in (text[:begin] + text[end:]).lower()
-    ),
-    "marked in other contexts too": said_elsewhere,
-}
-
-
-def test_what_marks_say() -> None:
-    """What stands in the marks does tell, without the explanation, since it is what is asked about: marked words that
-    several contexts of a prompt have in common are rightly marked ones. It is not hidden: with one context per prompt
-    there is nothing to compare, and the shuffled and empty controls show a judge that goes by it.
-    """
-    printing = os.environ.get("AUTOINTERP_TABLES") == "print"
-    for corpus in OWN if printing else OWN[:1]:
-        found = asked("fuzzing", corpus, "mismarked")
-        told = {name: float(found.scores(found.values(view)).mean()) for name, view in MARKED.items()}
-        if printing:
-            print(corpus, *(f"{name} {value:.3f}" for name, value in told.items()), sep="\n  ")
-        assert told["marked in other contexts too"] > 0.6
 
 
 def test_a_judge_that_remembers_contexts_gains_nothing_in_fuzzing() -> None:
