@@ -27,7 +27,8 @@ def show(run: Run) -> None:
             results().print()
             results().print(writers.terminal(table))
     results().print()
-    for line in [*findings.not_compared(found), *controls(found), *findings.warnings(found), *_next(opened)]:
+    said = [*findings.not_compared(found), *controls(found), *findings.conditional(found), *findings.warnings(found)]
+    for line in [*said, *_next(opened)]:
         results().print(Text(line), soft_wrap=True)
 
 

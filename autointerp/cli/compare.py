@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         summary=summary,
         manifests=tables.manifests,
         reconstruction_comparisons=found.reconstruction_comparisons,
+        prevalence_comparisons=found.prevalence_comparisons,
     )
     out = args.out or (None if args.json else args.runs[0] / "compare")
     if out:
@@ -110,11 +111,8 @@ def _print(found: "Findings", answers: "pd.DataFrame | None", both: "pd.DataFram
     shown += [] if answers is None else tables.claims(answers)
     shown += [] if both is None else [two_phase.table(both)]
     _tables.show(*(writers.terminal(table) for table in shown if table))
-    lines = [
-        *findings.not_compared(found),
-        *_summary.controls(found),
-        *findings.warnings(found),
-        *(f"ALLOWED although it differs: {difference}" for difference in found.summary["allowed"]),
-    ]
+    lines = [*findings.not_compared(found), *_summary.controls(found), *findings.conditional(found)]
+    lines += findings.warnings(found)
+    lines += [f"ALLOWED although it differs: {difference}" for difference in found.summary["allowed"]]
     for line in lines:
         print(visible(line))

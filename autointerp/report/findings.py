@@ -26,6 +26,7 @@ class Findings:
     summary: Mapping[str, Any]
     manifests: Sequence[Mapping[str, Any]] = ()
     reconstruction_comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
+    prevalence_comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def names(self) -> list[str]:
@@ -61,6 +62,7 @@ def findings_of(run: "ReportRun") -> Findings:
         summary=run.summary,
         manifests=(run.manifest,),
         reconstruction_comparisons=run.reconstruction_comparisons,
+        prevalence_comparisons=run.prevalence_comparisons,
     )
 
 
@@ -95,6 +97,11 @@ def baseline(manifests: Sequence[Mapping[str, Any]]) -> str:
 def warnings(found: Findings) -> list[str]:
     """List what must stand with every number: a failed control, then the baseline warning."""
     return [text for text in (validity.warning(found.control_status), baseline(found.manifests)) if text]
+
+
+def conditional(found: Findings) -> list[str]:
+    """Say what the intervals of scores leave out."""
+    return [f"Intervals are {text}." for text in [str(found.summary.get("intervals", ""))] if text]
 
 
 def not_compared(found: Findings) -> list[str]:

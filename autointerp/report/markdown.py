@@ -9,7 +9,8 @@ from autointerp.statistics import validity
 def block_of(run: ReportRun) -> str:
     """Make the block that a README quotes: scores, reconstruction, comparisons, and the controls' verdict."""
     found = findings.findings_of(run)
-    shown = [tables.scores(found), tables.reconstruction(found, ("fvu", "ce_increase")), tables.comparisons(found)]
+    compared = tables.comparisons(found, ("eligible",), secondary=False)
+    shown = [tables.scores(found), tables.reconstruction(found, ("fvu", "ce_increase")), compared]
     parts = [f"{escape(table.title)}\n\n{writers.markdown(table)}" for table in shown if table]
     sampled = int(run.latents["sampled"].sum())
     closing = (

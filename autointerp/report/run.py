@@ -203,6 +203,12 @@ class ReportRun:
         found = self._written("reconstruction_comparisons")
         return self._derived.reconstruction_comparisons if found is None else found
 
+    @cached_property
+    def prevalence_comparisons(self) -> pd.DataFrame:
+        """Differences of F1 and precision at the firing rates of real text."""
+        found = self._written("prevalence_comparisons")
+        return self._derived.prevalence_comparisons if found is None else found
+
     def compare(self, a: str, b: str, **settings: Any) -> pd.DataFrame:
         """Return the comparison of two dictionaries, B minus A, one row per scorer and population.
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.findings import Findings, warnings
-from autointerp.report.words import CONTROLS, COVERAGE, MEASURES, METRICS, POPULATIONS, PRESERVED, VERDICTS
+from autointerp.report.words import CONTROLS, COVERAGE, MEASURES, METRICS, POPULATIONS, PRESERVED, SECONDARY, VERDICTS
 from autointerp.statistics import validity
 from autointerp.statistics.random_arms import CONTROL_ARMS
 
@@ -124,33 +124,46 @@ def _number(row: Mapping[Any, Any] | None, digits: int = 3, *, interval: bool = 
     return Number(value=float(row["value"]), low=low, high=high, digits=digits)
 
 
-def comparisons(found: Findings, populations: Sequence[str] = ("eligible",), *, tests: bool = False) -> Table:
-    """Differences between dictionaries, named by the user's names, with the verdict of the eligible population.
+def comparisons(
+    found: Findings, populations: Sequence[str] = NARROW, *, secondary: bool = True, tests: bool = False
+) -> Table:
+    """Differences between dictionaries, by the user's names: one row per pair, scorer and measure, with its verdict.
 
     Args:
-        found: the results.
-        populations: differences over these populations, each with its interval.
+        found: the findings.
+        populations: those over which mean scores are compared.
+        secondary: add F1 and precision at the firing rates of real text.
         tests: add the adjusted p values.
     """
-    table, rows = found.comparisons, []
-    chosen = table[table["population"] == "eligible"] if len(table) else table
-    places = {_where(row) for row in chosen.to_dict("records")}
-    for row in chosen.to_dict("records"):
-        differences = [_difference(_same_pair(table, row, population)) for population in populations]
-        p_values = [PValue(float(row["p_diff_adj"])), PValue(float(row["p_tost_adj"]))] if tests else []
-        where = [_where(row)] if len(places) > 1 else []
-        word = str(row["verdict"])
-        badge = Badge(VERDICTS.get(word, word), word)
-        rows.append([pair_name(found, row), *where, str(row["scorer"]), *differences, *p_values, badge])
-    heads = [
-        "difference" if name == "eligible" and len(populations) == 1 else f"difference, {POPULATIONS[name]}"
-        for name in populations
-    ]
-    names = ["comparison", "where", "scorer"] if len(places) > 1 else ["comparison", "scorer"]
-    columns = [*names, *heads, *(["p (adjusted)", "p (equivalence)"] if tests else []), "verdict"]
-    what = "" if len(populations) > 1 else " over eligible latents"
-    title = f"Comparisons: difference of mean scores{what} [95% interval]"
+    table = found.comparisons
+    chosen = table[table["population"] == "eligible"].to_dict("records") if len(table) else []
+    places, rows = {_where(row) for row in chosen}, []
+    for row in chosen:
+        same = [(POPULATIONS[name], _same_pair(table, row, name)) for name in populations]
+        measured = [(label, one) for label, one in same if one is not None]
+        for label, one in [*measured, *(_secondary(found, row) if secondary else [])]:
+            word = str(one["verdict"])
+            where = [_where(row)] if len(places) > 1 else []
+            measure = [label] if secondary or len(populations) > 1 else []
+            p_values = [PValue(float(one[name])) for name in ("p_diff_adj", "p_tost_adj")] if tests else []
+            cells = [*where, str(row["scorer"]), *measure, _difference(one), *p_values]
+            rows.append([pair_name(found, row), *cells, Badge(VERDICTS.get(word, word), word)])
+    names = ["comparison", *(["where"] if len(places) > 1 else []), "scorer"]
+    names += ["measure"] if secondary or len(populations) > 1 else []
+    columns = [*names, "difference", *(["p (adjusted)", "p (equivalence)"] if tests else []), "verdict"]
+    what = "" if "measure" in names else " of mean scores over eligible latents"
+    title = f"Comparisons: difference{what} [95% interval]"
     return Table("comparisons", title, columns, rows, n_names=len(names), notes=warnings(found))
+
+
+def _secondary(found: Findings, row: Mapping[Any, Any]) -> list[tuple[str, Mapping[Any, Any]]]:
+    """List the differences at real firing rates between a row's dictionaries, by its scorer."""
+    table = found.prevalence_comparisons
+    if not len(table) or not row["a"]:
+        return []
+    same = (table["a"] == row["a"]) & (table["b"] == row["b"]) & (table["scorer"] == row["scorer"])
+    kept = table[same].to_dict("records")
+    return [(SECONDARY.get(str(one["measure"]), str(one["measure"])), one) for one in kept]
 
 
 def _same_pair(table: pd.DataFrame, row: Mapping[Any, Any], population: str) -> Mapping[Any, Any] | None:
@@ -164,9 +177,7 @@ def _same_pair(table: pd.DataFrame, row: Mapping[Any, Any], population: str) -> 
     return found[0] if found else None
 
 
-def _difference(row: Mapping[Any, Any] | None) -> Number:
-    if row is None:
-        return Number(value=NAN)
+def _difference(row: Mapping[Any, Any]) -> Number:
     return Number(value=float(row["diff"]), low=float(row["ci95_lo"]), high=float(row["ci95_hi"]), signed=True)
 
 

@@ -18,6 +18,7 @@ POPULATIONS = {
     "iti": "all latents (ITI)",
     "freq": "weighted by firing",
 }
+SECONDARY = {"f1": "F1 at real rates", "precision": "precision at real rates"}
 METRICS = {
     "fvu": Metric("FVU"),
     "ce_increase": Metric("CE increase (nats)"),
@@ -111,6 +112,8 @@ TERMS = {
 # TERMS and labels of tables.
 GLOSSARY = {
     **TERMS,
+    "F1 at real rates": "F1 of the judge's answers in real text, where latents fire rarely: punishes broad labels.",
+    "precision at real rates": "Share of yes answers that are right in real text, where latents fire rarely.",
     "intruder": "Scorer: the judge picks the one context in which the latent does not fire.",
     "embedding": "Scorer: contexts are ranked by the similarity of their embedding to the explanation's.",
     "KL (nats)": "KL divergence of the model's predictions with the reconstruction from those without.",

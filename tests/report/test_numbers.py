@@ -1,9 +1,12 @@
 """One source of numbers: what any output of a finished run shows is a value of one of its stored tables."""
 
+import base64
+import gzip
 import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,20 +16,33 @@ from rich.console import Console
 import autointerp
 from autointerp.__main__ import main
 from autointerp.cli import _summary
-from autointerp.report import findings, tables, writers
+from autointerp.report import _payload, findings, tables, writers
 from autointerp.report.drawing import members
 from autointerp.report.exports import export
 from autointerp.report.page import write_report
 from autointerp.report.run import ReportRun
 from autointerp.run import report_tables
-from autointerp.run.reading import RunTables
+from autointerp.run.reading import RunTables, read_runs
 from autointerp.run.store import Run, write_json
 from autointerp.statistics.curves import curves
 from autointerp.statistics.summary import summarise
 from autointerp.statistics.variance import with_shrunk
 from tests.helpers.runs import RunSpec, write_run
+from tests.helpers.simulate import Arm, simulate
+from tests.helpers.simulate import write_run as simulate_run
 
-STORED = ("estimates", "comparisons", "controls", "reconstruction", "reconstruction_comparisons", "scores", "curves")
+STORED = (
+    "estimates",
+    "comparisons",
+    "controls",
+    "reconstruction",
+    "reconstruction_comparisons",
+    "scores",
+    "curves",
+    "prevalence",
+    "prevalence_comparisons",
+    "reliability",
+)
 DECIMAL = re.compile(r"(?<![\w.])[+\-\N{MINUS SIGN}]?\d+\.\d+(?![\w.]|\.\d)")
 
 
@@ -43,7 +59,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
         reconstruction=opened.reconstruction,
     )
     found = summarise(known)
-    for name in ("estimates", "comparisons", "controls", "reconstruction_comparisons"):
+    for name in (
+        "estimates",
+        "comparisons",
+        "controls",
+        "reconstruction_comparisons",
+        "prevalence",
+        "prevalence_comparisons",
+        "reliability",
+    ):
         files.write(name, getattr(found, name))
     files.write("scores", with_shrunk(found.scores), report_tables.SCORES)
     points = curves(opened.judgements, found.scores, opened.latents, found.estimates, opened.reconstruction)
@@ -199,6 +223,46 @@ def test_exports_hand_on_stored_numbers(run: ReportRun, pool: np.ndarray, tmp_pa
     card = (tmp_path / "h" / "README.md").read_text(encoding="utf-8").partition("## Tables")[0]
     card = re.sub(r"\(0\.5 is chance\)|0\.5 is chance|autointerp [\d.]+", "", card)
     assert not strangers(card, pool)
+
+
+def test_every_form_of_the_gate_shows_numbers_of_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Terminal, JSON, JUnit and step summary of a gate, against gate.parquet, in either sign (losses turn it)."""
+    arms = [Arm(name="sae", mean=0.7), Arm(name="tc", architecture="transcoder")]
+    base, new = (simulate_run(simulate(arms, seed=seed), tmp_path / str(seed)) for seed in (1, 2))
+    forms = {name: tmp_path / name for name in ("--junit", "--summary")}
+    main(["gate", str(new), "--baseline", str(base), *(str(one) for pair in forms.items() for one in pair)])
+    texts = [capsys.readouterr().out, *(path.read_text(encoding="utf-8") for path in forms.values())]
+    texts.append((new / "gate.json").read_text(encoding="utf-8"))
+    # Besides its own table, what it says of the candidate's controls is in their table.
+    stored = pd.read_parquet(new / "gate.parquet"), summarise(read_runs([new])).controls
+    frames = [table.select_dtypes("number").to_numpy(float, na_value=np.nan) for table in stored]
+    values = np.concatenate([frame.ravel() for frame in frames])
+    kept = np.unique(np.concatenate([values, -values]))
+    for text in texts:
+        assert len(DECIMAL.findall(text)) >= 10
+        assert not strangers(re.sub(r"<\?xml[^>]*>|within 0\.\d+ of \.5", "", text), kept)
+
+
+def test_the_pages_latent_browser_holds_stored_numbers(run: ReportRun) -> None:
+    """Scores, firing rates, answers' probabilities and activations of every latent that the page carries."""
+    found = _payload.payload(run, 10**9)
+    index = unpacked(found.index)["columns"]
+    for at, scorer in enumerate(unpacked(found.index)["scorers"]):
+        own = run.scores[(run.scores["scorer"] == scorer) & (run.scores["control"] == "none")]["score"]
+        assert all(is_stored(value, 4, np.sort(own.dropna())) for value in index["scores"][at] if value is not None)
+    rates = np.sort(run.latents["firing_rate_token"])
+    assert all(np.isclose(rates, value, rtol=1e-4, atol=0).any() for value in index["rate"])
+    details = [one for chunk in found.chunks for one in unpacked(chunk)]
+    assert len(details) == len(index["i"])
+    for name in ("score", "recall", "specificity"):
+        stored = np.sort(run.scores[name].dropna().unique())
+        shown = [row[name] for one in details for row in one["scores"] if row[name] is not None]
+        assert shown
+        assert all(np.isclose(stored, value, rtol=5.1e-3, atol=0).any() for value in shown)  # three digits
+
+
+def unpacked(text: str) -> Any:
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 def test_compare_prints_the_numbers_that_score_printed(run: ReportRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,11 +67,28 @@ def test_comparisons_are_named_by_the_users_names_with_the_architecture_beside()
     assert [str(cell) for cell in rows[0]] == [
         "tcA (transcoder) - new (sae)",
         "detection",
+        "eligible latents",
         "+0.082 [+0.020, +0.140]",
         "<0.001",
         "0.970",
         "better",
     ]
+
+
+def test_comparisons_show_every_measure_of_the_families_with_its_verdict() -> None:
+    """Both populations of the primary family, and F1 and precision of the secondary one; a README shows the first."""
+    row = found().comparisons.iloc[0]
+    all_latents = {**row.to_dict(), "population": "iti", "diff": 0.01, "verdict": "inconclusive"}
+    both = pd.DataFrame([row.to_dict(), all_latents])
+    pair = {name: row[name] for name in ("a", "b", "scorer", "ci95_lo", "ci95_hi", "p_diff_adj", "p_tost_adj")}
+    broad = [{**pair, "measure": name, "diff": 0.2, "verdict": "worse"} for name in ("precision", "f1")]
+    shown = tables.comparisons(found(comparisons=both, prevalence_comparisons=pd.DataFrame(broad)))
+    assert [(str(one[2]), one[3].main, str(one[-1])) for one in shown.rows] == [
+        ("eligible latents", "+0.082", "better"), ("all latents (ITI)", "+0.010", "inconclusive"),
+        ("precision at real rates", "+0.200", "worse"), ("F1 at real rates", "+0.200", "worse"),
+    ]  # fmt: skip
+    short = tables.comparisons(found(comparisons=both), ("eligible",), secondary=False)
+    assert [len(one) for one in short.rows] == [len(short.columns)] == [4]
 
 
 def test_a_dictionary_in_no_comparison_is_said() -> None:
