@@ -42,7 +42,7 @@ def test_planted_rules_give_little_away() -> None:
         found.append(of_latent(asked, COMPANY))
     mean = {name: float(np.mean([one[name] for one in found])) for name in COMPANY}
     assert abs(mean[ANY] - 0.5) < 0.08, mean
-    assert all(abs(value - 0.5) < 0.15 for value in mean.values()), mean
+    assert all(abs(value - 0.5) < 0.2 for value in mean.values()), mean
 
 
 @pytest.mark.slow
