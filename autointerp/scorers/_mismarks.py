@@ -94,7 +94,7 @@ def _exchanged(
 
 
 def _put(costs: Sequence[Floats], lengths: Sequence[int], rng: np.random.Generator) -> tuple[int, ...] | None:
-    """Mark stretches of these lengths at the tokens of least cost, none beside another."""
+    """Mark stretches of these lengths at the tokens of least cost, none next to another."""
     chosen: list[int] = []
     taken = np.zeros(len(costs[0]) + 1, dtype=bool)
     for cost, n in zip(costs, lengths, strict=True):

@@ -3,8 +3,8 @@
 Score: balanced accuracy over rightly and wrongly marked contexts, in [0, 1]; chance .5. The default negatives are
 `mismarked`: the windows of the positives, each marked like ANOTHER positive, as many tokens at about the same
 positions, where the latent is silent. So contexts, their lengths, the number of marks and their positions are the same
-in both classes, and a judge that sees only those scores .5. (Contexts on which the latent is silent would be told apart
-by the context alone: they can be added by setting, and are reported apart by kind.) Degenerate: a window so full of
+in both classes, and a judge that sees only those scores .5. (Contexts on which the latent is silent would be recognised
+by the context alone: they can be added by setting, and are reported by kind.) Degenerate: a window so full of
 activity that no set of marks can be put wrongly into it is not asked about at all, since it would be known by being
 only ever right; a latent with no others has no fuzzing score.
 
