@@ -76,8 +76,7 @@ def study_of(args: argparse.Namespace) -> "Study":
     Raises:
         StudyError: the arguments do not go together, or the study is not valid.
     """
-    from autointerp.experiment.settings import override
-    from autointerp.experiment.study import EMBEDDED, read_study, validate_study
+    from autointerp.experiment.study import EMBEDDED, read_study
 
     what: list[str] = args.what
     if not what:
@@ -90,6 +89,18 @@ def study_of(args: argparse.Namespace) -> "Study":
         raise StudyError(f"{what[0]}: a study file ends in .yaml; for a model, name its dictionaries after it")
     else:
         values, source = _from_names(what[0], what[1:], args), "arguments"
+    return study_with(values, source, args)
+
+
+def study_with(values: dict[str, Any], source: str, args: argparse.Namespace) -> "Study":
+    """Return the study of these settings, changed as the other arguments say.
+
+    Raises:
+        StudyError: the arguments do not go together, or the study is not valid.
+    """
+    from autointerp.experiment.settings import override
+    from autointerp.experiment.study import validate_study
+
     values = with_layers(values, args.layers)
     return validate_study(override(with_llms(values, args), [*_shortcuts(args), *args.overrides]), source=source)
 

@@ -23,6 +23,7 @@ def load(
     k: int | None = None,
     activation: Literal["relu"] | None = None,
     input_scale: float | None = None,
+    revision: str | None = None,
     device: str = "cpu",
 ) -> "Dictionary":
     """Open a dictionary checkpoint of any known format.
@@ -39,6 +40,7 @@ def load(
         pre_bias: whether b_dec is subtracted from the input, for formats that do not record it.
         k: see `site_in`.
         activation: confirms ReLU for a checkpoint that records no activation.
+        revision: branch, tag or commit on the hub, where the source names none.
         input_scale: see `site_in`.
         device: where the weights go; on `cpu` they stay memory-mapped.
 
@@ -58,5 +60,6 @@ def load(
         k=k,
         activation=activation,
         input_scale=input_scale,
+        revision=revision,
     )
     return open_dictionary(config, device=device)

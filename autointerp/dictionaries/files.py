@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from autointerp.console import note
 from autointerp.dictionaries.registry import Entry, look_up
 from autointerp.errors import DictionaryError
 from autointerp.run import yaml_files
@@ -18,6 +20,9 @@ MAX_CONFIG_BYTES = 10 * 2**20
 # File names by which a folder inside a run or repository is known to be one dictionary.
 _HALLMARKS = "sae.safetensors sae_weights.safetensors ae.pt params.npz params.safetensors hyperparams.json"
 HALLMARKS = set(_HALLMARKS.split())
+# Files that may be large, and the size that is said before a download.
+WEIGHTS = {".safetensors", ".pt", ".pth", ".npz", ".bin"}
+LARGE_BYTES = 10**9
 # Longer names no file system takes.
 MAX_SOURCE = 4000
 
@@ -109,6 +114,25 @@ def find(source: str, revision: str | None = None) -> Files:
     return _hub(match["repo"], match["revision"] or revision, inside(match["path"] or "", "hub path").strip("/"))
 
 
+def repository(source: str) -> str:
+    """Return the hub repository that a source without a revision names; "" for a local path or a named revision."""
+    if Path(source).expanduser().exists() or source.startswith((".", "/", "~")):
+        return ""
+    if named := look_up(source[:MAX_SOURCE]):
+        return named.entry.repo
+    match = HUB.fullmatch(source[:MAX_SOURCE])
+    return match["repo"] if match and not match["revision"] else ""
+
+
+def commit_of(repo: str) -> str | None:
+    """Return the commit that a repository's main branch points to now, or in the cache; None where none is told.
+
+    Raises:
+        DictionaryError: no such repository, or it is out of reach and not in the cache.
+    """
+    return _listing(repo, None)[0] or None
+
+
 def _local(root: Path, focus: str = "") -> Files:
     folder = root.resolve().as_posix()
     return Files(
@@ -147,7 +171,7 @@ def _listing(repo: str, revision: str | None) -> tuple[str, tuple[str, ...]]:
         names = [sibling.rfilename for sibling in info.siblings or ()]
         return info.sha or revision or "", tuple(inside(name, "hub file") for name in names)
     except (*_network_errors(), HFValidationError) as error:
-        refusal = _refusal(error)
+        refusal = _refusal(error, repo)
         if not refusal:
             if cached := _cached(repo, revision or "main"):
                 return cached.name, _below(cached)
@@ -169,12 +193,13 @@ def _cached(repo: str, revision: str) -> Path | None:
     return next((one.snapshot_path for one in commits if revision in (one.commit_hash, *one.refs)), None)
 
 
-def _refusal(error: Exception) -> str:
+def _refusal(error: Exception, repo: str) -> str:
     """Return the hub's reason for a refusal; "" if it gave none."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     if isinstance(error, errors.GatedRepoError):
-        return "on the hub it is gated: accept its conditions on its page, and set HF_TOKEN to a token of that account"
+        page = f"{constants.ENDPOINT}/{repo}"
+        return f"on the hub it is gated: accept the licence at {page}, and set HF_TOKEN to a token of that account"
     if isinstance(error, errors.RevisionNotFoundError):
         return "the hub does not have this revision; check the name after @"
     if isinstance(error, errors.RepositoryNotFoundError):
@@ -188,14 +213,39 @@ def _refusal(error: Exception) -> str:
 def _fetched(repo: str, name: str, commit: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    announce = PurePosixPath(name).suffix in WEIGHTS
     try:
         if isinstance(held := try_to_load_from_cache(repo, name, revision=commit), str):
             return Path(held)
+        if announce:
+            _check_size(repo, name, commit)
         # Asked for by the name it was given, the cache notes which commit that is, for a time without the hub.
         path = Path(hf_hub_download(repo, name, revision=revision))
         return path if commit in path.parts else Path(hf_hub_download(repo, name, revision=commit))
     except _network_errors() as error:
-        raise DictionaryError(f"{repo}@{commit}: {name} could not be downloaded ({_reason(error)})") from error
+        raise DictionaryError(
+            f"{repo}@{commit}: {name} could not be downloaded ({_refusal(error, repo) or _reason(error)})"
+        ) from error
+
+
+def _check_size(repo: str, name: str, commit: str) -> None:
+    """Say how large a large download is, before it begins.
+
+    Raises:
+        DictionaryError: the disk has too little space for it.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    size = get_hf_file_metadata(hf_hub_url(repo, name, revision=commit)).size or 0
+    cache = Path(constants.HF_HUB_CACHE)
+    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if size > free:
+        raise DictionaryError(
+            f"{repo}: {name} has {size / 1e9:.1f} GB, and {cache} has {free / 1e9:.1f} GB free; set HF_HOME elsewhere"
+        )
+    if size > LARGE_BYTES:
+        note(f"{repo}: downloading {name}, {size / 1e9:.1f} GB, to {cache}; an interrupted download resumes")
 
 
 def _network_errors() -> tuple[type[Exception], ...]:

@@ -26,7 +26,7 @@ from autointerp.dictionaries import elsewhere, identity, load_check, loading
 from autointerp.dictionaries.base import DictionaryConfig
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError, StudyError
-from autointerp.experiment import control_arms
+from autointerp.experiment import control_arms, pins
 from autointerp.experiment.study import LLMMember, Study, dump_study
 from autointerp.llm.base import LLM, Served
 from autointerp.prompts import Prompts
@@ -65,6 +65,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Start the budget of this invocation."""
+        self.study = pins.pinned(self.study, self.run / "study.yaml")
         self.budget = Budget(self.study.limits)
 
     @property

@@ -5,13 +5,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants as constants
 import pytest
 import torch
 
 from autointerp import dictionaries
+from autointerp.dictionaries import files
 from autointerp.errors import DictionaryError
+from autointerp.experiment import pins
+from autointerp.experiment.study import study_yaml, validate_study
 from tests.helpers.checkpoints import CASES
 from tests.helpers.hub import Hub, pointed, serving
 
@@ -92,7 +96,7 @@ def test_the_cache_serves_without_a_hub(hub: Hub, how: str, tmp_path: Path, monk
         ("org/repo@v9:layers.1.mlp", None, "org/repo@v9"),
         ("org/repo:layers.7.mlp", None, r"no folder or file 'layers\.7\.mlp'; it has: README\.md"),
         ("org/repo:layers.1.mlp", (401, "RepoNotFound"), "HF_TOKEN"),
-        ("org/repo:layers.1.mlp", (403, "GatedRepo"), "gated.*HF_TOKEN"),
+        ("org/repo:layers.1.mlp", (403, "GatedRepo"), r"gated: accept the licence at http\S+/org/repo, .*HF_TOKEN"),
         ("org/repo:layers.1.mlp", (429, ""), "429"),
         ("org/repo:../other", None, "outside"),
         ("org/repo", None, r"name one: org/repo@b2b2\w+:layers\.1\.mlp"),
@@ -152,3 +156,45 @@ def test_the_command_line_loads_by_name_with_hf_endpoint(hub: Hub, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert f"org/repo@{'a1' * 20}:layers.1.mlp" in done.stdout
     assert sorted(hub.fetched) == NEEDED
+
+
+def test_a_large_download_is_announced_and_needs_its_space(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Size and place before it begins; a disk that is too small is one line, and nothing is fetched."""
+    monkeypatch.setattr(files, "LARGE_BYTES", 500)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=900))
+    with pytest.raises(DictionaryError, match=r"sae\.safetensors has .* GB free; set HF_HOME") as told:
+        dictionaries.load("org/repo:layers.1.mlp")
+    assert "\n" not in str(told.value)
+    assert [name for name in hub.fetched if name.endswith("safetensors")] == []
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
+    dictionaries.load("org/repo:layers.1.mlp")
+    assert "org/repo: downloading layers.1.mlp/sae.safetensors, 0.0 GB" in capsys.readouterr().err
+    dictionaries.load("org/repo:layers.1.mlp")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_keeps_the_commit_it_began_with(hub: Hub, tmp_path: Path) -> None:
+    """A new run pins the commit of main; when the branch moves, it goes on with it, and another run takes the new."""
+    values = {
+        "name": "a",
+        "subject": {"model": "embedded/subject"},
+        "corpus": {"use": "docstrings"},
+        "dictionaries": [
+            {"name": "hub", "source": "org/repo:layers.1.mlp"},
+            {"name": "fixed", "source": "org/repo@v1:layers.1.mlp"},
+            {"name": "local", "source": "embedded/dictionaries/sae/layers.2.mlp/seed0"},
+        ],
+        "explainer_llm": "pattern",
+        "judge_llm": "pattern",
+    }
+    study = validate_study(values, source="test")
+    first = pins.pinned(study, tmp_path / "study.yaml")
+    assert [one.revision for one in first.dictionaries] == ["b2" * 20, None, None]
+    assert first.subject.revision is None
+    (tmp_path / "study.yaml").write_text(study_yaml(first))
+    hub.publish("org/repo", tmp_path / "old", "c3", "main")
+    assert pins.pinned(study, tmp_path / "study.yaml") == first
+    assert pins.pinned(study, tmp_path / "other.yaml").dictionaries[0].revision == "c3" * 20
+    assert dictionaries.load("org/repo:layers.1.mlp", revision="b2" * 20).provenance.revision == "b2" * 20

@@ -65,6 +65,8 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return self.answer(status, b"{}", X_Error_Code=code)
             if repo not in hub.revisions:
                 return self.answer(404, b"{}", X_Error_Code="RepoNotFound")
+            if path.startswith("api/") and rest[:1] == ["tree"]:
+                return self.tree(repo, unquote(rest[1]), "/".join(rest[2:]))
             if path.startswith("api/"):
                 return self.info(repo, unquote("/".join(rest[1:])) or "main")
             return self.file(repo, unquote(rest[1]), unquote("/".join(rest[2:])))
@@ -77,6 +79,17 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
             about = {"id": repo, "modelId": repo, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
             return self.answer(200, json.dumps(about).encode(), Content_Type="application/json")
+
+        def tree(self, repo: str, revision: str, below: str) -> None:
+            folder = hub.folders.get(hub.revisions[repo].get(revision, ""), Path("/nowhere")) / below
+            if not folder.is_dir():
+                return self.answer(404, b"{}", X_Error_Code="EntryNotFound")
+            found = [
+                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": "0" * 40}
+                for path in sorted(folder.iterdir())
+                if path.is_file()
+            ]
+            return self.answer(200, json.dumps(found).encode(), Content_Type="application/json")
 
         def file(self, repo: str, revision: str, name: str) -> None:
             commit = hub.revisions[repo].get(revision, "")
