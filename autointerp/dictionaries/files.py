@@ -125,7 +125,7 @@ def repository(source: str) -> str:
 
 
 def commit_of(repo: str) -> str | None:
-    """Return the commit that a repository's main branch points to now, or in the cache; None where none is told.
+    """Return the commit that a repository's main branch points to now, or in the cache; None if unknown.
 
     Raises:
         DictionaryError: no such repository, or it is out of reach and not in the cache.
