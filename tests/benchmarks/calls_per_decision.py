@@ -3,12 +3,13 @@
     python -m tests.benchmarks.calls_per_decision [--replicates 200]
 
 One dictionary, two scorers (detection, fuzzing), margin .02, power .8, 5 contexts per prompt. The fixed design judges
-as many latents of both checkpoints as one test at that power takes (`statistics.planning.plan`, unpaired). The others
-judge the candidate alone, on the baseline's latents, as far as the gate's looks ask (`gate.decide`, the same rules as
-`score --gate`), in simulated worlds (`tests.helpers.gates`): true spread .13, correlation of true scores .56. All
-prompts count: explanations, own questions with hard negatives, duplicates, shuffled, empty and planted controls. Each
-row changes one thing more. Prints CSV: prompts per decision, their standard error, the ratio to the fixed design, and
-how often the gate passes (power over both scorers together).
+as many latents of both checkpoints as one test at that power takes (`statistics.planning.plan`, unpaired); a second
+fixed design promises that power for both scorers together, as the gate does. The others judge the candidate alone, on
+the baseline's latents, as far as the gate's looks ask (`gate.decide`, the same rules as `score --gate`), in simulated
+worlds (`tests.helpers.gates`): true spread .13, correlation of true scores .56. All prompts count: explanations, own
+questions with hard negatives, duplicates, shuffled, empty and planted controls. Each row changes one thing more; the
+first three are settings of a study, the last three are not built into `score --gate`. Prints CSV: prompts per decision,
+their standard error, the ratios to both fixed designs, and how often the gate passes (by both scorers together).
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import optimize, stats
 
 from autointerp.gate.base import GateConfig
 from autointerp.scorers.base import ControlsConfig
@@ -53,12 +55,17 @@ class Design:
         return sum(math.ceil(n / PER_PROMPT) for n in contexts)
 
 
-def fixed_calls() -> int:
-    """Prompts of the fixed design: both sides judged on 50 + 50 contexts, no controls counted."""
-    return plan(
-        margin=MARGIN, kind="ni", tau=SD, n_positive=50, n_negative=50, power=POWER, adjusted=False,
-        n_per_question=PER_PROMPT, scorers=2, arms=2, proportional_share=0.0,
-    ).n_calls  # fmt: skip
+def fixed_calls(power: float) -> int:
+    """Prompts of a fixed design: both sides judged on 50 + 50 contexts, no controls counted; `power` of each test."""
+    settings = {"margin": MARGIN, "tau": SD, "n_positive": 50, "n_negative": 50, "n_per_question": PER_PROMPT}
+    return plan(**settings, kind="ni", power=power, adjusted=False, scorers=2, arms=2, proportional_share=0.0).n_calls
+
+
+def power_of_each() -> float:
+    """Power of each of two scorers' tests whose joint power is `POWER`, at the simulated worlds' correlation."""
+    rho = World().endpoint_correlation
+    joint = stats.multivariate_normal(cov=np.array([[1, rho], [rho, 1]]))
+    return float(stats.norm.cdf(optimize.brentq(lambda z: joint.cdf(np.array([z, z])) - POWER, 0, 3)))
 
 
 def shuffled(design: Design, n: int, rng: np.random.Generator) -> int:
@@ -111,17 +118,21 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--explained", type=float, default=0.15, help="R2 of cheap scores, as `compare --phase-one`")
     wanted = parser.parse_args()
-    fixed = fixed_calls()
+    fixed = [fixed_calls(POWER), fixed_calls(power_of_each())]
     writer = csv.writer(sys.stdout)
-    writer.writerow(["design", "prompts", "se", "ratio", "passes"])
-    writer.writerow(["fixed: 50 + 50 contexts, both sides", fixed, 0, "1", POWER])
+    writer.writerow(["design", "prompts", "se", "to one test", "to both", "passes"])
+    for name, n in zip(("one test", "both scorers"), fixed, strict=True):
+        writer.writerow(
+            [f"fixed: 50 + 50 contexts, both sides, {name}", n, 0, *(f"1/{one / n:.1f}" for one in fixed), POWER]
+        )
     for design in designs(wanted.explained):
         rng = np.random.default_rng(0)
         found = [calls(design, rng) for _ in range(wanted.replicates)]
         n = np.array([asked for asked, _ in found])
         passed = float(np.mean([ok for _, ok in found]))
         se = n.std(ddof=1) / math.sqrt(len(n))
-        writer.writerow([design.name, round(n.mean()), round(se), f"1/{fixed / n.mean():.1f}", f"{passed:.2f}"])
+        ratios = (f"1/{one / n.mean():.1f}" for one in fixed)
+        writer.writerow([design.name, round(n.mean()), round(se), *ratios, f"{passed:.2f}"])
 
 
 if __name__ == "__main__":

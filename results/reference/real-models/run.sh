@@ -14,7 +14,7 @@ sed "s#MODEL#$MODEL#; s#DICTIONARIES#$OUT/dictionaries#" "$here/study.yaml" > "$
 
 # A judge of one's own, measured on text that it was not trained on.
 autointerp train-judge --data "${JUDGE_TEXT:?a text file or folder}" --held-out "${HELD_OUT_TEXT:?another one}" \
-    --base "$ENCODER" --out "$OUT/judge"
+    --base "$ENCODER" --steps 1300 --set layers=1 --out "$OUT/judge"
 autointerp judge "cross_encoder:$OUT/judge"
 
 # Explained by `pattern`; judged by `pattern`, and by the small judge.
