@@ -88,7 +88,7 @@ TERMS = {
     "detection": "The judge is asked which windows activate the latent.",
     "fuzzing": "The judge is asked whether the marked tokens are those that activate the latent.",
     "balanced accuracy": "Mean of recall over deciles and specificity; 0.5 for a judge that ignores the text, 1 is "
-    "perfect.",
+    "perfect. By embeddings the score is the AUROC instead, on the same scale.",
     "control": "Questions with a known score: shuffled, empty and planted explanations, duplicates, a lexical "
     "baseline.",
     "planted latents": "Control: rules with known explanations, run over the study's own text; a usable judge "

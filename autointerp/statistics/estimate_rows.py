@@ -9,7 +9,7 @@ import pandas as pd
 from autointerp.errors import TableError
 from autointerp.statistics._rows import flat
 from autointerp.statistics.base import POPULATIONS, Estimate, Population, chance_of
-from autointerp.statistics.clusters import FEW_DOCUMENTS, NO_DOCUMENTS, Documents, DocumentTerm, Side, widened
+from autointerp.statistics.clusters import FEW_DOCUMENTS, NO_DOCUMENTS, Documents, DocumentTerm, Side
 from autointerp.statistics.composition import is_trivial
 from autointerp.statistics.effects import between_latents
 from autointerp.statistics.estimates import finish
@@ -128,10 +128,8 @@ class Estimates:
         """Shares of latents: trivial ones, and those whose score reaches the threshold once judging noise is out."""
         level, threshold = self._settings.level, self._settings.threshold
         trivial = is_trivial(self._scored, self._settings.trivial_share)
-        of_latents = population_mean(self._scored, "eligible", level=level)
         term = self._term(np.ones(len(self._arm), bool), "score")
-        wider = (widened(of_latents, term)[0] / of_latents.se) ** 2 if of_latents.se > 0 else 1.0
-        reaching = share_reaching(self._scored, threshold, level=level, wider=wider)
+        reaching = share_reaching(self._scored, threshold, level=level, documents=term.variance)
         exact = share_reaching(
             replace(self._scored, columns={**self._scored.columns, "score": trivial.astype(float)}),
             0.5,

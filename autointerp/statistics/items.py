@@ -84,23 +84,35 @@ def placements(answers: Answers, negative: np.ndarray) -> tuple[Floats, Floats]:
         for rows in (positive, other)
     )
     weights = np.nan_to_num(_by_unit(answers.unit[positive], n_units, weight)[0])
-    n_negative = (~np.isnan(theirs[0])).sum(1)
     step = max(1, PAIRS_AT_ONCE // (ours[0].shape[1] * theirs[0].shape[1]))
     for at in range(0, n_units, step):
         part = slice(at, at + step)
-        up, down = ours[0][part, :, None], theirs[0][part, None]
-        won = (down < up) + 0.5 * (down == up)
-        mass, n = weights[part].sum(1)[:, None], n_negative[part][:, None]
-        both, each = (mass > 0) & (n > 0), weights[part] / np.maximum(mass, 1e-300)
-        sides = (
-            (ours[1][part], won.sum(2) / np.maximum(n, 1), each),
-            (theirs[1][part], np.einsum("up,upn->un", each, won), 1 / np.maximum(n, 1)),
-        )
-        for rows, above, of_kind in sides:
-            there = ~np.isnan(rows) & both
+        placed = _ranked(ours[0][part], theirs[0][part], weights[part])
+        for rows, (above, of_kind) in zip((ours[1][part], theirs[1][part]), placed, strict=True):
+            there = ~np.isnan(rows) & ~np.isnan(above)
             items = rows[there].astype(np.int64)
-            value[items], share[items] = above[there], np.broadcast_to(of_kind, rows.shape)[there]
+            value[items], share[items] = above[there], of_kind[there]
     return value, share
+
+
+def _ranked(up: Floats, down: Floats, weight: Floats) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Place positives among negatives and the other way, by unit; NaN where a unit lacks a kind.
+
+    Args:
+        up: [units, positives] values, NaN where there is none.
+        down: [units, negatives] the same of negatives.
+        weight: [units, positives] weights, 0 where there is no positive.
+
+    Returns:
+        Placement and share within its unit, of positives and of negatives.
+    """
+    mass, n = weight.sum(1)[:, None], (~np.isnan(down)).sum(1)[:, None]
+    won = (down[:, None] < up[:, :, None]) + 0.5 * (down[:, None] == up[:, :, None])
+    missing = np.where((mass > 0) & (n > 0), 0.0, np.nan)
+    each = weight / np.maximum(mass, 1e-300)
+    of_positives = won.sum(2) / np.maximum(n, 1) + missing
+    of_negatives = np.einsum("up,upn->un", each, won) + missing
+    return (of_positives, each), (of_negatives, np.broadcast_to(1 / np.maximum(n, 1), down.shape))
 
 
 def _by_unit(unit: np.ndarray, n_units: int, *columns: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,9 @@ drawn for certain, and add only the noise of judging them), and from documents s
 symmetric on the logit scale, of LR+ and false alarms per true one on the log scale.
 """
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,8 @@ from autointerp.run.reading import RunTables
 from autointerp.statistics._answers import CHOOSING, Answers, read
 from autointerp.statistics._rows import flat
 from autointerp.statistics.base import StatisticsConfig
-from autointerp.statistics.clusters import Documents, DocumentTerm, Side, widened
-from autointerp.statistics.intervals import WORST_SD, Difference, Floats, Mean, sampling_error, t_quantile, unpaired
+from autointerp.statistics.clusters import Documents, Side, widened
+from autointerp.statistics.intervals import WORST_SD, Floats, Mean, sampling_error, t_quantile, unpaired
 from autointerp.statistics.items import POSITIVE, silent_weights
 from autointerp.statistics.multiplicity import adjust
 from autointerp.statistics.outcomes import tested, verdict
@@ -251,23 +253,7 @@ def compare_prevalence(
         sides = [part for side in ("a", "b") if (part := parts.get((str(row[side]), str(row["scorer"])))) is not None]
         if len(sides) < 2:
             continue
-        for measure in COMPARED:
-            ratios = [Ratio(side, measure) for side in sides]
-            a, b = (ratio.mean() for ratio in ratios)
-            term = documents.term([ratios[0].side(-1.0), ratios[1].side()], "prevalence")
-            prevalent = Prevalent(
-                **{name: str(row[name]) for name in ("contrast", "architectures", "a", "b", "scorer")},
-                layer=int(row["layer"]),
-                k=int(row["k"]),
-                measure=measure,
-                value_a=a.value,
-                value_b=b.value,
-                n_a=a.n,
-                n_b=b.n,
-            )
-            outcome = tested(_with(unpaired(a, b), term), margin=config.margin, alpha=config.alpha, level=config.level)
-            invalid = row["verdict"] == "invalid"
-            rows.append({**flat(outcome, prevalent), "invalid": invalid, "reason": row["reason"] if invalid else ""})
+        rows += [_compared(row, sides, measure, documents, config) for measure in COMPARED]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
@@ -282,7 +268,28 @@ def compare_prevalence(
     return table[list(secondary_tables.PREVALENCE_COMPARISONS)]
 
 
-def _with(difference: Difference, term: DocumentTerm) -> Difference:
-    """Add the documents' variance to a difference."""
-    se, df = widened(difference, term)
-    return replace(difference, se=se, df=df)
+def _compared(
+    row: Mapping[Hashable, Any],
+    sides: Sequence[pd.DataFrame],
+    measure: str,
+    documents: Documents,
+    config: StatisticsConfig,
+) -> dict[str, object]:
+    """Compare two dictionaries by one measure; `row` is their comparison by score: if invalid, this is."""
+    first, second = (Ratio(side, measure) for side in sides)
+    a, b = first.mean(), second.mean()
+    difference = unpaired(a, b)
+    se, df = widened(difference, documents.term([first.side(-1.0), second.side()], "prevalence"))
+    outcome = tested(replace(difference, se=se, df=df), margin=config.margin, alpha=config.alpha, level=config.level)
+    prevalent = Prevalent(
+        **{name: str(row[name]) for name in ("contrast", "architectures", "a", "b", "scorer")},
+        layer=int(row["layer"]),
+        k=int(row["k"]),
+        measure=measure,
+        value_a=a.value,
+        value_b=b.value,
+        n_a=a.n,
+        n_b=b.n,
+    )
+    invalid = row["verdict"] == "invalid"
+    return {**flat(outcome, prevalent), "invalid": invalid, "reason": row["reason"] if invalid else ""}

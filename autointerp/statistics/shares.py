@@ -16,6 +16,8 @@ DEGREE = 12
 PENALTY = 0.005
 SMOOTHING = 1.05
 MOST_STEPS = 60
+# Half the width over which the density at a threshold is averaged.
+NEAR = 0.03
 # With fewer latents than this on one side of a threshold the interval reaches as far as that on the plain scale does.
 FEW = 5
 
@@ -46,7 +48,9 @@ class Share:
         )
 
 
-def share_reaching(arm: Arm, threshold: float, *, level: float = 0.95, wider: float = 1.0, noise: bool = True) -> Share:
+def share_reaching(
+    arm: Arm, threshold: float, *, level: float = 0.95, documents: float = 0.0, noise: bool = True
+) -> Share:
     """Estimate the share of latents whose true score is at least the threshold.
 
     A score from few items reaches a threshold by luck: the observed share is too large where the threshold lies above
@@ -59,7 +63,8 @@ def share_reaching(arm: Arm, threshold: float, *, level: float = 0.95, wider: fl
         arm: scored latents.
         threshold: in score points.
         level: confidence level.
-        wider: factor by which documents shared between latents raise the variance of a mean of these latents.
+        documents: variance that documents shared between latents add to the mean score of these latents. They shift all
+            scores alike, which moves the share by the density of scores at the threshold.
         noise: False where the scores are facts without error, such as flags.
 
     Source:
@@ -72,16 +77,18 @@ def share_reaching(arm: Arm, threshold: float, *, level: float = 0.95, wider: fl
     items = _items(arm)
     judged = np.isfinite(items) & (items > 0) & noise
     observed = float(weights @ reached)
+    wider = 1 + documents / mean(arm["score"], weights, level=level).se ** 2
     if not judged.any() or float(np.ptp(arm["score"][judged])) == 0 or judged.sum() < 3:
         inner = mean(reached, weights, level=level)
         method = "exact for shares" if observed in (0.0, 1.0) else "logit over latents"
         return _share(observed, inner.se * np.sqrt(wider), inner.df, n_eff / wider, level, method)
     inside = weights[judged] / weights[judged].sum()
-    found, se = _deconvolved(arm["score"][judged], items[judged], inside, threshold)
+    found, se, density = _deconvolved(arm["score"][judged], items[judged], inside, threshold)
     known = float(weights[judged].sum())
     value = known * found + float(weights[~judged] @ reached[~judged])
     of_known = mean(judged.astype(float), weights, bounded=False).se if not judged.all() else 0.0
-    se = float(np.hypot(known * se, found * of_known)) * SMOOTHING * np.sqrt(wider)
+    parts = (SMOOTHING * known * se, found * of_known, known * density * np.sqrt(documents))
+    se = float(np.hypot.reduce(parts))
     return _share(value, se, max(1.0, n_eff - 1), n_eff / wider, level, "deconvolution")
 
 
@@ -170,8 +177,8 @@ class _Fit:
         return alpha
 
 
-def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float) -> tuple[float, float]:
-    """Fit the density of true scores; return the share at or above the threshold with its standard error.
+def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float) -> tuple[float, float, float]:
+    """Fit the density of true scores; return the share at or above the threshold, its standard error, and the density.
 
     Args:
         score: [latents] observed, in [0, 1].
@@ -205,4 +212,5 @@ def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float
     meat = (pulls * squares[:, None]).T @ pulls * n_eff / max(n_eff - 1, 1)
     gradient = ((fit.basis - g @ fit.basis) * (g * above)[:, None]).sum(0)
     step = np.linalg.solve(curvature + 1e-9 * np.eye(DEGREE), gradient)
-    return float(g @ above), float(np.sqrt(max(0.0, step @ meat @ step)))
+    at_threshold = float(g @ (np.abs(cells - threshold) <= NEAR)) / (2 * NEAR)
+    return float(g @ above), float(np.sqrt(max(0.0, step @ meat @ step))), at_threshold
