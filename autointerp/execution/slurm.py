@@ -140,12 +140,16 @@ class _Array:
     def close(self) -> None:
         """Let the workers end, and cancel those that wait or are busy."""
         put(self._folder / STOP, b"")
+        self._wait()
+        if alive := [one for one in self._jobs if not one.done()]:
+            for one in alive:
+                one.cancel()
+            self._wait()
+
+    def _wait(self) -> None:
         latest = time.monotonic() + END_S
         while time.monotonic() < latest and not all(one.done() for one in self._jobs):
             time.sleep(LOOK_S)
-        for one in self._jobs:
-            if not one.done():
-                one.cancel()
 
 
 def _executor(config: Config, job: Job) -> Any:

@@ -39,9 +39,11 @@ def open_worker(setup: str) -> Callable[[Task, Any], Receipt]:
             raise StudyError(f"item {task.number} is not valid")
         while task.waits and not (task.path / task.waits).exists():
             time.sleep(0.01)
-        (task.path / str(task.number)).write_text(str(task.number**2))
-        with (task.path / "computed").open("a") as file:
-            file.write(f"{task.number}\n")
+        done = task.path / str(task.number)
+        if not done.exists():  # an engine may run an item again whose receipt was lost
+            done.write_text(str(task.number**2))
+            with (task.path / "computed").open("a") as file:
+                file.write(f"{task.number}\n")
         return Receipt(number=task.number, n_tokens=1, n_bytes=1, seconds={}, peak_memory=0, worker=here())
 
     return work
