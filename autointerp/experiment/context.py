@@ -1,5 +1,6 @@
 """A study in its run directory, with the heavy things it needs, each opened when first used."""
 
+import gc
 import itertools
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from autointerp import corpus, plugins
@@ -257,6 +259,8 @@ class Experiment:
         usage in the manifest where it is not the role's own stage.
         """
         member = back_end or (self.study.explainer_llm if role == "explainer" else self.study.judge_llm)
+        if getattr(member.module, "FILLS_GPU", False):
+            self.free_gpu()
         backend = member.module.open(member.settings)
         usage = StageUsage(price=member.price)
         store = self.run / "responses.sqlite" if self.cache else None
@@ -272,6 +276,15 @@ class Experiment:
                 llms={**manifest.get("llms", {}), role: role_facts},
                 usage={**manifest.get("usage", {}), stage or STAGE_OF.get(role, role): usage.manifest()},
             )
+
+    def free_gpu(self) -> None:
+        """Drop the subject and its dictionaries from a GPU; they are opened again if a later stage needs them."""
+        if "subject" not in vars(self) or self.subject.device.type == "cpu":
+            return
+        for name in ("subject", "redrawn", "arms"):
+            vars(self).pop(name, None)
+        gc.collect()
+        torch.cuda.empty_cache()
 
     def templates(self, stage: str) -> dict[str, str]:
         """Return the hashes of the templates that a stage renders, and of the user's own code that renders them."""

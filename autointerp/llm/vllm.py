@@ -31,6 +31,10 @@ from autointerp.records import Reply, Request, TokenLogprob, Usage
 TOLD_BY = 1 << 20
 
 
+# The engine takes `gpu_memory_utilization` of the GPU: what the run still holds there is dropped before it starts.
+FILLS_GPU = True
+
+
 class Config(BaseModel):
     """A vLLM engine."""
 
