@@ -1,4 +1,7 @@
-"""What providers do differently: each quirk is adapted to, waited out or explained, as their users reported it."""
+"""What providers do differently: each quirk is adapted to, waited out or explained, as their users reported it.
+
+Replies are written by hand after providers' documentation and users' reports; none was recorded from a model.
+"""
 
 import json
 import re
