@@ -147,7 +147,7 @@ def _entry(row: list[Any], common: dict[str, str], overrides: dict[str, Any]) ->
 
 
 def look_up(source: str) -> Named | None:
-    """Return what a name in a study stands for; None where it is no name of the registry.
+    """Return what a name in a study stands for; None for a local path and for names of other kinds.
 
     Raises:
         DictionaryError: it begins like one and there is no such entry; the message gives the three nearest.
@@ -156,7 +156,7 @@ def look_up(source: str) -> Named | None:
     if colon and prefix not in PREFIXES:
         return None
     name = name if colon else source
-    if not colon and name.startswith((".", "/", "~")):
+    if not colon and (name.startswith((".", "/", "~")) or Path(name).exists()):
         return None
     release, _, id = name.partition("/")
     found, latent = index(), re.fullmatch(r"(.+)/(\d+)", name)

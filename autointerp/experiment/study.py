@@ -26,6 +26,7 @@ from autointerp.collection.base import CollectConfig, SamplingConfig
 from autointerp.corpus.base import WindowsConfig
 from autointerp.dictionaries import globs
 from autointerp.dictionaries.base import DictionaryConfig
+from autointerp.dictionaries.registry import look_up
 from autointerp.errors import StudyError
 from autointerp.examples.base import ExamplesConfig
 from autointerp.experiment.settings import override, problems, truth_value_as_number, validated
@@ -38,7 +39,7 @@ from autointerp.run.files import fingerprint
 from autointerp.scorers.base import ControlsConfig
 from autointerp.statistics.base import StatisticsConfig
 from autointerp.subject.base import EMBEDDED as EMBEDDED
-from autointerp.subject.base import SubjectConfig
+from autointerp.subject.base import SubjectConfig, located
 
 # Sections that change how fast or how safely a run goes, never its results.
 OPERATIONAL = ("limits", "ask", "execution")
@@ -239,8 +240,33 @@ def validate_study(values: Mapping[str, Any], *, source: str) -> Study:
         DictionaryError: a pattern of dictionaries that matches nothing, or dictionaries of several subjects.
     """
     if isinstance(named := values.get("dictionaries"), list | tuple):
-        values = {**values, "dictionaries": globs.expanded(named)}
+        values = _chosen({**values, "dictionaries": globs.expanded(named)})
     return validated(Study, values, source=source)
+
+
+def _chosen(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a study in which Neuronpedia's names of single latents are a dictionary and its chosen latents.
+
+    Several latents of one dictionary, each named by itself, become one dictionary.
+    """
+    kept: dict[str, Any] = {}
+    latents: dict[str, list[int]] = {}
+    for one in values["dictionaries"]:
+        source = one.get("source") if isinstance(one, Mapping) else None
+        named = look_up(located(source)) if isinstance(source, str) and not one.get("control") else None
+        if named is None or named.latent is None:
+            kept[f"{len(kept)} {source}"] = one
+            continue
+        held = kept.setdefault(named.entry.name, {**one, "source": named.entry.name})
+        latents.setdefault(held["name"], []).append(named.latent)
+    if not latents:
+        return values
+    sampling = values.get("sampling") or {}
+    return {
+        **values,
+        "dictionaries": list(kept.values()),
+        "sampling": {**sampling, "latents": latents | dict(sampling.get("latents") or {})},
+    }
 
 
 def load_study(path: Path | str, overrides: list[str] | None = None) -> Study:

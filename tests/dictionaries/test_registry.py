@@ -78,6 +78,15 @@ def test_other_names_are_left_to_the_hub(name: str) -> None:
     assert registry.look_up(name) is None
 
 
+def test_a_local_path_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder named like a release or a Neuronpedia model is that folder."""
+    (tmp_path / "gemma-2-2b" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert registry.look_up("gemma-2-2b/mine") is None
+    with pytest.raises(DictionaryError, match="no such Neuronpedia id"):
+        registry.look_up("gemma-2-2b/other")
+
+
 @pytest.mark.parametrize(
     "name, near",
     [

@@ -64,6 +64,31 @@ def test_unknown_presets_and_models_get_the_nearest(name: str, model: str | None
         presets.preset(name, model)
 
 
+def test_a_latent_of_neuronpedia_is_a_dictionary_and_a_chosen_latent() -> None:
+    """Two latents of one dictionary are one dictionary; a study's own choice goes first."""
+    sources = [
+        "gemma-2-2b/20-gemmascope-res-16k/7",
+        "np:gemma-2-2b/20-gemmascope-res-16k/9",
+        "gemma-2-2b/0-gemmascope-res-16k",
+    ]
+    values: dict[str, Any] = {
+        "name": "a",
+        "subject": {"model": "google/gemma-2-2b"},
+        "corpus": {"use": "docstrings"},
+        "dictionaries": [{"name": name, "source": source} for name, source in zip("abc", sources, strict=True)],
+        "explainer_llm": "pattern",
+        "judge_llm": "pattern",
+    }
+    study = validate_study(values, source="test")
+    assert [(one.name, one.source.rpartition("/layer")[2]) for one in study.dictionaries] == [
+        ("a", "_20/width_16k/canonical"),
+        ("c", "gemma-2-2b/0-gemmascope-res-16k"),
+    ]
+    assert study.sampling.latents == {"a": (7, 9)}
+    own = validate_study({**values, "sampling": {"latents": {"a": [1]}}}, source="test")
+    assert own.sampling.latents == {"a": (1,)}
+
+
 def judged(answers: dict[str, list[bool]], dictionary: str = "sae", latent: int = 0) -> pd.DataFrame:
     """Judgements of one latent: for each kind, which items were answered yes."""
     rows = [
