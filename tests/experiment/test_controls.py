@@ -72,7 +72,7 @@ def test_the_draw_is_by_seed_and_not_by_order() -> None:
 
 
 def own(examples: LatentExamples, control_of: str = "sae") -> LatentExamples:
-    return replace(examples, latent=replace(examples.latent, dictionary=control_of))
+    return replace(examples, latent=replace(examples.latent, dictionary=control_of, planted=False))
 
 
 def test_controls_ask_about_the_very_same_items() -> None:

@@ -1,6 +1,7 @@
 """`score --gate`: a candidate is scored only as far as the decision against a baseline needs."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,24 @@ import pytest
 
 from autointerp.__main__ import main
 from autointerp.run.reading import RunTables, read_tables
+from tests.experiment.conftest import write_study
+
+
+@pytest.fixture(scope="module")
+def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study and its finished run `base`: ten latents of two dictionaries."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = write_study(world, folder / "study.yaml")
+    assert main(["score", str(path), "--out", str(folder / "base"), "--latents", "10"]) in (0, 3)
+    return folder
 
 
 @pytest.fixture
-def place(study_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a study and its finished run `base`: ten latents of two dictionaries."""
-    monkeypatch.chdir(tmp_path)
-    path = study_of()
-    main(["score", str(path), "--out", "base", "--latents", "10", "--set", "sampling.n_latents=10"])
-    return path
+def place(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder, as the working directory; returns the study's path."""
+    folder = Path(shutil.copytree(finished, tmp_path / "place"))
+    monkeypatch.chdir(folder)
+    return folder / "study.yaml"
 
 
 def gated(place: Path, *more: str, out: str = "new") -> tuple[int, dict[str, Any]]:
