@@ -96,7 +96,8 @@ class Documents:
             else:
                 weight = (class_weights(answers) if name == "score" else silent_weights(answers))[answers.cell]
             mass, right = (
-                np.bincount(self._entry, one[self._rows], minlength=len(self._unit)) for one in (weight, weight * value)
+                np.bincount(self._entry, one[self._rows], minlength=len(self._unit)).astype(np.float64)
+                for one in (weight, weight * value)
             )
             self._measures[name] = mass, right
         return self._measures[name]

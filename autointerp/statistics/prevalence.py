@@ -47,7 +47,7 @@ def silent_error(answers: Answers) -> pd.DataFrame:
         use = use & (weight > 0) & (answers.cell_answered > 0)
 
         def total(values: Floats, use: np.ndarray = use) -> Floats:
-            return np.bincount(answers.cell_unit[use], values[use], minlength=len(answers.units))
+            return np.bincount(answers.cell_unit[use], values[use], minlength=len(answers.units)).astype(np.float64)
 
         mass = total(weight * answers.cell_answered)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -88,8 +88,8 @@ def real_distribution_of(
         for measure in MEASURES:
             low, high = Ratio(part, measure).interval(documents, level)
             row = Estimated(
-                dictionary=name,
-                scorer=scorer,
+                dictionary=str(name),
+                scorer=str(scorer),
                 measure=measure,
                 value=Ratio(part, measure).value,
                 low=low,

@@ -189,7 +189,7 @@ def _deconvolved(score: Floats, items: Floats, weights: Floats, threshold: float
     n_eff = float(1 / (weights @ weights))
     (score, items), place = np.unique(np.stack([score, items]), axis=1, return_inverse=True)
     squares = np.bincount(place.ravel(), weights**2)
-    weights = np.bincount(place.ravel(), weights)
+    weights = np.bincount(place.ravel(), weights).astype(np.float64)
     edges = np.linspace(0, 1, N_CELLS + 1)
     cells = (edges[1:] + edges[:-1]) / 2
     # Polynomials on the range where true scores can lie, so that their scale is that of the data.

@@ -5,7 +5,7 @@ tables are those of `summarise`: the same three functions make the tables.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -209,18 +209,20 @@ def _judged(
     within = np.concatenate([np.arange(size) for size in kinds.values()])
     return pd.DataFrame(
         {
-            "dictionary": pd.Categorical.from_codes(np.zeros(n * m, int), [arm.name]),
+            "dictionary": pd.Categorical.from_codes(np.zeros(n * m, int), pd.Index([arm.name])),
             "site": SITE,
             "latent": np.repeat(kept, m),
             "scorer": "detection",
             "control": control,
             "document_id": document.ravel() + place * world.n_documents,
             "window_id": np.arange(n * m),
-            "kind": pd.Categorical.from_codes(np.tile(kind, n), list(ITEMS)),
+            "kind": pd.Categorical.from_codes(np.tile(kind, n), pd.Index(list(ITEMS))),
             "stratum": np.tile(np.select([kind == 0, kind == 2], [within % 10, 1], 0), n),
             "stratum_share": np.tile(np.select([kind == 0, kind == 2], [0.1, HARD_SHARE], 1.0), n),
             "truth": np.tile(positive, n),
-            "answer": pd.Categorical.from_codes(((margin > 0) == positive).ravel().astype(int), ["no", "yes"]),
+            "answer": pd.Categorical.from_codes(
+                ((margin > 0) == positive).ravel().astype(int), pd.Index(["no", "yes"])
+            ),
             "probability": logistic(np.where(positive, margin, -margin)).ravel(),
         }
     )
@@ -257,6 +259,6 @@ def covered(world: Judged, r: int, seed: int = 0, at_once: int = 10) -> dict[tup
     return {key: np.array(values) for key, values in found.items()}
 
 
-def side(row: Mapping[str, object], truth: float) -> int:
+def side(row: Mapping[Hashable, object], truth: float) -> int:
     low, high = float(str(row["low"])), float(str(row["high"]))
     return int(low > truth) - int(high < truth)
