@@ -46,7 +46,7 @@ def score(
         model: the subject, a local folder or a hub id; then `dictionaries`, `data` and `explainer` are needed.
         dictionaries: name in tables -> local folder or hub `org/repo[@revision][:path]`.
         data: text as for `--data`: a file or folder, `docstrings`, or a hub data set.
-        explainer: `pattern`, `vllm:MODEL` or the URL of an OpenAI-compatible server.
+        explainer: `pattern`, `vllm:MODEL`, `hosted:PROVIDER/MODEL` or the URL of an OpenAI-compatible server.
         judge: as `explainer`; by default the explainer.
         settings: overrides such as `sampling.n_latents=200`; not with a `Study` object.
         out: the run directory; by default `results/<study name>`.

@@ -35,7 +35,7 @@ def remarks() -> "Console":
     """Return the console on stderr, for progress and remarks; results go to stdout, so that they can be piped."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 @cache
@@ -43,7 +43,7 @@ def results() -> "Console":
     """Return the console on stdout, for results."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def note(text: str) -> None:

@@ -27,7 +27,7 @@ from autointerp.asking.cached import Cached
 from autointerp.asking.limited import Limited
 from autointerp.asking.responses import Store
 from autointerp.explainers.base import Explainer, UnreadableError
-from autointerp.llm.base import LLM, Price
+from autointerp.llm.base import LLM, Batching, Price
 from autointerp.records import (
     Explanation,
     Judgement,
@@ -72,6 +72,8 @@ class Judged:
 
 def connect(llm: LLM, *, store: Path | None, budget: Budget | None = None, price: Price = FREE) -> LLM:
     """Wrap an LLM with the run's limits and its response store (None: no store, every call is repeated)."""
+    if store is not None and isinstance(llm, Batching):
+        llm.keep(store.with_name("batches.jsonl"))
     limited = Limited(llm, budget or Budget(), price)
     return limited if store is None else Cached(limited, Store(store))
 

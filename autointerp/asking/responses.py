@@ -1,19 +1,22 @@
 """The response store of a run: every paid reply, keyed by its request.
 
-One SQLite file in WAL mode, which several processes may share. A reply is committed before anybody sees it, so that a
-killed run repeats no finished call. Failed calls (`text` None) are not stored: they are sent again. Neither the
-server's address nor the key is written.
+One SQLite file in WAL mode, which several processes may share; with a rollback journal on a network file system, where
+a write-ahead log is not safe. A reply is committed before anybody sees it, so that a killed run repeats no finished
+call. Failed calls (`text` None) are not stored: they are sent again. Neither the server's address nor the key is
+written.
 """
 
 import functools
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from autointerp.console import note
 from autointerp.errors import RunDirectoryError
 from autointerp.records import Message, Reply, Request, Sampling, TokenLogprob, Usage
 
@@ -33,6 +36,32 @@ COMMIT;
 USAGE_FIELDS = frozenset(one.name for one in fields(Usage))
 # Few-shot messages remembered as stored; they recur in every prompt.
 MOST_REMEMBERED = 10_000
+
+MOUNTS = Path("/proc/self/mountinfo")
+# File systems without the shared memory that a write-ahead log needs.
+NETWORK = re.compile(r"nfs\d?|cifs|smb\w*|lustre|gpfs|ceph|beegfs\w*|afs|9p|glusterfs|fuse\..+|virtiofs|pvfs2|orangefs")
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that holds a folder, such as `ext4` or `nfs4`; "" where it is not known."""
+    path, best, kind = folder.resolve(), -1, ""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        if len(fields := before.split(" ")) > 4 and after:
+            point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
+            depth = len(point.parts)
+            if depth >= best and path.is_relative_to(point):  # of two mounts on one point, the later one counts
+                best, kind = depth, after.split(" ")[0]
+    return kind
+
+
+@functools.cache
+def _say(text: str) -> None:
+    note(text)
 
 
 def _digest(*parts: str) -> bytes:
@@ -69,10 +98,7 @@ class Store:
         self._hashes: dict[str, str] = {}
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
-            # NORMAL: a commit survives the death of the process; only a power cut can lose the last few.
-            self._db.execute("PRAGMA journal_mode=WAL").fetchone()
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA wal_autocheckpoint=8000")  # pages; a checkpoint flushes to disk
+            self._set_journal()
             version = self._version()
             if version == 0:
                 self._db.executescript(SCHEMA)
@@ -83,6 +109,21 @@ class Store:
                 f"{path}: the response store has version {version}, this program reads {VERSION}: remove it, and its "
                 "replies are requested again, or use the version of autointerp that wrote it"
             )
+
+    def _set_journal(self) -> None:
+        kind = file_system(self.path.parent)
+        if not NETWORK.fullmatch(kind):
+            (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode == "wal":
+                # NORMAL: a commit survives the death of the process; only a power cut can lose the last few.
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute("PRAGMA wal_autocheckpoint=8000")  # pages; a checkpoint flushes to disk
+                return
+        self._db.execute("PRAGMA journal_mode=TRUNCATE")
+        self._db.execute("PRAGMA synchronous=FULL")
+        _say(
+            f"{self.path.parent} is on {kind or 'an unknown file system'}: storing replies is slower than on local disk"
+        )
 
     def get(self, name: bytes) -> Reply | None:
         """The stored reply, marked `from_cache`, with an empty `key`."""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "llm", metavar="LLM", help="pattern, vllm:MODEL, http://host:port/v1 or, as a judge, cross_encoder:DIR"
+        "llm",
+        metavar="LLM",
+        help="pattern, vllm:MODEL, hosted:PROVIDER/MODEL, http://host:port/v1 or, as a judge, cross_encoder:DIR",
     )
     parser.add_argument("--model", metavar="MODEL", help="model of a server that serves several")
     parser.add_argument("--data", metavar="PATH_OR_NAME", help="text for the planted rules; default: docstrings")

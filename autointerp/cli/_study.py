@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="text, jsonl or parquet file or folder; `docstrings`; or a hub data set as org/name[:subset[:split]]",
     )
     group.add_argument(
-        "--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, or http://host:port/v1; its prompt follows"
+        "--explainer", metavar="NAME", help="pattern (no LLM), vllm:MODEL, hosted:PROVIDER/MODEL or http://host:port/v1"
     )
     group.add_argument("--explainer-model", metavar="MODEL", help="model of an http explainer that serves several")
     group.add_argument(
@@ -251,9 +251,10 @@ def llm_of(text: str, model: str | None) -> dict[str, Any]:
         return {"use": "pattern"}
     if text.startswith(("http://", "https://")):
         return {"use": "openai", "base_url": text, "model": model or ""}
-    for use in ("vllm", "cross_encoder"):
+    for use in ("vllm", "hosted", "cross_encoder"):
         if text.startswith(f"{use}:") and text != f"{use}:":
             return {"use": use, "model": text.removeprefix(f"{use}:")}
     raise StudyError(
-        f"unknown LLM {text!r}; use pattern, vllm:MODEL, http://host:port/v1 or, as a judge, cross_encoder:DIR"
+        f"unknown LLM {text!r}; use pattern, vllm:MODEL, hosted:PROVIDER/MODEL, http://host:port/v1 or, as a judge, "
+        "cross_encoder:DIR"
     )

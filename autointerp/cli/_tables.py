@@ -23,7 +23,7 @@ def show(*tables: "RichTable") -> None:
     """Print tables to stdout."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for table in tables:
         console.print(table)
         console.print()

@@ -178,9 +178,9 @@ def do(experiment: Experiment, name: str, mark: str) -> None:
     if done(experiment, name, mark):
         note(f"{name}: done before")
         return
-    if damaged := run.damaged(name, _later(name)):
-        note(f"{name}: {', '.join(damaged)} missing or not what this run wrote; done again")
     inputs = run.digests(STAGES[name].after)
+    if run.current(name, mark, inputs) and (damaged := run.damaged(name, _later(name))):
+        note(f"{name}: {', '.join(damaged)} missing or not what this run wrote; done again")
     began = time.monotonic()
     counts = STAGES[name].run(experiment)
     run.finish(name, mark, seconds=time.monotonic() - began, counts=counts, inputs=inputs)

@@ -1,23 +1,24 @@
-"""The client of OpenAI-compatible servers: sends requests, repeats them, and adapts to what servers refuse."""
+"""The client of LLM servers: sends requests, repeats them, and adapts to what servers refuse."""
 
 import asyncio
 import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from autointerp.console import note
 from autointerp.errors import EngineError, StudyError
 from autointerp.llm import _chat as chat
+from autointerp.llm import _stops as stops
 from autointerp.llm._failures import REFUSING_STATUS, Outcome
 from autointerp.llm._form import SHORTER, Form, Probed, Structured, best_form, obedience, probe, send_probe
-from autointerp.llm._http import Http
 from autointerp.llm._models import ServedModel, served_model
 from autointerp.llm._pump import Pump
-from autointerp.llm._servers import Server, Servers
-from autointerp.llm._settings import Config
+from autointerp.llm._servers import Server, Servers, Transport
+from autointerp.llm._settings import Settings
 from autointerp.records import Reply, Request, Usage
 
 # Trouble that passes on its own; each costs one of a request's retries.
@@ -39,12 +40,16 @@ MOST_CUT = 5
 
 
 class Client:
-    """One model on one or several servers."""
+    """One model on one or several servers; `connect` makes their transport, in the client's event loop."""
 
-    def __init__(self, config: Config, key: str, headers: Mapping[str, str]) -> None:
-        self.config = config
-        self._pump = Pump("openai", config.concurrency)
-        self._http = self._pump.call(_connect(config, key, headers))
+    def __init__(self, config: Settings, connect: Coroutine[Any, Any, Transport], family: str = "openai") -> None:
+        self.config, self.name = config, f"{family}:{config.model}"
+        self._pump = Pump(family, config.concurrency)
+        try:
+            self._http = self._pump.call(connect)
+        except BaseException:
+            self._pump.close()
+            raise
         self._servers = Servers(config.urls, lambda text: note(f"{self.name}: {text}"))
         self._form = Form(structured="json_schema" if config.structured == "auto" else config.structured)
         self._n_said = 0
@@ -56,7 +61,6 @@ class Client:
         self._most_bytes_per_token = math.inf
         self._gone: EngineError | None = None
         self._jitter = random.Random()
-        self.name = f"openai:{config.model}"
         try:
             listed = self._look()
             self.model = config.model or listed.name
@@ -67,7 +71,7 @@ class Client:
         except BaseException:
             self.close()
             raise
-        self.name = f"openai:{self.model}"
+        self.name = f"{family}:{self.model}"
         self.context_length = config.context_length or listed.context_length
         self._listed, self._tokenize = listed, listed.tokenize
         who = [config.identity] if config.identity else [self.model, listed.weights, config.revision]
@@ -156,15 +160,15 @@ class Client:
         if reply.usage.estimated:
             self._note("the server reports no usable token counts; they are estimated from the lengths of texts")
             return
-        ratio = _n_bytes(long) / max(reply.usage.tokens_in, 1)
+        ratio = n_bytes(long) / max(reply.usage.tokens_in, 1)
         if ratio > SUSPICIOUS_BYTES:
             short = probe(like, share=SHORTER[-1])
             usage = put(short).usage
             if usage.tokens_in and not usage.estimated:
-                expected = _n_bytes(long) * usage.tokens_in / _n_bytes(short)
+                expected = n_bytes(long) * usage.tokens_in / n_bytes(short)
                 if reply.usage.tokens_in < CUT_SHARE * expected:
-                    raise self._cut(reply.usage.tokens_in)
-                ratio = max(ratio, _n_bytes(short) / usage.tokens_in)
+                    raise stops.cut(self.config, reply.usage.tokens_in)
+                ratio = max(ratio, n_bytes(short) / usage.tokens_in)
         self._most_bytes_per_token = max(SUSPICIOUS_BYTES, ratio / CUT_SHARE)
 
     def facts(self) -> dict[str, str | int | float | bool]:
@@ -197,7 +201,7 @@ class Client:
             if outcome.kind in {"unreachable", "timeout", "dropped"}:
                 down.append((server, outcome))
             elif outcome.kind == "refused_key" and not self.config.model:
-                raise self._refused_key(outcome)
+                raise stops.refused_key(self.config, outcome)
             elif outcome.kind == "redirected":
                 raise StudyError(f"{server.url} {outcome.detail}, which is not followed: set base_url to that address")
             else:
@@ -213,36 +217,40 @@ class Client:
             self._servers.failed(server, replace(outcome, kind="unreachable"), 0)
         return next((listed for listed in found if listed.name), found[0])
 
+    def _body(self, request: Request) -> dict[str, Any]:
+        config = self.config
+        return self._form.body(
+            request,
+            self.model,
+            thinking_tokens=config.thinking_tokens,
+            effort=config.reasoning_effort,
+            extra=config.extra_body,
+        )
+
     async def _answer(self, request: Request) -> Reply:
         """Send until there is a reply, a failure of this request, or no hope of the server."""
         began, n_calls, n_retries, n_waits, n_adapted = time.monotonic(), 0, 0, 0, 0
-        config, n_bytes = self.config, _n_bytes(request)
+        config, size = self.config, n_bytes(request)
         while True:
             if self._gone is not None:
                 raise self._gone
-            body = self._form.body(
-                request,
-                self.model,
-                thinking_tokens=config.thinking_tokens,
-                effort=config.reasoning_effort,
-                extra=config.extra_body,
-            )
+            body = self._body(request)
             raw, wrapped = json.dumps(body).encode(), self._form.structured == "wrapped" and request.schema is not None
             with self._servers.next() as server:
                 outcome = await self._http.post(f"{server.url}/chat/completions", raw)
             n_calls += outcome.kind != "unreachable"
             if outcome.kind == "ok":
                 limit = request.sampling.max_tokens + config.thinking_tokens
-                sent = chat.Sent(request.key, n_bytes, limit, wrapped, n_calls, time.monotonic() - began)
+                sent = chat.Sent(request.key, size, limit, wrapped, n_calls, time.monotonic() - began)
                 reply = chat.read_reply(outcome.value, sent)
                 if isinstance(reply, Reply):
-                    self._succeeded(server, reply, n_bytes)
+                    self._succeeded(server, reply, size)
                     return reply
                 outcome = reply
             if self._adapted(outcome, body, n_adapted):
                 n_adapted += 1
                 continue
-            outcome = self._judged(outcome, n_bytes)
+            outcome = self._judged(outcome, size)
             n_retries += outcome.kind in PASSING
             n_waits += outcome.kind in WAITING
             if outcome.kind not in PASSING | WAITING or n_retries > config.retries:
@@ -258,31 +266,31 @@ class Client:
             self._say_changes()
         return adapted
 
-    def _judged(self, outcome: Outcome, n_bytes: int) -> Outcome:
+    def _judged(self, outcome: Outcome, size: int) -> Outcome:
         """The outcome in the light of earlier ones: which prompts were answered so far."""
         unknown = outcome.kind == "bad_request" and outcome.status in {400, 422}
-        if unknown and 0 < MUCH_LONGER * self._longest_answered < n_bytes:
+        if unknown and 0 < MUCH_LONGER * self._longest_answered < size:
             return replace(outcome, kind="too_long")
         if outcome.kind == "refused_key" and outcome.status == 403 and not outcome.certain and self._n_answered:
             return replace(outcome, kind="refused")  # the key is good: this prompt is not
         if outcome.kind == "refused_key":
-            self._gone = self._refused_key(outcome)
+            self._gone = stops.refused_key(self.config, outcome)
         if outcome.kind == "unknown_path":
-            self._gone = self._unknown(outcome)
+            self._gone = stops.unknown(self.config, self.model, self._listed.names, outcome)
         if self._gone is not None:
             raise self._gone
         return outcome
 
-    def _succeeded(self, server: Server, reply: Reply, n_bytes: int) -> None:
+    def _succeeded(self, server: Server, reply: Reply, size: int) -> None:
         self._last_reply = time.monotonic()
         self._n_answered += 1
-        self._longest_answered = max(self._longest_answered, n_bytes)
+        self._longest_answered = max(self._longest_answered, size)
         self._servers.answered(server)
         usage = reply.usage
-        cut = not usage.estimated and n_bytes > self._most_bytes_per_token * usage.tokens_in
+        cut = not usage.estimated and size > self._most_bytes_per_token * usage.tokens_in
         self._n_cut = self._n_cut + 1 if cut else 0
         if self._n_cut >= MOST_CUT:
-            self._gone = self._cut(usage.tokens_in)
+            self._gone = stops.cut(self.config, usage.tokens_in)
 
     async def _wait(self, server: Server, outcome: Outcome, n_tries: int, began: float) -> None:
         """Back off: as long as the server asks, else exponentially with jitter; give up when patience ends."""
@@ -319,32 +327,6 @@ class Client:
     def _note(self, text: str) -> None:
         note(f"{self.name}: {text}")
 
-    def _cut(self, tokens: int) -> EngineError:
-        return EngineError(
-            f"{self.config.urls[0]} cuts prompts: it reports {tokens} prompt tokens of many more. Raise "
-            "the server's context length (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx) and run the same command again"
-        )
 
-    def _refused_key(self, outcome: Outcome) -> EngineError:
-        return EngineError(
-            f"{self.config.urls[0]} refuses the key in ${self.config.api_key_env} (HTTP {outcome.status}: "
-            f"{outcome.detail}); replies so far are kept: set a valid key (in another header: extra_headers) and run "
-            "the same command again"
-        )
-
-    def _unknown(self, outcome: Outcome) -> EngineError:
-        names = self._listed.names
-        listed = f"; the server lists: {', '.join(names[:20])}" if names and self.model not in names else ""
-        return EngineError(
-            f"{self.config.urls[0]}/chat/completions with model {self.model!r}: HTTP {outcome.status} "
-            f"({outcome.detail}){listed}. base_url must end where the server mounts its API (often /v1; Azure also "
-            "needs extra_query: {api-version: ...}), and model must be one that it serves"
-        )
-
-
-async def _connect(config: Config, key: str, headers: Mapping[str, str]) -> Http:
-    return Http(key, headers, config.extra_query, connections=config.concurrency, timeout_s=config.timeout_s)
-
-
-def _n_bytes(request: Request) -> int:
+def n_bytes(request: Request) -> int:
     return sum(len(message.content.encode("utf-8", "replace")) for message in request.messages)

@@ -4,11 +4,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from autointerp.llm._failures import Outcome
 
 # Seconds after which one request is sent to a dead server again, to see whether it is back.
 RETRY_DEAD_S = 30.0
+
+
+class Transport(Protocol):
+    """Sends one request in the form of OpenAI's chat API, once."""
+
+    async def get(self, url: str) -> Outcome:
+        """GET once."""
+        ...
+
+    async def post(self, url: str, body: bytes) -> Outcome:
+        """POST once."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Settings of the client of OpenAI-compatible servers."""
+"""Settings of clients of LLM servers and providers."""
 
 import re
 from typing import Literal
@@ -12,14 +12,11 @@ VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 
-class Config(BaseModel):
-    """A server that speaks OpenAI's chat API."""
+class Settings(BaseModel):
+    """How one model is requested, wherever it runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
-    base_url: str | tuple[str, ...] = Field(
-        description="address up to and with /v1, such as http://127.0.0.1:8000/v1; a list: servers of the same model"
-    )
     model: str = Field(default="", description="name the server knows the model by; empty: the only one it lists")
     revision: str = Field(default="", description="the model's revision or quantisation, if the name does not say")
     identity: str = Field(
@@ -30,10 +27,6 @@ class Config(BaseModel):
         description="name of the environment variable that holds the key, if any",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
     )
-    extra_headers: dict[str, str] = Field(
-        default_factory=dict, description="further HTTP headers; ${NAME} in a value is read from the environment"
-    )
-    extra_query: dict[str, str] = Field(default_factory=dict, description="query parameters, such as api-version")
     concurrency: int = Field(default=64, ge=1, le=4096, description="requests in flight at once, over all servers")
     timeout_s: float = Field(default=300.0, gt=0, description="longest wait for one reply, in seconds")
     retries: int = Field(default=6, ge=0, description="repeats of a call that was dropped, timed out or failed (5xx)")
@@ -53,6 +46,23 @@ class Config(BaseModel):
     )
     extra_body: dict[str, object] = Field(default_factory=dict, description="further fields of every request's body")
     price: Price = Field(default=Price(), description="US dollars per million tokens")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses of the servers, or the provider's name."""
+        raise NotImplementedError
+
+
+class Config(Settings):
+    """A server that speaks OpenAI's chat API."""
+
+    base_url: str | tuple[str, ...] = Field(
+        description="address up to and with /v1, such as http://127.0.0.1:8000/v1; a list: servers of the same model"
+    )
+    extra_headers: dict[str, str] = Field(
+        default_factory=dict, description="further HTTP headers; ${NAME} in a value is read from the environment"
+    )
+    extra_query: dict[str, str] = Field(default_factory=dict, description="query parameters, such as api-version")
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -79,6 +89,44 @@ class Config(BaseModel):
                     f"extra_headers: put the secret of {name!r} into an environment variable and write ${{NAME}} here"
                 )
         return headers
+
+
+class Hosted(Settings):
+    """A model of a provider that any-llm supports."""
+
+    model: str = Field(description="PROVIDER/MODEL, such as anthropic/claude-haiku-4-5 or gemini/gemini-2.5-flash")
+    api_key_env: str = Field(
+        default="",
+        description="name of the environment variable that holds the key; empty: the provider's usual one",
+        pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$",
+    )
+    concurrency: int = Field(default=16, ge=1, le=4096, description="requests in flight at once")
+    api_base: str = Field(default="", description="address of the provider, if not the usual one", pattern=r"^[^@?#]*$")
+    provider_options: dict[str, str] = Field(
+        default_factory=dict, description="further settings of the provider's client, such as {region_name: us-east-1}"
+    )
+    batch: bool = Field(default=False, description="use the provider's batch API: half the price, within 24 hours")
+    batch_size: int = Field(default=10_000, ge=1, le=50_000, description="most requests in one batch")
+    batch_from: int = Field(default=50, ge=1, description="fewer requests than this are sent one by one at once")
+    poll_s: float = Field(default=30.0, gt=0, le=3600, description="seconds between two looks at a batch")
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: str) -> str:
+        provider, _, name = model.partition("/")
+        if not provider or not name:
+            raise ValueError(f"model {model[:80]!r} must be PROVIDER/MODEL, such as anthropic/claude-haiku-4-5")
+        return model
+
+    @property
+    def provider(self) -> str:
+        """The provider, as any-llm names it."""
+        return self.model.partition("/")[0]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The provider, where an address would stand."""
+        return (self.api_base or self.provider,)
 
 
 def _address(url: str) -> str:

@@ -1,6 +1,7 @@
 """The protocol every LLM back end keeps: keyed requests in, keyed replies out as they finish."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +21,11 @@ OPERATIONAL = frozenset(
         "base_url",
         "extra_headers",
         "extra_query",
+        "api_base",
+        "batch",
+        "batch_size",
+        "batch_from",
+        "poll_s",
     }
 )
 
@@ -44,7 +50,9 @@ class LLM(Protocol):
     """A source of replies: a language model, a server, or a program that answers like one.
 
     A member file `autointerp/llm/<name>.py` defines a frozen pydantic `Config` and `open(config) -> LLM`. A `Config`
-    of a model that costs money has `price: Price`.
+    of a model that costs money has `price: Price`. A member whose engine runs on this machine's devices also defines
+    `free_idle()`, which closes the engines that nobody uses: the subject leaves the device before such an engine is
+    opened, and `free_idle` is called before a subject is loaded.
     """
 
     name: str
@@ -87,4 +95,13 @@ class Served(LLM, Protocol):
 
     def facts(self) -> dict[str, str | int | float | bool]:
         """Entries of the manifest: model, results of `learn`, form of structured output."""
+        ...
+
+
+@runtime_checkable
+class Batching(LLM, Protocol):
+    """What back ends that submit batches add: a file in which open batches survive the process."""
+
+    def keep(self, ledger: Path) -> None:
+        """Read the open batches of earlier processes from a file, and write new ones there."""
         ...

@@ -16,9 +16,11 @@ size) and `revision`, or to `identity` where that is set; never to the server's 
 
 import os
 import re
+from collections.abc import Mapping
 
 from autointerp.errors import StudyError
 from autointerp.llm._client import Client
+from autointerp.llm._http import Http
 from autointerp.llm._settings import VARIABLE
 from autointerp.llm._settings import Config as Config
 
@@ -35,7 +37,11 @@ def open(config: Config) -> Client:
             f"${config.api_key_env} holds characters that no key has (spaces, line ends, accents): set it again"
         )
     headers = {name: VARIABLE.sub(_from_environment, value) for name, value in config.extra_headers.items()}
-    return Client(config, key, headers)
+    return Client(config, _connect(config, key, headers))
+
+
+async def _connect(config: Config, key: str, headers: Mapping[str, str]) -> Http:
+    return Http(key, headers, config.extra_query, connections=config.concurrency, timeout_s=config.timeout_s)
 
 
 def _from_environment(match: re.Match[str]) -> str:

@@ -84,9 +84,14 @@ _engines: dict[str, Engine] = {}
 
 
 @atexit.register
-def _free(*, idle: bool = False) -> None:
-    """Close the engines; with `idle`, those that nobody uses."""
-    for name in [name for name, engine in _engines.items() if not (idle and engine.users)]:
+def _close_all() -> None:
+    for name in list(_engines):
+        _engines.pop(name).close()
+
+
+def free_idle() -> None:
+    """Close the engines that nobody uses, so that a subject or another engine has the device."""
+    for name in [name for name, engine in _engines.items() if not engine.users]:
         _engines.pop(name).close()
 
 
@@ -153,7 +158,7 @@ class VLLM:
     def _running(self) -> Engine:
         if self._engine is None:
             if self._key not in _engines:
-                _free(idle=True)
+                free_idle()
                 _engines[self._key] = Engine(self.config)
             self._engine = _engines[self._key]
             self._engine.users += 1

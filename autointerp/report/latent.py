@@ -204,7 +204,9 @@ def _prompts(view: LatentView) -> list[RenderableType]:
 
 def latent_html(view: LatentView) -> str:
     """One latent as HTML for notebooks: escaped by rich, without scripts."""
-    console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False, color_system="truecolor")
+    console = Console(
+        record=True, width=100, file=io.StringIO(), force_jupyter=False, color_system="truecolor", emoji=False
+    )
     console.print(latent_page(view))
     return console.export_html(
         inline_styles=True, code_format='<pre style="white-space:pre-wrap;font-family:monospace">{code}</pre>'

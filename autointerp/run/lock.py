@@ -49,26 +49,48 @@ def claimed(path: Path) -> Iterator[Run]:
 def _lock_file(path: Path) -> Iterator[None]:
     """Hold a lock file that names host and process, for file systems without flock (some of Lustre and NFS)."""
     owner = f"{socket.gethostname()} {os.getpid()}"
-    for _ in range(2):
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(owner)
-            break
-        except FileExistsError as error:
-            holder = path.read_text(encoding="utf-8", errors="replace").strip()
-            if _ended(holder):
-                path.unlink(missing_ok=True)
-                continue
-            raise RunDirectoryError(
-                f"another process is working in {path.parent} (host and process {holder or 'unknown'}); wait for it, "
-                f"or remove {path} if that process has ended (this file system has no flock)"
-            ) from error
-    else:
-        raise RunDirectoryError(f"{path} is taken by another process; wait for it, or choose another --out")
+    try:
+        _write_new(path, owner)
+    except FileExistsError:
+        _take_over(path, owner)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _take_over(path: Path, owner: str) -> None:
+    """Replace the lock file of a process that has ended; only one process at a time may do so.
+
+    Raises:
+        RunDirectoryError: its holder may still run, or another process is just taking it over.
+    """
+    guard = path.with_name(f"{path.name}.takeover")
+    try:
+        _write_new(guard, owner)
+    except FileExistsError as error:
+        raise _held(path, f"remove {guard} if it stays") from error
+    try:
+        holder = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
+        if not _ended(holder):
+            hint = f"remove {path} if that process has ended (this file system has no flock)"
+            raise _held(path, f"host and process {holder or 'unknown'}: {hint}")
+        replacement = path.with_name(f"{path.name}.{os.getpid()}")
+        replacement.write_text(owner, encoding="utf-8")
+        replacement.replace(path)
+    finally:
+        guard.unlink(missing_ok=True)
+
+
+def _held(path: Path, reason: str) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"another process is working in {path.parent} ({reason}); wait for it, or choose another --out"
+    )
 
 
 def _ended(holder: str) -> bool:

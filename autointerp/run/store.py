@@ -190,12 +190,14 @@ class Run:
             inputs: `digests` of the stages it depends on; None does not compare them.
             later: stages that may have written the same files after it.
         """
+        return self.current(stage, mark, inputs) and not self.damaged(stage, later)
+
+    def current(self, stage: str, mark: str, inputs: Mapping[str, str] | None = None) -> bool:
+        """Return whether a stage was done with this fingerprint and these inputs, whatever became of its files."""
         marker = self._markers().get(stage)
         if marker is None or marker.get("fingerprint") != mark:
             return False
-        if inputs is not None and marker.get("inputs") != dict(inputs):
-            return False
-        return not self.damaged(stage, later)
+        return inputs is None or marker.get("inputs") == dict(inputs)
 
     def damaged(self, stage: str, later: Sequence[str] = ()) -> list[str]:
         """List the files of a stage that are missing or changed since it, or a later stage, wrote them."""

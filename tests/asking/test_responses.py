@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.__main__ import main
-from autointerp.asking import ask
+from autointerp.asking import ask, responses
 from autointerp.asking.cached import Cached
 from autointerp.asking.responses import CachedReply, Store, key
 from autointerp.errors import EngineError, RunDirectoryError
@@ -125,12 +126,63 @@ def _run(*jobs: tuple[Path, range, int | None]) -> list[int | None]:
     return [process.exitcode for process in processes]
 
 
-def test_a_killed_process_loses_no_finished_reply(tmp_path: Path) -> None:
+@pytest.fixture(params=["ext4", "nfs4"])
+def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A type of file system for the test's folder."""
+    mounts = tmp_path / "mounts"
+    point = str(tmp_path).replace(" ", "\\040")
+    mounts.write_text(
+        f"1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:1 / {point} rw,noatime shared:2 - {request.param} x rw\n"
+    )
+    monkeypatch.setattr(responses, "MOUNTS", mounts)
+    return request.param
+
+
+def test_a_network_file_system_gets_no_write_ahead_log(
+    system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the store was written on a local disk before; what it holds stays."""
+    requests = asking.requests(5)
+    with closing(Cached(Scripted(lambda _: RICH), Store(tmp_path / "s"))) as first:
+        replies = list(first.generate(requests))
+        assert (tmp_path / "s-wal").exists() == (system == "ext4")
+    with closing(Cached(Scripted([]), Store(tmp_path / "s"))) as again:
+        assert [replace(one, from_cache=False) for one in again.generate(requests)] == replies
+    assert capsys.readouterr().err.count("is on nfs4") == (system == "nfs4")
+    monkeypatch.setattr(responses, "NETWORK", re.compile("ext4|nfs4"))
+    with closing(Cached(Scripted([]), Store(tmp_path / "s"))) as moved:
+        assert [replace(one, from_cache=False) for one in moved.generate(requests)] == replies
+        assert not (tmp_path / "s-wal").exists()
+
+
+def test_the_file_system_of_a_folder_is_that_of_the_deepest_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    table = {
+        "/": "ext4",
+        "/data": "lustre",
+        "/data/my\\040disk": "xfs",
+        "/datas": "tmpfs",
+        "/home": "ext4",
+    }
+    lines = [f"1 0 8:1 / {point} rw shared:1 - {kind} device rw" for point, kind in table.items()]
+    lines += ["6 5 0:5 / /home rw - fuse.sshfs device rw", "not a mount"]
+    mounts.write_text("\n".join(lines))
+    monkeypatch.setattr(responses, "MOUNTS", mounts)
+    folders = ["/", "/data", "/data/x", "/data/my disk/y", "/datas/z", "/home/me", "/elsewhere"]
+    found = [responses.file_system(Path(folder)) for folder in folders]
+    assert found == ["ext4", "lustre", "lustre", "xfs", "tmpfs", "fuse.sshfs", "ext4"]
+    monkeypatch.setattr(responses, "MOUNTS", tmp_path / "absent")
+    assert responses.file_system(Path("/data")) == ""
+
+
+def test_a_killed_process_loses_no_finished_reply(system: str, tmp_path: Path) -> None:
     assert _run((tmp_path / "s", range(200), 57)) == [-signal.SIGKILL]
     assert len(Store(tmp_path / "s")) == 57
 
 
-def test_two_processes_share_a_store(tmp_path: Path) -> None:
+def test_two_processes_share_a_store(system: str, tmp_path: Path) -> None:
     assert _run((tmp_path / "s", range(150), None), (tmp_path / "s", range(50, 200), None)) == [0, 0]
     assert len(Store(tmp_path / "s")) == 200
 
