@@ -103,6 +103,9 @@ class Experiment:
         return self._loaded()
 
     def _loaded(self) -> HookedSubject:
+        for member in {self.study.explainer_llm.module, self.study.judge_llm.module}:
+            if getattr(member, "FILLS_GPU", False):
+                member.free_idle()
         wanted = self.study.subject
         return subject_model.load(wanted, self._n_blocks(wanted) if self.only_reads else None)
 

@@ -50,9 +50,9 @@ class LLM(Protocol):
     """A source of replies: a language model, a server, or a program that answers like one.
 
     A member file `autointerp/llm/<name>.py` defines a frozen pydantic `Config` and `open(config) -> LLM`. A `Config`
-    of a model that costs money has `price: Price`. A member whose engine runs on this machine's devices also defines
-    `free_idle()`, which closes the engines that nobody uses: the subject leaves the device before such an engine is
-    opened, and `free_idle` is called before a subject is loaded.
+    of a model that costs money has `price: Price`.
+    A member whose engine fills a GPU says `FILLS_GPU = True`, so that the subject leaves it before the engine is opened,
+    and defines `free_idle()`, which is called before a subject is loaded.
     """
 
     name: str

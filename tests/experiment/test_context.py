@@ -48,3 +48,14 @@ def test_an_engine_in_this_process_finds_the_gpu_free(
     with pytest.raises(StudyError, match="opened"), experiment.asking("explainer"):
         pass
     assert alive == [kept]
+
+
+def test_idle_engines_leave_the_gpu_before_a_subject_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`qualify` starts an engine before anything is collected."""
+    experiment = Experiment(study=load_study(EMBEDDED / "study.yaml"), run=Run(tmp_path))
+    module, order = experiment.study.judge_llm.module, list[str]()
+    monkeypatch.setattr(module, "FILLS_GPU", True, raising=False)
+    monkeypatch.setattr(module, "free_idle", lambda: order.append("engines closed"), raising=False)
+    monkeypatch.setattr("autointerp.subject.model.load", lambda *given: order.append("subject"))
+    _ = experiment.subject
+    assert order == ["engines closed", "subject"]
