@@ -51,7 +51,7 @@ class LLM(Protocol):
 
     A member file `autointerp/llm/<name>.py` defines a frozen pydantic `Config` and `open(config) -> LLM`. A `Config`
     of a model that costs money has `price: Price`.
-    A member whose engine fills a GPU says `FILLS_GPU = True`, so that the subject leaves it before the engine is opened,
+    A member whose engine fills a GPU says `FILLS_GPU = True`, so that the subject leaves it before the engine opens,
     and defines `free_idle()`, which is called before a subject is loaded.
     """
 
