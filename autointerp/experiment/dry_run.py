@@ -110,6 +110,9 @@ def _parts(
             found.setdefault(question.control, []).append(question)
     carriers = Counter(control for one in (*own, *of_rules) for control, _ in some.of(one.latent))
     parts = {control: Part(asked, n_of[control] / max(carriers[control], 1)) for control, asked in found.items()}
+    for control in ("shuffled", "empty"):  # a sample of one latent per dictionary has no pair to shuffle
+        if n_of[control] and control not in parts and found.get("none"):
+            parts[control] = Part(found["none"], n_of[control] / carriers["none"])
     rng = generator(seed, "plan", "duplicates")
     again = [q for q in found.get("none", []) if scorers[q.scorer].reshuffled(q, rng) is not None]
     if again and config.duplicate_share:
