@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.report.findings import Findings, warnings
-from autointerp.report.words import CONTROLS, COVERAGE, MEASURES, METRICS, POPULATIONS, PRESERVED, SECONDARY, VERDICTS
+from autointerp.report.words import COMPARED, CONTROLS, COVERAGE, MEASURES, METRICS, POPULATIONS, PRESERVED, VERDICTS
 from autointerp.statistics import validity
 from autointerp.statistics.random_arms import CONTROL_ARMS
 
@@ -139,7 +139,7 @@ def comparisons(
     chosen = table[table["population"] == "eligible"].to_dict("records") if len(table) else []
     places, rows = {_where(row) for row in chosen}, []
     for row in chosen:
-        same = [(POPULATIONS[name], _same_pair(table, row, name)) for name in populations]
+        same = [(COMPARED.get(name, POPULATIONS[name]), _same_pair(table, row, name)) for name in populations]
         measured = [(label, one) for label, one in same if one is not None]
         for label, one in [*measured, *(_secondary(found, row) if secondary else [])]:
             word = str(one["verdict"])
@@ -163,7 +163,7 @@ def _secondary(found: Findings, row: Mapping[Any, Any]) -> list[tuple[str, Mappi
         return []
     same = (table["a"] == row["a"]) & (table["b"] == row["b"]) & (table["scorer"] == row["scorer"])
     kept = table[same].to_dict("records")
-    return [(SECONDARY.get(str(one["measure"]), str(one["measure"])), one) for one in kept]
+    return [(COMPARED.get(str(one["measure"]), str(one["measure"])), one) for one in kept]
 
 
 def _same_pair(table: pd.DataFrame, row: Mapping[Any, Any], population: str) -> Mapping[Any, Any] | None:

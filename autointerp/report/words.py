@@ -18,7 +18,8 @@ POPULATIONS = {
     "iti": "all latents (ITI)",
     "freq": "weighted by firing",
 }
-SECONDARY = {"f1": "F1 at real rates", "precision": "precision at real rates"}
+# What a comparison is of: scores over a population; F1 and precision at the firing rates of real text.
+COMPARED = {"eligible": "eligible", "iti": "all latents", "f1": "F1", "precision": "precision"}
 METRICS = {
     "fvu": Metric("FVU"),
     "ce_increase": Metric("CE increase (nats)"),
@@ -112,8 +113,9 @@ TERMS = {
 # TERMS and labels of tables.
 GLOSSARY = {
     **TERMS,
-    "F1 at real rates": "F1 of the judge's answers in real text, where latents fire rarely: punishes broad labels.",
-    "precision at real rates": "Share of yes answers that are right in real text, where latents fire rarely.",
+    "all latents": "Mean score over all latents (ITI): one that cannot be judged counts as chance (0.5).",
+    "F1": "F1 of the judge's answers in real text, where latents fire rarely: punishes broad labels.",
+    "precision": "Share of yes answers that are right in real text, where latents fire rarely.",
     "intruder": "Scorer: the judge picks the one context in which the latent does not fire.",
     "embedding": "Scorer: contexts are ranked by the similarity of their embedding to the explanation's.",
     "KL (nats)": "KL divergence of the model's predictions with the reconstruction from those without.",

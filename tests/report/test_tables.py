@@ -67,7 +67,7 @@ def test_comparisons_are_named_by_the_users_names_with_the_architecture_beside()
     assert [str(cell) for cell in rows[0]] == [
         "tcA (transcoder) - new (sae)",
         "detection",
-        "eligible latents",
+        "eligible",
         "+0.082 [+0.020, +0.140]",
         "<0.001",
         "0.970",
@@ -84,8 +84,8 @@ def test_comparisons_show_every_measure_of_the_families_with_its_verdict() -> No
     broad = [{**pair, "measure": name, "diff": 0.2, "verdict": "worse"} for name in ("precision", "f1")]
     shown = tables.comparisons(found(comparisons=both, prevalence_comparisons=pd.DataFrame(broad)))
     assert [(str(one[2]), one[3].main, str(one[-1])) for one in shown.rows] == [
-        ("eligible latents", "+0.082", "better"), ("all latents (ITI)", "+0.010", "inconclusive"),
-        ("precision at real rates", "+0.200", "worse"), ("F1 at real rates", "+0.200", "worse"),
+        ("eligible", "+0.082", "better"), ("all latents", "+0.010", "inconclusive"),
+        ("precision", "+0.200", "worse"), ("F1", "+0.200", "worse"),
     ]  # fmt: skip
     short = tables.comparisons(found(comparisons=both), ("eligible",), secondary=False)
     assert [len(one) for one in short.rows] == [len(short.columns)] == [4]
