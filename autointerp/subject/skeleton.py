@@ -16,7 +16,11 @@ from autointerp.subject.blocks import block_list
 # By transformers' model_type: models that are the same up to block i however many blocks they have, with settings that
 # count blocks in `num_hidden_layers` and may list their kinds in `layer_types`. Others are loaded whole.
 SHORTENED = frozenset(
-    "gpt2 gpt_neox llama mistral qwen2 qwen3 gemma gemma2 gemma3_text olmo olmo2 olmo3 opt bloom".split()
+    (
+        "gpt2 gpt_neox llama mistral qwen2 qwen3 gemma gemma2 gemma3_text olmo olmo2 olmo3 opt bloom qwen3_moe mixtral "
+        "olmoe gpt_oss granite granitemoeshared phi phi3 qwen3_5_text qwen3_5_moe_text falcon deepseek_v3 starcoder2 "
+        "smollm3 stablelm cohere cohere2 glm4 ministral"
+    ).split()
 )
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from autointerp.records import Site
 from autointerp.subject.base import SubjectConfig
 from autointerp.subject.blocks import block_list
-from autointerp.subject.model import load
-from autointerp.subject.skeleton import blocks_needed
-from tests.helpers import tiny
+from autointerp.subject.model import HookedSubject, load
+from autointerp.subject.skeleton import SHORTENED, blocks_needed, shorten
+from tests.helpers import architectures, tiny
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2", "opt"])
@@ -40,3 +41,21 @@ def test_what_may_need_all_blocks_gets_them() -> None:
     assert blocks_needed(model, [Site("model.layers.0.mlp", "output")]) == 1
     model.config.model_type = "unheard-of"
     assert blocks_needed(model, [Site("model.layers.0.mlp", "output")]) is None
+
+
+@pytest.mark.parametrize(
+    "kind", ["qwen3_moe", "gpt_oss", "qwen3_5_text", "deepseek_v3", "granite", "falcon", "cohere2"]
+)
+def test_a_block_is_the_same_in_a_model_cut_after_it(kind: str) -> None:
+    """Mixtures of experts and hybrids too: the first block's weights and output do not depend on how many follow."""
+    assert kind in SHORTENED
+    whole, settings = architectures.tiny(kind), architectures.settings(kind)
+    shorten(settings, 1)
+    part = transformers.AutoModelForCausalLM.from_config(settings).eval()
+    weights = {name: value for name, value in whole.state_dict().items() if name in part.state_dict()}
+    assert set(weights) == set(part.state_dict())
+    part.load_state_dict(weights)
+    site = Site(f"{block_list(whole)[0]}.0", "output")
+    ids = torch.arange(3, 13)[None]
+    theirs, mine = (HookedSubject(one, None, fingerprint="").capture(ids, None, [site]) for one in (whole, part))
+    assert torch.equal(theirs[site], mine[site])
