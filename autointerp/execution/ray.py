@@ -80,9 +80,8 @@ def _ray(config: Config) -> Any:
         ) from error
     if not ray.is_initialized():
         path = os.pathsep.join(one for one in sys.path if one)
-        address = None if config.address == "local" else config.address
         try:
-            ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
+            ray.init(address=config.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise StudyError(
