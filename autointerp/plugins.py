@@ -28,6 +28,7 @@ MEMBERS = {
     "dictionaries.formats": ("recognises", "read"),
     "report.exports": ("Config", "write"),
     "report.figures": ("data", "draw", "caption"),
+    "report.imports": ("recognises", "read"),
 }
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 

@@ -1,8 +1,11 @@
-"""MkDocs hook: writes the settings, command line and Python references from the code at every build."""
+"""MkDocs hook: writes references, a page per scorer and explainer, and figures from code and reference run."""
 
 import inspect
+import re
+import shutil
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,12 +21,80 @@ FAMILIES = {
 }
 
 
+DOCS = Path(__file__).parent
+REFERENCE = DOCS.parent / "results" / "reference" / "embedded"
+# Figures of the reference run that pages show as img/<name>.svg.
+FIGURES = ("scores", "estimands", "controls", "layers", "pareto")
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Replace a `::name` line by the generated reference of that name."""
-    for name, write in (("settings", settings), ("cli", cli), ("python", python)):
+    for name, write in (("settings", settings), ("cli", cli), ("python", python), ("formats", formats)):
         if f"::{name}\n" in markdown + "\n":
             markdown = (markdown + "\n").replace(f"::{name}\n", "\n".join(write()) + "\n")
     return markdown
+
+
+def on_config(config: Any) -> Any:
+    """Add the generated pages to the navigation."""
+    config.nav.append({"Scorers and explainers": [{title: path} for path, (title, _) in members().items()]})
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the generated pages and the figures."""
+    from mkdocs.structure.files import File
+
+    for path, (_, text) in members().items():
+        files.append(File.generated(config, path, content=text))
+    folder = Path(config.site_dir) / ".figures"
+    draw(folder)
+    for name in FIGURES:
+        files.append(File.generated(config, f"img/{name}.svg", content=(folder / f"{name}.svg").read_bytes()))
+    shutil.rmtree(folder)
+    return files
+
+
+def draw(folder: Path) -> None:
+    """Draw the figures of the reference run."""
+    from autointerp.report.drawing import write_figures
+
+    write_figures(REFERENCE, folder, formats=("svg",), style="paper", names=FIGURES)
+
+
+def members() -> dict[str, tuple[str, str]]:
+    """Return the page of each scorer and explainer: path -> title and Markdown."""
+    from autointerp import plugins
+
+    pages = {}
+    for family, word in (("scorers", "scorer"), ("explainers", "explainer")):
+        for name in plugins.names(family):
+            module = plugins.load(family, name)
+            first, _, rest = inspect.cleandoc(module.__doc__ or "").partition("\n")
+            key = "scorers" if family == "scorers" else "explainer"
+            example = f"{key}: [{{use: {name}}}]" if family == "scorers" else f"{key}: {{use: {name}}}"
+            lines = [f"# {word.capitalize()} `{name}`", first, rest.strip(), f"```yaml\n{example}\n```"]
+            lines += list(table("Settings", module.Config))
+            template = DOCS.parent / "prompts" / family / f"{name}.jinja"
+            if template.exists():
+                lines += ["\n## Prompt\n", f"```jinja\n{template.read_text(encoding='utf-8').rstrip()}\n```"]
+            pages[f"{family}/{name}.md"] = (
+                f"{word} {name}",
+                "\n\n".join(lines[:4]) + "\n" + "\n".join(lines[4:]) + "\n",
+            )
+    return pages
+
+
+def formats() -> Iterator[str]:
+    """Yield every checkpoint format: files, and what it holds."""
+    from autointerp import plugins
+
+    yield "| `format` | files and contents | source |\n|---|---|---|"
+    for name in plugins.names("dictionaries.formats"):
+        doc = inspect.cleandoc(plugins.load("dictionaries.formats", name).__doc__ or "")
+        source = re.search(r"(?:github\.com|huggingface\.co)/[\w./-]*\w", doc)
+        link = f"[{source[0]}](https://{source[0]})" if source else ""
+        yield f"| `{name}` | {escaped(doc.splitlines()[0])} | {link} |"
 
 
 def settings() -> Iterator[str]:

@@ -16,7 +16,9 @@ CALLED_FROM_OUTSIDE = {
     "backward",  # torch.autograd.Function
     "score",
     "compare",
-    "open_run",  # the package's Python face
+    "open_run",
+    "brief",  # the package's Python face
+    "log_message",  # http.server
     "ExportModule",  # what a file of report/exports must have
 }
 # Used by tests alone; remove an entry with its code.

@@ -17,11 +17,29 @@ def test_compare_gives_the_tables_of_the_run() -> None:
     assert summary.estimates["value"].to_numpy() == pytest.approx(run.estimates["value"].to_numpy(), nan_ok=True)
 
 
+def test_a_run_shows_itself_in_a_notebook_with_short_tables() -> None:
+    """Headline, verdicts and the baseline warning; curated tables hold values of the full ones in ten columns."""
+    run = autointerp.open_run(readme.REFERENCE)
+    shown = run._repr_html_()
+    assert "transcoder - sae" in shown
+    assert "Baseline: explained and judged by `pattern`" in shown
+    brief = run.brief
+    for table in (brief.scores, brief.comparisons, brief.latents, brief.reconstruction):
+        assert 0 < len(table.columns) <= 10
+        assert len(table)
+    full = run.estimates[run.estimates["statistic"] == "score"]
+    assert brief.scores["score"].tolist() == full["value"].tolist()
+    best = brief.latents.iloc[0]
+    view = run.latent(best["dictionary"], int(best["latent"]))
+    assert view.explanation == best["explanation"]
+    assert best["score"] == brief.latents["score"].max()
+
+
 def test_a_wrong_setting_is_one_line_as_on_the_command_line() -> None:
     """Python raises what the command line prints."""
     with pytest.raises(StudyError, match="margin"):
         autointerp.compare([readme.REFERENCE], margin=-1.0)
-    with pytest.raises(StudyError, match="--data is needed"):
+    with pytest.raises(StudyError, match="explainer is needed"):
         autointerp.score(model="m", dictionaries={"sae": "d"})
 
 

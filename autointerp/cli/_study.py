@@ -105,19 +105,6 @@ def study_with(values: dict[str, Any], source: str, args: argparse.Namespace) ->
     return validate_study(override(with_llms(values, args), [*_shortcuts(args), *args.overrides]), source=source)
 
 
-def study_from(what: list[str], **given: Any) -> "Study":
-    """Return the study that the command line would make of the same arguments, given by their flags' names.
-
-    Raises:
-        StudyError: as `study_of`.
-    """
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    args = parser.parse_args([])
-    vars(args).update({name: value for name, value in given.items() if value is not None}, what=what)
-    return study_of(args)
-
-
 def out_of(args: argparse.Namespace, study: "Study") -> Path:
     """Return the run directory."""
     return args.out or Path("results") / study.name
@@ -182,12 +169,17 @@ def _without_batch(scorer: Any) -> Any:
     return {key: value for key, value in scorer.items() if key != "n_per_question"}
 
 
+def study_name(model: str) -> str:
+    """Return the default name of a study of a model."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "study"
+
+
 def _from_names(model: str, dictionaries: list[str], args: argparse.Namespace) -> dict[str, Any]:
     for flag in ("data", "explainer"):
         if not getattr(args, flag):
             raise StudyError(f"--{flag} is needed with a model and dictionaries (or write a study: autointerp init)")
     return {
-        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "study",
+        "name": study_name(model),
         "subject": {"model": model},
         "dictionaries": named(dictionaries),
     }
@@ -239,12 +231,14 @@ def corpus_of(text: str) -> dict[str, Any]:
     return {"use": "huggingface", "name": name, **dict(zip(("subset", "split"), rest, strict=False))}
 
 
-def llm_of(text: str, model: str | None) -> dict[str, Any]:
-    """Turn `--explainer` or `--judge` into the study's section.
+def llm_of(text: str | dict[str, Any], model: str | None) -> dict[str, Any]:
+    """Turn `--explainer` or `--judge` into the study's section; a section (from Python) stays as it is.
 
     Raises:
         StudyError: not one of the forms.
     """
+    if isinstance(text, dict):
+        return text
     if model and not text.startswith(("http://", "https://")):
         raise StudyError(f"{text!r} names its own model; --explainer-model and --judge-model are for http servers")
     if text == "pattern":

@@ -20,14 +20,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, help="neuronpedia, saebench, huggingface, reference or responses")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the export")
+    parser.add_argument(
+        "--push",
+        nargs="?",
+        const="",
+        metavar="TARGET",
+        help="also send it: org/name of a dataset on the hub (huggingface), or to Neuronpedia, key in "
+        "NEURONPEDIA_API_KEY (neuronpedia)",
+    )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the export; say what was left out and why."""
     from autointerp.report.exports import export
+    from autointerp.report.push import push
 
     found = export(args.run, args.to, args.out, args.set)
+    if args.push is not None:
+        note(f"sent to {push(args.to, found, args.out, args.push)}")
     if args.json:
         print(json.dumps(found.as_dict(), indent=1))
         return 0

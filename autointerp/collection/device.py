@@ -202,8 +202,21 @@ def check(subject: Subject, placed: Sequence[Placed]) -> None:
 def encoder_hash(dictionary: Any) -> str:
     """Hash the weights and settings that activations depend on."""
     seen = hashlib.sha256()
+    if hasattr(dictionary, "module"):  # an object, whose encoder is not in the record
+        seen.update(dictionary.provenance.sha256.encode())
     for name, value in _leaves(dictionary):
-        if name in {"W_dec", "b_dec", "W_skip", "name", "site_in", "site_out", "provenance", "remarks", "seed"}:
+        if name in {
+            "W_dec",
+            "b_dec",
+            "W_skip",
+            "name",
+            "site_in",
+            "site_out",
+            "provenance",
+            "remarks",
+            "seed",
+            "module",
+        }:
             continue
         seen.update(name.encode())
         if isinstance(value, Tensor):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from autointerp.dictionaries.activations import Activation
 from autointerp.dictionaries.base import ControlKind
+from autointerp.dictionaries.objects import ObjectDictionary
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import DictionaryError
 
@@ -48,6 +49,11 @@ def arm(kind: ControlKind, dictionary: Dictionary, x: Tensor, own: Tensor, rng: 
         DictionaryError: a random encoder of a dictionary without competing latents, which would fire at no rate in
             particular.
     """
+    if isinstance(dictionary, ObjectDictionary) and kind != "random_directions":
+        raise DictionaryError(
+            f"{dictionary.name}: {kind} needs the encoder's matrix, which an object in memory does not give; "
+            "use control: random_directions, or a checkpoint"
+        )
     if kind == "random_subject":
         directions = dictionary.W_enc.float()
         return replace(matched(dictionary, x, own, directions), architecture="random-subject")
@@ -74,8 +80,9 @@ def matched(dictionary: Dictionary, x: Tensor, own: Tensor, directions: Tensor) 
     A trained latent that fires on none of them has a counterpart that does not either.
     """
     n_fired = fired(dictionary, x)
+    plain = dictionary.plain() if isinstance(dictionary, ObjectDictionary) else dictionary
     random = replace(
-        dictionary,
+        plain,
         architecture="random-directions",
         W_enc=directions,
         activation=Activation(kind="relu"),

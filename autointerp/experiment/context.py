@@ -26,9 +26,12 @@ from autointerp.console import deferred_interrupts, note
 from autointerp.corpus.base import Tokens
 from autointerp.dictionaries import elsewhere, identity, load_check, loading
 from autointerp.dictionaries.base import DictionaryConfig
+from autointerp.dictionaries.first_rows import FirstRows
 from autointerp.dictionaries.spec import Dictionary
 from autointerp.errors import CorpusError, DictionaryError, StudyError
 from autointerp.experiment import control_arms, pins
+from autointerp.experiment.input_files import states
+from autointerp.experiment.objects import OBJECT, Objects
 from autointerp.experiment.study import LLMMember, Study, dump_study
 from autointerp.llm.base import LLM, Served
 from autointerp.prompts import Prompts
@@ -54,13 +57,14 @@ STAGE_OF = {"explainer": "explain"}
 class Experiment:
     """Shared state of the stages.
 
-    `batches` limits explaining and judging to some of the sampled latents, in that order; `only_reads` is True if no
-    stage needs the subject's predictions.
+    `objects` are the subject and the dictionaries that are not in files. `batches` limits explaining and judging to
+    some of the sampled latents, in that order; `only_reads` is True if no stage needs the subject's predictions.
     """
 
     study: Study
     run: Run
     cache: bool = True
+    objects: Objects = field(default_factory=Objects)
     batches: tuple[frozenset[LatentId], ...] = ()
     only_reads: bool = False
     budget: Budget = field(init=False)
@@ -102,7 +106,9 @@ class Experiment:
         """The subject model."""
         return self._loaded()
 
-    def _loaded(self) -> HookedSubject:
+    def _loaded(self, *, copy: bool = False) -> HookedSubject:
+        if self.study.subject.model.startswith(OBJECT):
+            return self.objects.loaded(self.study.subject.model, copy=copy)
         for member in {self.study.explainer_llm.module, self.study.judge_llm.module}:
             if getattr(member, "FILLS_GPU", False):
                 member.free_idle()
@@ -136,6 +142,8 @@ class Experiment:
         Raises:
             DictionaryError: it is another one than this invocation began with.
         """
+        if one.source.startswith(OBJECT):
+            return self.objects.dictionary(one)
         began = time.time()
         dictionary = loading.open_dictionary(one)
         sha256 = dictionary.provenance.sha256
@@ -152,16 +160,16 @@ class Experiment:
         reads = [sites.resolve(model, one.site_in, _role(one)) for one in moved]
         # Before any text is read: a dictionary that does not fit its site is said at once.
         check(self.subject, [Placed(dictionary=one, site=site) for one, site in zip(moved, reads, strict=True)])
-        return [self._admitted(*pair) for pair in zip(moved, reads, strict=True)]
-
-    def _admitted(self, dictionary: Dictionary, site_in: Site) -> Arm:
-        """Check a dictionary's FVU, L0 and alive share on the first documents; print the result."""
-        site_out = sites.resolve(self.subject.model, dictionary.site_out, "output")
-        wanted = next(one for one in self.study.dictionaries if one.name == dictionary.name)
+        writes = [sites.resolve(model, one.site_out, "output") for one in moved]
         bos = corpus.bos_id(self.subject.tokenizer, self.study.windows.bos)
-        read = partial(load_check.rows, self.subject, self.first_documents, site_in, site_out, bos=bos)
+        rows = FirstRows(self.subject, self.first_documents, {*reads, *writes}, bos)
+        return [self._admitted(*one, rows) for one in zip(moved, reads, writes, strict=True)]
+
+    def _admitted(self, dictionary: Dictionary, site_in: Site, site_out: Site, rows: FirstRows) -> Arm:
+        """Check a dictionary's FVU, L0 and alive share on the first documents; print the result."""
+        wanted = next(one for one in self.study.dictionaries if one.name == dictionary.name)
         if wanted.control is not None:
-            settled, _ = load_check.settled(dictionary, *read())
+            settled, _ = load_check.settled(dictionary, *rows.at(site_in, site_out))
             made = control_arms.made(
                 wanted.control,
                 settled,
@@ -172,11 +180,11 @@ class Experiment:
                 study=self.study,
             )
             return Arm(made, site_in, site_out)
-        x, y = read()
+        x, y = rows.at(site_in, site_out)
         place = elsewhere.Place(
             subject=self.subject,
             documents=self.first_documents,
-            bos=bos,
+            bos=rows.bos,
             own=(site_in, site_out),
             others=neighbours.elsewhere(self.subject.model, site_in, site_out),
         )
@@ -220,6 +228,8 @@ class Experiment:
         self, subject: HookedSubject, placed: list[Placed], folder: str, redrawn: int | None = None
     ) -> Collection:
         study, execution = self.study, self.study.execution
+        if execution.use != "local" and self.objects:
+            raise StudyError(f"execution: {execution.use} cannot reach objects in memory; use `execution: local`")
         run = partial(execution.module.run, execution.settings)
         return collect(
             subject,
@@ -250,7 +260,7 @@ class Experiment:
     @cached_property
     def redrawn(self) -> HookedSubject:
         """The subject with redrawn random weights, for control dictionaries."""
-        return redraw.redrawn(self._loaded(), self.study.seed)
+        return redraw.redrawn(self._loaded(copy=True), self.study.seed)
 
     @contextmanager
     def asking(
@@ -308,21 +318,16 @@ class Experiment:
 
     def inputs(self) -> list[object]:
         """Return what tells whether the files the study names are still those that were read."""
-        paths = [Path(located(self.study.subject.model))]
-        if path := getattr(self.study.corpus.settings, "path", None):
-            paths.append(Path(path))
-        if self.study.sampling.same_as is not None:
-            paths.append(Path(self.study.sampling.same_as) / "latents.parquet")
-        files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-        found: list[object] = [[file.name, *file.stat()[6:9:2]] for file in files if file.is_file()]
+        found = self.objects.inputs() + states(self.study)
         if len(self.known_hashes) == len(self.study.dictionaries):
             return [*found, *self.known_hashes.values()]
         return [*found, *(one.provenance.sha256 for one in self.opened)]
 
     @cached_property
     def known_hashes(self) -> dict[str, str]:
-        """Hashes of dictionaries with files unchanged since an earlier invocation hashed them."""
-        hashes = {one.name: identity.recall(one, self.run / CHECKPOINTS) for one in self._named()}
+        """Hashes of the dictionaries whose files are unchanged since an earlier invocation hashed them."""
+        objects, memory = self.objects.hashes(self._named()), self.run / CHECKPOINTS
+        hashes = {one.name: objects.get(one.name) or identity.recall(one, memory) for one in self._named()}
         return {name: sha256 for name, sha256 in hashes.items() if sha256 is not None}
 
     def provenance(self) -> dict[str, Any]:

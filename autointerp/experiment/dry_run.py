@@ -8,6 +8,7 @@ from autointerp.asking import budget
 from autointerp.examples import planted
 from autointerp.experiment import controls
 from autointerp.experiment.context import Experiment
+from autointerp.experiment.study import Study
 from autointerp.records import Explanation, LatentExamples, LatentId, Question, Request
 from autointerp.run import record_rows
 from autointerp.scorers.base import ControlsConfig, Scorer
@@ -51,6 +52,20 @@ def plan(experiment: Experiment, typical: Sequence[str] = ()) -> Iterator[budget
     yield _planned(experiment, "explainer", [(requests, len(latents))])
     parts = _parts(drawn, own, of_rules, scorers, study.controls, study.seed, texts)
     yield _planned(experiment, "judge", [part.calls() for part in parts.values()])
+
+
+def money(study: Study) -> list[str]:
+    """Say for each LLM without a price how to see the money; that programs on this machine cost none."""
+    roles = {"explainer_llm": study.explainer_llm, "judge_llm": study.judge_llm}
+    paid = {role: member for role, member in roles.items() if hasattr(member.settings, "price")}
+    if not paid:
+        return [f"money: none; {' and '.join(dict.fromkeys(one.use for one in roles.values()))} runs on this machine"]
+    return [
+        f"money: unknown for {member.title}; add --set {role}.price.input=0.15 --set {role}.price.output=0.60 "
+        "(US dollars per million tokens of your provider; leave out for a server of your own)"
+        for role, member in paid.items()
+        if not member.price.input and not member.price.output
+    ]
 
 
 def n_questions(experiment: Experiment, drawn: controls.Plan, scorers: Mapping[str, Scorer]) -> int:

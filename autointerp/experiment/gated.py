@@ -24,13 +24,14 @@ from autointerp.report.page import write_report
 from autointerp.run import record_rows
 from autointerp.run.files import fingerprint
 from autointerp.run.lock import claimed
-from autointerp.run.reading import RunTables, read_judgements, read_tables, refuse_empty
+from autointerp.run.reading import RunTables, differences, read_judgements, read_tables, refuse_empty
 from autointerp.run.store import Run
 from autointerp.statistics import latent_scores
 from autointerp.statistics.pairing import with_lost
 
 # Stages that ask no LLM.
 FREE = ("collect", "reconstruct", "select")
+POOL = ("context_pool_hash", "context_pool")
 
 
 def score(
@@ -82,8 +83,8 @@ class Gated:
         pipeline.reach(experiment, self.marks)
         for name in FREE:
             pipeline.do(experiment, name, self.marks[name])
-        pools = [one.get("context_pool_hash") for one in (manifest, run.manifest)]
-        self.notes += offline.refused_settings(*({"context_pool_hash": pool} for pool in pools), allow=self.allow)
+        pools = [{name: one.get(name) for name in POOL} for one in (manifest, run.manifest)]
+        self.notes += offline.refused(differences(pools), allow=self.allow)
         self.base, self.new = offline.matched(self.base, read_tables(run.path, judged=False))
 
     def _same(self, entry: str, new: Mapping[str, Any] | None) -> None:

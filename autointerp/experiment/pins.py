@@ -5,6 +5,7 @@ from typing import Any
 
 from autointerp.dictionaries.files import commit_of, repository
 from autointerp.errors import DictionaryError
+from autointerp.experiment.objects import OBJECT
 from autointerp.experiment.study import Study
 from autointerp.run import yaml_files
 from autointerp.subject.base import located
@@ -25,7 +26,12 @@ def pinned(study: Study, path: Path) -> Study:
     for one in study.dictionaries:
         if one.name in earlier and earlier[one.name][0] == one.source:
             one = one.model_copy(update={"revision": one.revision or earlier[one.name][1]})
-        elif one.revision is None and one.control is None and (repo := repository(located(one.source))):
+        elif (
+            one.revision is None
+            and one.control is None
+            and not one.source.startswith(OBJECT)
+            and (repo := repository(located(one.source)))
+        ):
             commits[repo] = commits.get(repo) or commit_of(repo)
             one = one.model_copy(update={"revision": commits[repo]})
         dictionaries.append(one)
@@ -34,7 +40,7 @@ def pinned(study: Study, path: Path) -> Study:
 
 def _subject(study: Study, earlier: dict[str, tuple[str, str | None]]) -> Any:
     subject = study.subject
-    if subject.revision is not None or Path(located(subject.model)).exists():
+    if subject.revision is not None or subject.model.startswith(OBJECT) or Path(located(subject.model)).exists():
         return subject
     if earlier:
         same = earlier.get("", ("", None))

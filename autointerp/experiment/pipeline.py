@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autointerp._version import __version__
-from autointerp.console import note
+from autointerp.console import Bar, note
 from autointerp.errors import RunDirectoryError
 from autointerp.experiment import dry_run, outlook, qualify
 from autointerp.experiment.context import Experiment
+from autointerp.experiment.objects import Objects
 from autointerp.experiment.settings import changes
 from autointerp.experiment.stages import collect, describe, estimate, explain, judge, reconstruct, select
 from autointerp.experiment.study import Study, dump_study, essential, study_yaml
@@ -50,7 +51,15 @@ STAGES = {
 }
 
 
-def score(study: Study, path: Path, *, update: bool = False, cache: bool = True, until: str = "") -> Run:
+def score(
+    study: Study,
+    path: Path,
+    *,
+    update: bool = False,
+    cache: bool = True,
+    until: str = "",
+    objects: Objects | None = None,
+) -> Run:
     """Run a study, or the rest of it, in its run directory.
 
     Args:
@@ -59,13 +68,16 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
         update: let a changed study redo the stages that the change touches, instead of refusing.
         cache: keep and reuse LLM replies.
         until: stop after this stage.
+        objects: subject and dictionaries that the study names `object:...`.
 
     Raises:
         UserError: something in the study, its inputs or the directory is wrong.
         StoppedError: an LLM or a limit stopped it; finished work is kept.
     """
     with claimed(path) as run:
-        experiment = Experiment(study=study, run=run, cache=cache, only_reads=until == "collect")
+        experiment = Experiment(
+            study=study, run=run, cache=cache, objects=objects or Objects(), only_reads=until == "collect"
+        )
         begin(experiment, update=update)
         marks = fingerprints(experiment)
         reach(experiment, marks)
@@ -78,7 +90,9 @@ def score(study: Study, path: Path, *, update: bool = False, cache: bool = True,
                 marks = fingerprints(experiment)
             if name == until:
                 return run
-        write_report(run.path)
+        with Bar("report", total=1, unit="page") as bar:
+            write_report(run.path)
+            bar.advance()
     return run
 
 
@@ -93,7 +107,7 @@ def plan(study: Study, path: Path, *, update: bool = False) -> list[str]:
     known = qualify.kept(experiment) if study.qualify.mode != "off" else None
     typical = [str(row["explanation"]) for row in (known.explanations if known else ()) if row["status"] == "ok"]
     planned = list(dry_run.plan(experiment, typical))
-    return [*(part.words() for part in planned), *outlook.expected(study, known, planned)]
+    return [*(part.words() for part in planned), *dry_run.money(study), *outlook.expected(study, known, planned)]
 
 
 def begin(experiment: Experiment, *, update: bool) -> None:

@@ -171,6 +171,8 @@ class _Parts:
         )
         self._without_logits = run.without_logits
         self._logits = _by_latent(run.logits, ["side", "rank", "token", "value"])
+        self._near = _by_latent(run.neighbours, ["measure", "rank", "other", "value"])
+        self._around = _by_latent(run.contexts, ["window_id", "before", "after"])
         self._histograms = _histograms(run.histograms)
 
     def detail(self, key: Key, level: Level) -> tuple[dict[str, Any], dict[str, int]]:
@@ -194,6 +196,8 @@ class _Parts:
         found = {
             "explanation": explained[0] if explained else None,
             "windows": _windows(shown),
+            "around": {window: (before, after) for window, before, after in self._around.get(key, [])},
+            "near": self._near_of(key),
             "judgements": [dict(zip(judged, map(_short, row), strict=True)) for row in self._judgements.get(key, [])],
             "questions": [self._question(row, base, found_places) for row in asked],
             "omitted": {reason: n for reason, n in omitted.items() if n},
@@ -220,6 +224,12 @@ class _Parts:
             "tokens_in": n_in,
             "tokens_out": n_out,
         }
+
+    def _near_of(self, key: Key) -> dict[str, list[tuple[int, float]]]:
+        found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for measure, _, other, value in sorted(self._near.get(key, []), key=lambda row: (row[0], row[1])):
+            found[measure].append((other, float(f"{value:.3g}")))
+        return dict(found)
 
     def _logits_of(self, key: Key) -> dict[str, list] | None:
         rows = sorted(self._logits.get(key, []), key=lambda row: row[1])

@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from autointerp._version import __version__
+from autointerp.report import findings
 from autointerp.report._facts import facts
 from autointerp.report._payload import Payload, payload
 from autointerp.report.drawing import page_figures
@@ -93,7 +94,19 @@ def render(run: ReportRun, data: Payload, figures: list[dict[str, Any]]) -> str:
     blobs = [("index", data.index)]
     if not data.paged:
         blobs += [(f"chunk-{number}", text) for number, text in enumerate(data.chunks)]
-    meta = {"shared": data.shared, "folder": FOLDER, "trivial": 0.9, "glossary": GLOSSARY}
+    found = findings.findings_of(run)
+    judged = " and ".join(findings.judges(found.manifests)) or "an unnamed judge"
+    meta = {
+        "shared": data.shared,
+        "folder": FOLDER,
+        "trivial": 0.9,
+        "glossary": GLOSSARY,
+        "run": run.name,
+        "version": __version__,
+        "protocol": str(run.manifest.get("protocol_hash", ""))[:12],
+        "year": str(run.manifest.get("created", ""))[:4],
+        "judged": " ".join([f"Judged by {judged}.", *findings.warnings(found)]),
+    }
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,

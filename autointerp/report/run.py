@@ -104,6 +104,16 @@ class ReportRun:
         return self.table("logits")
 
     @cached_property
+    def neighbours(self) -> pd.DataFrame:
+        """The nearest latents of each sampled latent by decoder and by co-firing; empty where not computed."""
+        return self.table("neighbours")
+
+    @cached_property
+    def contexts(self) -> pd.DataFrame:
+        """The text around the strongest windows of each sampled latent; empty where the run did not keep it."""
+        return self.table("contexts")
+
+    @cached_property
     def without_logits(self) -> dict[str, str]:
         """Why a dictionary's latents have no logits, as the run said, by dictionary."""
         marker = self.files.stages().get("describe") or self.manifest.get("stages", {}).get("describe", {})

@@ -17,8 +17,13 @@ from autointerp.run import integrity, store, tables
 UNREAD = {"explanation_id", "status", "n_retries", "position"}
 # Columns read at once.
 READERS = 2
-# Entries of a manifest that must agree for two runs to be compared, and the settings that each depends on.
-COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": ""}
+# Entries of a manifest that must agree for two runs to be compared, and the settings behind each.
+COMPARABLE = {"protocol_hash": "protocol", "context_pool_hash": "context_pool"}
+# What to say where hashes differ and the settings under them do not.
+UNTOLD = {
+    "protocol_hash": "protocols",
+    "context_pool_hash": "held-out windows (another text, seed or number of tokens?)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +172,7 @@ def differences(manifests: Sequence[dict[str, Any]]) -> list[str]:
             if first.get(key) == other.get(key):
                 continue
             found += changed(first.get(detail) or {}, other.get(detail) or {}) or [
-                f"{key}: {first.get(key)!r} against {other.get(key)!r}"
+                f"{UNTOLD[key]}, {key} {str(first.get(key))[:8]} against {str(other.get(key))[:8]}"
             ]
     return list(dict.fromkeys(found))
 

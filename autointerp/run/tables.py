@@ -7,6 +7,10 @@ Every table is parquet. A function that reads one checks it with `check`. Scores
 import pandas as pd
 
 from autointerp.errors import TableError
+from autointerp.run.latent_tables import CONTEXTS as CONTEXTS
+from autointerp.run.latent_tables import HISTOGRAMS as HISTOGRAMS
+from autointerp.run.latent_tables import LOGITS as LOGITS
+from autointerp.run.latent_tables import NEIGHBOURS as NEIGHBOURS
 
 # One row per dictionary.
 DICTIONARIES = {
@@ -288,27 +292,6 @@ CLAIMS = {
     "verdict": "str",
     "holds": "str",  # yes | no | undecided
     "judge": "str",  # the judge of these scores; "" if it has no score
-}
-
-# Optional. One row per sampled latent and token: the tokens with the logits that its decoder row raises or lowers most.
-LOGITS = {
-    "dictionary": "str",
-    "site": "str",
-    "latent": "int64",
-    "side": "str",  # top | bottom
-    "rank": "int64",  # 0 strongest
-    "token": "str",
-    "value": "float64",  # logit per unit of activation, without the final norm
-}
-
-# Optional. One row per sampled latent and bin of its positive activations over all tokens of the corpus.
-HISTOGRAMS = {
-    "dictionary": "str",
-    "site": "str",
-    "latent": "int64",
-    "low": "float64",  # edges of the bin; bins of a latent follow each other from 0 to its greatest activation
-    "high": "float64",
-    "n_tokens": "int64",
 }
 
 KEY = ["dictionary", "site", "latent"]

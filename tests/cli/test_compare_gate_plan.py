@@ -55,7 +55,21 @@ def test_compare_refuses_another_protocol_by_naming_the_setting_and_allow_says_s
 def test_compare_refuses_another_context_pool(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = write_run(simulate(ARMS, seed=2), tmp_path / "other", context_pool_hash="other")
     assert main(["compare", str(base), str(other)]) == 2
-    assert "context_pool_hash" in capsys.readouterr().err.replace("\n", "")
+    assert "another text, seed or number of tokens?" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("verb", ["compare", "gate"])
+def test_a_refusal_names_the_seed_that_differs(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the hash of what follows from it."""
+    runs = [
+        write_run(simulate(ARMS, seed=seed), tmp_path / f"r{seed}", context_pool_hash=f"c{seed}", context_pool=pool)
+        for seed, pool in ((0, {"seed": 0, "pool_windows": 9}), (1, {"seed": 1, "pool_windows": 9}))
+    ]
+    words = [str(runs[0]), str(runs[1])] if verb == "compare" else [str(runs[0]), "--baseline", str(runs[1])]
+    assert main([verb, *words]) == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "seed: 0 against 1" in said or "seed: 1 against 0" in said
+    assert "hash" not in said
 
 
 def test_compare_refuses_documents_in_both_splits(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from autointerp.collection import histograms
 from autointerp.console import track
 from autointerp.dictionaries.spec import Dictionary
+from autointerp.experiment import near_latents
 from autointerp.experiment.context import Experiment
 from autointerp.records import LatentId
 from autointerp.run import tables
@@ -17,7 +18,7 @@ from autointerp.subject import unembedding
 
 
 def run(experiment: Experiment) -> Counts:
-    """Write histograms.parquet and logits.parquet; dictionaries without promoted tokens are counted with the reason."""
+    """Write histograms, neighbours and logits; dictionaries without promoted tokens are counted with the reason."""
     run, found = experiment.run, experiment.collected
     sampled = found.latents[found.latents["sampled"]]
     latents = list(itertools.starmap(LatentId, sampled[tables.KEY].itertuples(index=False)))
@@ -25,6 +26,14 @@ def run(experiment: Experiment) -> Counts:
         for latent in track(latents, "describe", total=len(latents), unit="latents"):
             for row in histograms.to_rows(latent, found.firing(latent.dictionary, latent.index)):
                 writer.add(row)
+    trained = [
+        (one, str(arm.site_in))
+        for arm, one in zip(experiment.arms, experiment.opened, strict=True)
+        if one.name not in experiment.study.control_names
+    ]
+    with run.writing("neighbours", tables.NEIGHBOURS) as writer:
+        for row in near_latents.neighbours(found, trained):
+            writer.add(row)
     left_out = {}
     with run.writing("logits", tables.LOGITS) as writer:
         for arm, one in zip(experiment.arms, experiment.opened, strict=True):

@@ -12,7 +12,9 @@ from autointerp.console import note, track
 from autointerp.errors import CorpusError
 from autointerp.examples import contrast, near, planted, repeats, select
 from autointerp.examples.base import HardKind
+from autointerp.experiment import near_latents
 from autointerp.experiment.context import Experiment
+from autointerp.experiment.study import Study
 from autointerp.llm import embedding
 from autointerp.records import Example, LatentExamples, LatentId
 from autointerp.run import tables
@@ -47,7 +49,7 @@ def run(experiment: Experiment) -> Counts:
     n_repeated = int((windows.held_out & ~drawing.fit).sum())
     reasons, shares, peak_tokens = [""] * len(rows), np.full(len(rows), np.nan), [""] * len(rows)
     n_planted = 0
-    with run.writing("examples", tables.EXAMPLES) as writer:
+    with run.writing("examples", tables.EXAMPLES) as writer, run.writing("contexts", tables.CONTEXTS) as contexts:
         for number, latent in enumerate(track(sampled, "select", total=len(sampled), unit="latents")):
             examples, found = _examples(experiment, latent, drawing)
             if number % RELEASE_EVERY == 0:
@@ -58,12 +60,17 @@ def run(experiment: Experiment) -> Counts:
             shares[number], peak_tokens[number] = found.token_share, found.peak_token
             for row in to_rows(examples):
                 writer.add(row)
+            for row in near_latents.around(windows, examples):
+                contexts.add(row)
         for examples in _planted(experiment, drawing):
             n_planted += 1
             for row in to_rows(examples):
                 writer.add(row)
     run.write("latents", _described(latents, rows, reasons, shares, peak_tokens), tables.LATENTS)
-    run.update_manifest(context_pool_hash=fingerprint(windows.fingerprint, drawing.pools[True].tolist()))
+    run.update_manifest(
+        context_pool_hash=fingerprint(windows.fingerprint, drawing.pools[True].tolist()),
+        context_pool={"seed": study.seed, "pool_windows": wanted.pool_windows, "tokenizer": _tokenizer_name(study)},
+    )
     n_left = sum(not reason for reason in reasons)
     if sampled and not n_left:
         raise CorpusError(
@@ -80,6 +87,10 @@ def run(experiment: Experiment) -> Counts:
         "planted": n_planted,
         "planted_wanted": study.controls.n_planted,
     }
+
+
+def _tokenizer_name(study: Study) -> str:
+    return study.subject.tokenizer or study.subject.model
 
 
 def _described(

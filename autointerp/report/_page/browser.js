@@ -50,8 +50,11 @@ function matches(row) {
     row.rate >= bound("rate-min", 0) && row.rate <= bound("rate-max", 1);
 }
 
-function cellScore(value) {
-  if (index.scorers.length > 1) return el("td", { class: "num" }, fixed(value));
+// Scorers with a column of their own on every screen; the others only where there is room.
+const ALWAYS = 2;
+const kindOf = (n) => (n < ALWAYS ? "score" : "score optional");
+function cellScore(value, n) {
+  if (index.scorers.length > 1) return el("td", { class: `num ${kindOf(n)}` }, fixed(value));
   const share = isNumber(value) ? Math.max(0, Math.min(1, value)) * 100 : 0;
   return el("td", { class: "num" }, fixed(value), el("span", { class: "meter", style: `--share: ${share}%`, "aria-hidden": "true" }));
 }
@@ -62,13 +65,13 @@ function rowOf(row) {
   const words = row.words === null ? el("em", {}, row.status.replace("_", " ")) : visible(row.words);
   const line = el("tr", { "data-n": row.n, on: { click: () => open(row) } },
     el("td", {}, name), el("td", {}, el("div", { class: "words" }, words)), ...row.scores.map(cellScore),
-    el("td", { class: "num optional" }, rate(row.rate)), el("td", { class: "optional" }, row.trivial ? "trivial" : ""));
+    el("td", { class: "num optional" }, rate(row.rate)), el("td", { class: "wide-only" }, row.trivial ? "trivial" : ""));
   if (current === row) line.setAttribute("aria-current", "true");
   return line;
 }
 
 function headings() {
-  const columns = [["latent", "Latent"], ["words", "Explanation"], ...index.scorers.map((name) => [name, name]), ["rate", "Fires on", "optional"], ["share", "Trivial", "optional"]];
+  const columns = [["latent", "Latent"], ["words", "Explanation"], ...index.scorers.map((name, n) => [name, name, kindOf(n)]), ["rate", "Fires on", "optional"], ["share", "Trivial", "wide-only"]];
   document.querySelector("#list thead tr").replaceChildren(...columns.map(([key, label, kind]) => {
     const active = sortBy.key === key;
     const sort = active ? (sortBy.down ? "descending" : "ascending") : "none";
@@ -131,6 +134,19 @@ function fromAddress() {
   if (row) open(row);
   else if (wanted !== null) missing(wanted);
   if (wanted !== null) field("latents").scrollIntoView();
+}
+
+// -- what a reader takes along
+
+function listCsv() {
+  const head = ["latent", "explanation", ...index.scorers, "firing_rate", "peak_token", "status"];
+  return csv([head, ...shown.map((row) => [nameOf(row), row.words, ...row.scores, row.rate, row.peak, row.status])]);
+}
+
+function bibtex(row) {
+  const key = `autointerp-${meta.run}-${nameOf(row)}`.replace(/[^A-Za-z0-9]+/g, "-");
+  const title = `Latent ${nameOf(row)}: ${row.words ?? "not explained"}`.replace(/[{}\\]/g, "").slice(0, 300);
+  return `@misc{${key},\n  title = {${title}},\n  howpublished = {autointerp ${meta.version}, run ${meta.run}, protocol ${meta.protocol}},\n  year = {${meta.year}},\n  note = {${meta.judged}}\n}\n`;
 }
 
 function missing(name) {
@@ -214,6 +230,7 @@ function controlsOf() {
   form.addEventListener("input", (event) => { if (event.target.id !== "sort") refresh(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { sortBy = { key: "score", down: true }; refresh(); }));
+  field("csv").addEventListener("click", () => save("latents.csv", "text/csv;charset=utf-8", listCsv()));
   field("more").addEventListener("click", () => { limit += PAGE; fill(); });
   field("search").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); if (shown.length) open(shown[0]); } });
   document.addEventListener("keydown", keys);

@@ -72,6 +72,36 @@ function visible(text) {
   return parts;
 }
 
+// -- files and the clipboard
+
+function save(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = el("a", { href: url, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url));
+}
+
+async function copy(button, text) {
+  const label = button.textContent;
+  try { await navigator.clipboard.writeText(text); } catch {
+    const area = el("textarea", {}, text);
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+// A field that a spreadsheet would run as a formula gets an apostrophe in front.
+const csvField = (value) => {
+  const text = value == null ? "" : String(value);
+  const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+};
+const csv = (table) => table.map((line) => line.map(csvField).join(",")).join("\r\n") + "\r\n";
+
 // -- theme
 
 const themeButton = document.getElementById("theme");

@@ -16,8 +16,28 @@ function tokens(window, peak) {
   });
 }
 
-function windowOf(window, peak, words) {
-  return el("div", { class: "window" }, el("span", { class: "meta" }, words), tokens(window, peak));
+function windowOf(window, peak, words, around) {
+  const node = el("div", { class: "window" }, el("span", { class: "meta" }, words), tokens(window, peak));
+  if (!around) return node;
+  const widen = () => {
+    node.replaceChildren(el("span", { class: "meta" }, words), el("span", { class: "around" }, visible(around[0])), ...tokens(window, peak), el("span", { class: "around" }, visible(around[1])));
+  };
+  node.querySelector(".meta").append(" ", el("button", { type: "button", class: "more-text", on: { click: widen } }, "more context"));
+  return node;
+}
+
+// The nearest latents: by decoder rows over the whole dictionary, by firing on the same tokens among the sampled ones.
+const MEASURES = { decoder: "decoder rows (cosine)", cofiring: "firing together (cosine)" };
+function nearOf(row, data) {
+  const one = ([other, value]) => {
+    const name = `${index.dictionaries[row.d].name}/${other}`, known = rows.find((line) => nameOf(line) === name);
+    const title = known ? (known.words ?? "") : "not sampled";
+    const link = known ? el("button", { type: "button", class: "open", on: { click: () => open(known) } }, name) : name;
+    return el("li", { title }, link, " ", el("span", { class: "ci" }, fixed(value, 2)));
+  };
+  const parts = Object.entries(MEASURES).filter(([key]) => data.near?.[key]?.length)
+    .flatMap(([key, label]) => [el("h4", {}, `By ${label}`), el("ul", { class: "logits near" }, data.near[key].map(one))]);
+  return parts.length ? fold("Near latents", () => parts) : null;
 }
 
 const topOf = (window) => Math.max(0, ...window.acts.map(([, value]) => value));
@@ -91,7 +111,7 @@ function exampleParts(data) {
     return mine.length ? [el("h4", {}, `Decile ${stratum + 1}${stratum === 9 ? " (strongest)" : ""}`), ...mine.map((window) => windowOf(window, peak, about(window)))] : [];
   });
   return [
-    fold(`Strongest examples`, () => positive.slice(0, 6).map((window) => windowOf(window, peak, about(window))), true),
+    fold(`Strongest examples`, () => positive.slice(0, 6).map((window) => windowOf(window, peak, about(window), data.around?.[window.id])), true),
     fold(`All ${positive.length} activating examples by decile`, byDecile),
     fold(`${silent.length} contexts in which it is silent`, () => silent.map((window) => windowOf(window, peak, about(window)))),
   ];
@@ -174,10 +194,11 @@ function describe(row, data, pinned = false) {
     pinned
       ? el("button", { type: "button", class: "unpin quiet", on: { click: unpin } }, "Close")
       : el("button", { type: "button", class: "back quiet", on: { click: back } }, "← Back to the list"),
+    el("button", { type: "button", class: "copy quiet", on: { click: (event) => copy(event.target, bibtex(row)) } }, "Copy BibTeX"),
     pinned ? null : el("button", { type: "button", class: "pin quiet", on: { click: () => pin(row) } }, "Keep beside the next one"),
     el("h3", {}, nameOf(row)), words, el("ul", { class: "chips" }, chips.map((chip) => el("li", {}, chip))),
     ...scoresOf(data).filter(Boolean),
-    el("div", { class: "pair" }, histogram(data), logitsOf(data)),
+    el("div", { class: "pair" }, histogram(data), logitsOf(data)), nearOf(row, data),
     ...exampleParts(data),
     fold("The judge's answers", () => answersOf(data)),
     data.questions.length ? fold(`${data.questions.length} raw prompts and replies`, () => promptsOf(data)) : el("p", { class: "note" }, "This run kept no prompts."),

@@ -17,7 +17,7 @@ from autointerp.statistics import validity
 
 ORDER = (
     "estimates comparisons latents explanations judgements examples questions reconstruction dictionaries logits "
-    "histograms scores curves controls reconstruction_comparisons"
+    "histograms neighbours contexts scores curves controls reconstruction_comparisons"
 ).split()
 ALONGSIDE = ("manifest.json", "summary.json", "study.yaml")
 
