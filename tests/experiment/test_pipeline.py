@@ -23,14 +23,22 @@ from autointerp.experiment.study import load_study
 from autointerp.report._payload import LEVELS, _Parts
 from autointerp.report.escaping import visible
 from autointerp.run.store import Run, read_json
+from tests.experiment.conftest import write_study
 
 TABLES = tuple("dictionaries latents examples explanations judgements reconstruction estimates comparisons".split())
 
 
+@pytest.fixture(scope="module")
+def scored(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One finished run for all tests of this file."""
+    folder = tmp_path_factory.mktemp("scored")
+    return pipeline.score(load_study(write_study(world, folder / "study.yaml")), folder / "run")
+
+
 @pytest.fixture
-def finished(study_of: Any, tmp_path: Path) -> Run:
-    """A finished run."""
-    return pipeline.score(load_study(study_of()), tmp_path / "run")
+def finished(scored: Run, tmp_path: Path) -> Run:
+    """A copy of it."""
+    return Run(shutil.copytree(scored.path, tmp_path / "run"))
 
 
 def scores(run: Run) -> pd.Series:
