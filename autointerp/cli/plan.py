@@ -17,6 +17,12 @@ TOKENS_PER_QUESTION = {"in": 915, "cached": 650, "out": 12}
 TOKENS_PER_EXPLANATION = {"in": 3000, "cached": 900, "out": 60}
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to 1,000,000")
+    return int(text)
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add arguments."""
     parser.add_argument(
@@ -33,18 +39,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tau", type=float, help="true spread of latents' scores")
     parser.add_argument("--recall", type=float, help="mean recall")
     parser.add_argument("--specificity", type=float, help="mean specificity")
-    parser.add_argument("--positives", type=int, default=20, help="activating contexts per latent and scorer (20)")
-    parser.add_argument("--negatives", type=int, default=20, help="other contexts per latent and scorer (20)")
+    parser.add_argument(
+        "--positives", type=_at_least_one, default=20, help="activating contexts per latent and scorer (20)"
+    )
+    parser.add_argument("--negatives", type=_at_least_one, default=20, help="other contexts per latent and scorer (20)")
     parser.add_argument("--rho", type=float, help="paired design: correlation of true scores at two checkpoints")
-    parser.add_argument("--arms", type=int, default=2, help="dictionaries to be judged, all pairs compared (2)")
+    parser.add_argument(
+        "--arms", type=_at_least_one, default=2, help="dictionaries to be judged, all pairs compared (2)"
+    )
     parser.add_argument(
         "--proportional-share",
         type=float,
         help="share of latents drawn by firing rate (the sampling's default)",
     )
     parser.add_argument("--rate-sd", type=float, default=2.0, help="spread of log firing rates (2)")
-    parser.add_argument("--scorers", type=int, default=2, help="scorers per latent (2)")
-    parser.add_argument("--per-question", type=int, default=5, help="contexts per prompt (5)")
+    parser.add_argument("--scorers", type=_at_least_one, default=2, help="scorers per latent (2)")
+    parser.add_argument("--per-question", type=_at_least_one, default=5, help="contexts per prompt (5)")
     parser.add_argument("--seed-sd", type=float, help="also: training seeds needed at this spread between seeds")
     parser.add_argument("--price-in", type=float, default=0.0, help="money per million tokens in")
     parser.add_argument("--price-cached", type=float, help="money per million cached tokens (as --price-in)")

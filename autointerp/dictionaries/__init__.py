@@ -47,19 +47,26 @@ def load(
     Raises:
         DictionaryError: no such checkpoint, unknown format, or one that would be read wrongly.
     """
-    from autointerp.dictionaries.loading import open_dictionary
+    from pydantic import ValidationError
 
-    config = DictionaryConfig(
-        name=name,
-        source=str(source),
-        format=format,
-        site_in=site_in,
-        site_out=site_out,
-        architecture=architecture,
-        pre_bias=pre_bias,
-        k=k,
-        activation=activation,
-        input_scale=input_scale,
-        revision=revision,
-    )
+    from autointerp.dictionaries.loading import open_dictionary
+    from autointerp.errors import DictionaryError
+
+    try:
+        config = DictionaryConfig(
+            name=name,
+            source=str(source),
+            format=format,
+            site_in=site_in,
+            site_out=site_out,
+            architecture=architecture,
+            pre_bias=pre_bias,
+            k=k,
+            activation=activation,
+            input_scale=input_scale,
+            revision=revision,
+        )
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise DictionaryError(f"{source}: {said}") from error
     return open_dictionary(config, device=device)

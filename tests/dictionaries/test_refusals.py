@@ -205,3 +205,10 @@ def test_an_npz_of_no_numbers_is_refused(descr: object, tmp_path: Path) -> None:
     np.savez(tmp_path / "params.npz", W_enc=np.zeros(4, dtype=np.dtype(descr)))  # type: ignore[call-overload]
     with pytest.raises(DictionaryError, match="expected numbers"):
         read_tensors(tmp_path / "params.npz")
+
+
+@pytest.mark.parametrize("setting", [{"k": 0}, {"k": -1}, {"input_scale": 0.0}, {"input_scale": float("nan")}])
+def test_a_setting_out_of_range_is_one_line(setting: dict[str, float], tmp_path: Path) -> None:
+    with pytest.raises(DictionaryError, match=next(iter(setting))) as caught:
+        dictionaries.load(tmp_path, **setting)  # pyright: ignore[reportArgumentType]
+    assert "\n" not in str(caught.value)

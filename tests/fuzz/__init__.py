@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from autointerp.errors import AutointerpError
 
 LONGEST_S = 120
+# Of a message, which may list many problems of a study.
+MOST_CHARACTERS = 12_000
 
 
 @dataclass
@@ -50,8 +52,7 @@ def tried(found: Found, what: object, run: Callable[[], str]) -> None:
         with limited():
             outcome = run()
     except AutointerpError as error:
-        lines = str(error).splitlines()
-        if len(lines) > 20 or any(len(line) > 2000 for line in lines):
+        if len(str(error)) > MOST_CHARACTERS:
             found.fault("long message", f"{what}: {str(error)[:200]}")
         else:
             found.outcomes["refused"] += 1

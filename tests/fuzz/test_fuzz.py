@@ -1,5 +1,7 @@
 """A few inputs of each fuzzer; more by `python -m tests.fuzz.NAME N SEED`."""
 
+import pytest
+
 from tests.fuzz import checkpoints, commands, runs, studies
 
 
@@ -22,6 +24,7 @@ def test_checkpoints() -> None:
     assert found.outcomes["loaded"] > 30
 
 
+@pytest.mark.slow
 def test_commands() -> None:
     found = commands.fuzz(1, seed=8)
     assert found.faults == []
