@@ -55,7 +55,7 @@ def test_members_at_the_end_are_valid_sections() -> None:
         family = next(f for f in init.FAMILIES.values() if one["use"] in plugins.names(f) and _fits(f, one))
         module = plugins.load(family, one.pop("use"))
         filled = {
-            key: "http://127.0.0.1:1/v1" if key == "base_url" else "x"
+            key: "http://127.0.0.1:1/v1" if key == "base_url" else "x/y"
             for key, value in one.items()
             if value is None and module.Config.model_fields[key].is_required()
         }
