@@ -76,7 +76,9 @@ class Sums:
             sums.sites[site] = SiteSums(np.zeros(n), np.zeros((n, width)), np.zeros(n))
         for m in n_latents:
             fired = sparse.csr_array((n, m), dtype=np.float64)
-            sums.arms.append(ArmSums(*(np.zeros(n) for _ in range(5)), fired, np.zeros(n), np.zeros(n)))
+            sums.arms.append(
+                ArmSums(*(np.zeros(n) for _ in range(5)), fired=fired, ce_joint=np.zeros(n), kl_joint=np.zeros(n))
+            )
         return sums
 
     def extend(self, other: "Sums") -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from autointerp.errors import SiteError
 from autointerp.subject.blocks import block_list
@@ -161,7 +161,7 @@ def _is_scalar(value: Any) -> bool:
 def _scaled(found: Sum, scalar: Any, op: str) -> Sum:
     if isinstance(scalar, Tensor) and scalar.device.type == "meta":
         return {atom: (value, tuple(sorted((*ids, id(scalar))))) for atom, (value, ids) in found.items()}
-    with torch.utils._python_dispatch._disable_current_modes():
+    with _disable_current_modes():
         number = float(scalar)
     return {atom: (value * number if op == "mul" else value / number, ids) for atom, (value, ids) in found.items()}
 

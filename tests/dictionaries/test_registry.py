@@ -1,6 +1,6 @@
 """Names of SAELens' registry and Neuronpedia: every entry resolves without a network; some are loaded from a hub."""
 
-import importlib
+import importlib.util
 import logging
 import re
 import sys
@@ -153,6 +153,7 @@ def test_scale_and_overrides_of_the_registry_count(hub: Hub, tmp_path: Path) -> 
     name = "gpt2-small-mlp-tm/blocks.0.hook_mlp_out"
     entry = published(hub, name, "saelens:expected average", tmp_path / "repo")
     (tmp_path / "repo" / entry.path / "activation_scaler.json").unlink()
+    assert entry.scale is not None
     assert entry.scale == pytest.approx(1.049317316132615)
     with pytest.raises(DictionaryError, match="center_writing_weights"):  # the registry's override of this release
         dictionaries.load(name)
