@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from autointerp.report.imports.base import Imported
+    from autointerp.report.tables import Cell
 
 FAMILY = "report.imports"
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def means(table: "pd.DataFrame") -> list[tuple[object, ...]]:
+def means(table: "pd.DataFrame") -> "list[tuple[Cell, ...]]":
     """Return dictionary, scorer, scored latents and their mean score with a t interval over latents."""
     import math
 
@@ -58,7 +59,7 @@ def means(table: "pd.DataFrame") -> list[tuple[object, ...]]:
 
     from autointerp.report.tables import Number
 
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for (dictionary, scorer), part in table.groupby(["dictionary", "scorer"], sort=False):
         whole = part.loc[part["latent"] < 0, "score"].dropna()
         scores = part.loc[part["latent"] >= 0, "score"].dropna()

@@ -17,9 +17,10 @@ from autointerp.collection.batches import Batch, Contexts
 from autointerp.collection.memory import Workspace, give_back
 from autointerp.collection.shards import Shard
 from autointerp.collection.tally import Codes, Keep, Tally
-from autointerp.console import Bar, note
+from autointerp.console import note
 from autointerp.corpus.base import ShardTokens
 from autointerp.errors import DictionaryError, SubjectError
+from autointerp.execution.base import Progress
 from autointerp.records import Site
 from autointerp.subject.base import Subject
 
@@ -93,7 +94,7 @@ class Device:
         self._workspace = Workspace()
         self._batch_tokens = config.batch_tokens or (BATCH_TOKENS_CPU if on_cpu else BATCH_TOKENS_GPU)
 
-    def compute(self, tokens: ShardTokens, keep: Keeping, bar: Bar) -> Shard:
+    def compute(self, tokens: ShardTokens, keep: Keeping, bar: Progress) -> Shard:
         """Collect one shard: for each dictionary the counts of all latents and the activations of those to keep.
 
         Args:
@@ -124,7 +125,7 @@ class Device:
             note(f"collect: out of memory; going on with batches of {self._batch_tokens:,} tokens")
 
     @torch.inference_mode()
-    def _compute(self, contexts: Contexts, keep: Keeping, bar: Bar) -> Shard:
+    def _compute(self, contexts: Contexts, keep: Keeping, bar: Progress) -> Shard:
         device, tokens, clock = self._subject.device, contexts.shard, self._clock
         tallies = {
             encoder.name: Tally(Keep(encoder.n_latents, keep[encoder.name], device), device)

@@ -251,8 +251,9 @@ def _decoder(module: Any, n_latents: int, y: Tensor) -> tuple[Tensor, Tensor]:
     for matrix in (known, transposed.T if isinstance(transposed, Tensor) and transposed.ndim == 2 else None):
         if isinstance(matrix, Tensor) and matrix.shape == (n_latents, y.shape[1]):
             bias = getattr(module, "b_dec", None)
-            right = isinstance(bias, Tensor) and bias.shape == y.shape[1:]
-            return matrix.detach(), (bias.detach() if right else y.new_zeros(y.shape[1]))
+            if isinstance(bias, Tensor) and bias.shape == y.shape[1:]:
+                return matrix.detach(), bias.detach()
+            return matrix.detach(), y.new_zeros(y.shape[1])
     nothing = module.decode(y.new_zeros(1, n_latents))
     rows = []
     for some in torch.arange(n_latents, device=y.device).split(ROWS):

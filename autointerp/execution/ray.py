@@ -3,6 +3,7 @@
 Every node must reach the run directory and the model by the same paths. `pip install 'autointerp[ray]'`.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -73,7 +74,7 @@ def _ray(config: Config) -> Any:
     """Import Ray and connect."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise StudyError(
             "execution: ray is not installed: pip install 'autointerp[ray]', or use `execution: processes`"

@@ -6,6 +6,7 @@ job was killed, or its node is gone. Ages are compared with a file that the read
 Every node must reach the run directory and the model by the same paths. `pip install 'autointerp[slurm]'`.
 """
 
+import importlib
 import pickle
 import shutil
 import time
@@ -154,7 +155,7 @@ class _Array:
 
 def _executor(config: Config, job: Job) -> Any:
     try:
-        import submitit
+        submitit: Any = importlib.import_module("submitit")
     except ImportError as error:
         raise StudyError(
             "execution: submitit is not installed: pip install 'autointerp[slurm]', or use `execution: processes`"

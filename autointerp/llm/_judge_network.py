@@ -152,7 +152,7 @@ def collate(pairs: Sequence[Encoded]) -> dict[str, Tensor]:
     }
 
 
-def pretrained(base: str) -> tuple[nn.Module, Any]:
+def pretrained(base: str) -> tuple[Any, Any]:
     """Load a pretrained encoder and its tokenizer from a folder or the hub.
 
     Raises:

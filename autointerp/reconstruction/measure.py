@@ -153,11 +153,13 @@ def _reconstructed(
     of.cosine[at] = batch.per_document(torch.nn.functional.cosine_similarity(new.double(), y.double(), dim=-1))
     is_active = codes.values != 0
     of.active[at] = batch.per_document(is_active.sum(1).view(batch.text.shape))
-    of.fired = sparse.csr_array(of.fired + _firings(codes, is_active, batch, of.fired.shape))
+    of.fired = sparse.csr_array(
+        of.fired + _firings(codes, is_active, batch, (len(of.active), arm.dictionary.n_latents))
+    )
     return torch.where(batch.text[:, :, None], new.to(y.dtype), y)
 
 
-def _firings(codes: Any, is_active: Tensor, batch: Batch, shape: tuple[int, ...]) -> sparse.coo_array:
+def _firings(codes: Any, is_active: Tensor, batch: Batch, shape: tuple[int, int]) -> sparse.coo_array:
     """Count the text tokens of each document on which each latent fires: [documents, latents]."""
     rows, columns = (part.cpu().numpy() for part in (is_active & batch.text.flatten()[:, None]).nonzero(as_tuple=True))
     latents = codes.indices.cpu().numpy()[rows, columns]

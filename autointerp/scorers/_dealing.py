@@ -137,7 +137,7 @@ def _likeness(entries: Sequence[Entry]) -> Floats:
         _incidence([[" ".join(one.text[end:].split()[:1]).lower() for _, end in one.marks] for one in shown])[0],
     ]
     same = [np.minimum(1, has @ has.T) for has in in_common]
-    found = np.stack([share @ marked.T, *same, share @ inside, np.abs(sizes[:, None] - sizes) <= 1])
+    found = np.stack([share @ marked.T, *same, share @ inside, (np.abs(sizes[:, None] - sizes) <= 1).astype(float)])
     found[:, np.arange(len(entries)), np.arange(len(entries))] = 0
     return found
 

@@ -65,7 +65,7 @@ def power_of_each() -> float:
     """Power of each of two scorers' tests whose joint power is `POWER`, at the simulated worlds' correlation."""
     rho = World().endpoint_correlation
     joint = stats.multivariate_normal(cov=np.array([[1, rho], [rho, 1]]))
-    return float(stats.norm.cdf(optimize.brentq(lambda z: joint.cdf(np.array([z, z])) - POWER, 0, 3)))
+    return float(stats.norm.cdf(optimize.brentq(lambda z: float(joint.cdf(np.array([z, z]))) - POWER, 0, 3)))
 
 
 def shuffled(design: Design, n: int, rng: np.random.Generator) -> int:

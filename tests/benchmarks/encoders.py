@@ -141,7 +141,8 @@ def padding(tokenizer: str, file: str, length: int, batch_tokens: int = 4096) ->
     """Count padding's share of slots in batches of a shard's contexts, in the text's order and sorted by length."""
     import transformers
 
-    from autointerp.corpus import text, token_ids
+    from autointerp.corpus import text
+    from autointerp.corpus.base import token_ids
 
     documents = text.documents(text.Config(path=file))
     ids = token_ids(transformers.AutoTokenizer.from_pretrained(tokenizer), [document.text for document in documents])

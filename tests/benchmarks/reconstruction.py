@@ -10,6 +10,7 @@ precision at which `reconstruct` stops by default is not used.
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from autointerp.subject.model import HookedSubject
 from tests.benchmarks.collection_floor import three
 from tests.helpers import tiny
 
-SMOLLM2_135M = {
+SMOLLM2_135M: dict[str, Any] = {
     "hidden_size": 576,
     "intermediate_size": 1536,
     "num_hidden_layers": 30,

@@ -19,7 +19,7 @@ def rows(n: int = N) -> Tensor:
     return torch.randn(n, D, generator=torch.Generator().manual_seed(1))
 
 
-SITES = {"site_in": "a.input", "site_out": "a.output"}
+SITES: dict[str, Any] = {"site_in": "a.input", "site_out": "a.output"}
 
 
 @pytest.mark.parametrize("make", objects.STAND_INS, ids=lambda make: make.__name__)
@@ -85,7 +85,7 @@ class _Broken(_ByBatch):
 
 class Refusal(NamedTuple):
     make: Callable[[], Any]
-    sites: dict[str, str]
+    sites: dict[str, Any]
     words: str
 
 

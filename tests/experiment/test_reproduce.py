@@ -134,7 +134,7 @@ def linear(x: Tensor, y: Tensor, skip: Tensor | None) -> dict[str, Tensor]:
 def gemma(folder: Path) -> Path:
     """A tiny Gemma 3 with a tokenizer, as the hub would hold it."""
     model = architectures.tiny("gemma3_text", vocab_size=tiny.VOCABULARY, max_position_embeddings=256)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
     tiny.tokenizer().save_pretrained(folder)
     return folder
 

@@ -3,6 +3,7 @@
 Each builder returns (object, encode, reconstruct): the last two are the closed form, written out here.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -169,7 +170,7 @@ def plain_module(d: int, m: int) -> Made:
 STAND_INS = (sparsify, saelens, dictionary_learning, circuit_tracer, plain_module)
 
 
-def randomised(module: nn.Module) -> nn.Module:
+def randomised(module: nn.Module) -> Any:
     """Draw every weight at random, so that no term is zero by initialisation."""
     for seed, (_, weight) in enumerate(sorted(module.named_parameters())):
         weight.data.copy_(draw(seed, *weight.shape))
@@ -178,7 +179,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 def real_saelens(d: int, m: int) -> Iterator[Made]:
     """SAELens: a standard, a top-k, a JumpReLU SAE and a skip transcoder."""
-    import sae_lens.saes as saes
+    saes: Any = importlib.import_module("sae_lens.saes")
 
     common: dict[str, Any] = {"d_in": d, "d_sae": m, "device": "cpu"}
     made = [
@@ -193,11 +194,11 @@ def real_saelens(d: int, m: int) -> Iterator[Made]:
 
 def real_sparsify(d: int, m: int) -> Iterator[Made]:
     """EleutherAI sparsify: an SAE and a skip transcoder."""
-    from sparsify import SparseCoder, SparseCoderConfig
+    sparsify: Any = importlib.import_module("sparsify")
 
     for transcode in (False, True):
-        cfg = SparseCoderConfig(num_latents=m, k=3, transcode=transcode, skip_connection=transcode)
-        module: Any = randomised(SparseCoder(d, cfg))
+        cfg = sparsify.SparseCoderConfig(num_latents=m, k=3, transcode=transcode, skip_connection=transcode)
+        module: Any = randomised(sparsify.SparseCoder(d, cfg))
 
         def encode(x: Tensor, module: Any = module) -> Tensor:
             found = module.encode(x)
@@ -208,22 +209,22 @@ def real_sparsify(d: int, m: int) -> Iterator[Made]:
 
 def real_dictionary_learning(d: int, m: int) -> Iterator[Made]:
     """dictionary_learning: ReLU, top-k and BatchTopK (at its threshold)."""
-    from dictionary_learning.dictionary import AutoEncoder
-    from dictionary_learning.trainers.batch_top_k import BatchTopKSAE
-    from dictionary_learning.trainers.top_k import AutoEncoderTopK
+    library: Any = importlib.import_module("dictionary_learning.dictionary")
+    batch_top_k: Any = importlib.import_module("dictionary_learning.trainers.batch_top_k")
+    top_k: Any = importlib.import_module("dictionary_learning.trainers.top_k")
 
-    batch = BatchTopKSAE(d, m, 3)
+    batch = batch_top_k.BatchTopKSAE(d, m, 3)
     batch.threshold.fill_(0.3)
-    for module in map(randomised, (AutoEncoder(d, m), AutoEncoderTopK(d, m, 3), batch)):
+    for module in map(randomised, (library.AutoEncoder(d, m), top_k.AutoEncoderTopK(d, m, 3), batch)):
         yield Made(module, module.encode, module)
 
 
 def real_circuit_tracer(d: int, m: int) -> Iterator[Made]:
     """circuit-tracer: a per-layer transcoder with a skip connection."""
-    from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder
+    library: Any = importlib.import_module("circuit_tracer.transcoder.single_layer_transcoder")
 
     module: Any = randomised(
-        SingleLayerTranscoder(
+        library.SingleLayerTranscoder(
             d, m, torch.nn.functional.relu, 2, skip_connection=True, device=torch.device("cpu"), dtype=torch.float32
         )
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,9 @@ class Exact:
 
     def decode(self, codes: object, x: torch.Tensor) -> torch.Tensor:
         return x
+
+
+EXACT = cast(Dictionary, Exact())
 
 
 def values(table: pd.DataFrame) -> dict[str, float]:
@@ -150,7 +154,7 @@ def test_numbers_agree_with_a_plain_reference() -> None:
 
 def test_a_perfect_dictionary_changes_nothing() -> None:
     """FVU 0, cosine 1, CE increase exactly 0, KL 0, all of the loss recovered; one of two latents never fires."""
-    found = values(evaluate(subject(), [Arm(Exact(), SITE_OUT, SITE_OUT)], documents(), CONFIG, bos=0, seed=0))
+    found = values(evaluate(subject(), [Arm(EXACT, SITE_OUT, SITE_OUT)], documents(), CONFIG, bos=0, seed=0))
     assert found["ce_increase"] == 0.0
     assert found["fvu"] == 0.0
     assert found["kl"] == pytest.approx(0, abs=1e-6)
@@ -262,7 +266,7 @@ def test_measuring_stops_at_the_stated_precision_and_equals_that_of_the_document
     rows = stopped.set_index("metric")
     for metric, wanted in (("ce_increase", precision.ce_increase), ("fvu", precision.fvu)):
         # The rule is linearised with a normal quantile; the interval is a bootstrap's, with noise of its own.
-        assert (rows.loc[metric, "high"] - rows.loc[metric, "low"]) / 2 < 1.25 * wanted
+        assert (rows["high"] - rows["low"])[metric] / 2 < 1.25 * wanted
     whole = config.model_copy(update={"precision": Precision(ce_increase=0)})
     pd.testing.assert_frame_equal(stopped, evaluate(subject(), arms, texts[:n], whole, bos=0, seed=0), rtol=1e-9)
     assert evaluate(subject(), arms, texts, whole, bos=0, seed=0)["n_documents"].eq(120).all()
@@ -271,7 +275,7 @@ def test_measuring_stops_at_the_stated_precision_and_equals_that_of_the_document
 def test_arms_of_several_sites_side_by_side_equal_each_alone() -> None:
     """Ten dictionaries at two sites, more of one site than are batched together."""
     other = Site("model.layers.0.mlp", "output")
-    arms = [Arm(Exact(), other, other)]
+    arms = [Arm(EXACT, other, other)]
     several = [dataclasses.replace(skip_transcoder(), name=str(i), b_dec=torch.ones(D) * i / 9) for i in range(9)]
     arms += [Arm(one, SITE_IN, SITE_OUT) for one in several]
     together = evaluate(subject(), arms, documents(), CONFIG, bos=0, seed=0)
@@ -281,7 +285,7 @@ def test_arms_of_several_sites_side_by_side_equal_each_alone() -> None:
 
 def test_ablations_are_measured_only_if_asked_for() -> None:
     config = CONFIG.model_copy(update={"ablations": ("mean",)})
-    found = values(evaluate(subject(), [Arm(Exact(), SITE_OUT, SITE_OUT)], documents(), config, bos=0, seed=0))
+    found = values(evaluate(subject(), [Arm(EXACT, SITE_OUT, SITE_OUT)], documents(), config, bos=0, seed=0))
     assert "ce_recovered_mean" in found
     assert "ce_mean" in found
     assert not {"ce_zero", "ce_recovered_zero"} & set(found)

@@ -187,7 +187,7 @@ def test_t9_bounds_equal_published_values_to_four_decimals() -> None:
 def test_t9_simulated_looks_err_at_most_alpha_and_pass_with_the_planned_power(r: int, power: float) -> None:
     """An independent check of the integration: Brownian paths at the gate's five looks, crossings counted."""
     times = np.arange(1, 6) / 5
-    upper = efficacy_bounds(times, hsd(0.05, 1.0))
+    upper = efficacy_bounds(times.tolist(), hsd(0.05, 1.0))
     assert np.allclose(upper, [2.188, 2.136, 2.101, 2.083, 2.080], atol=6e-4)
     steps = np.random.default_rng(9).normal(0, np.sqrt(0.2), (r, 5))
     for drift, nominal in ((0.0, 0.05), (passing_drift(5, 1.0, 0.05, power), power)):
