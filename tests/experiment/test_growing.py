@@ -128,7 +128,7 @@ def kinds(run: Run) -> Counter[tuple[str, int, str, str]]:
 def test_a_study_that_grows_pays_for_what_was_added(
     grown: Any, asked: Asked, change: dict[str, Any], killed_after: int
 ) -> None:
-    """The first 8 latents stay, and the server is asked the added questions alone: once, or again if in flight at a kill."""
+    """The first 8 latents stay; the server is asked the added questions alone, again only those in flight at a kill."""
     small = grown()
     first, before, n_before = sampled(small), kinds(small), asked.prompts.total()
     assert len(first) == 8
