@@ -56,9 +56,9 @@ KNOWN: tuple[tuple[Callable[[Files], bool], str], ...] = (
     (
         _tensors(TORCH, "encoder_linear.weight", "decoder_linear.weight"),
         "a Goodfire SAE: the file says neither its site nor how its inputs were scaled. Where you know both, save it "
-        "as SAELens does (cfg.json + sae_weights.safetensors: architecture standard, apply_b_dec_to_input false, W_enc "
-        "= encoder_linear.weight.T, b_enc = encoder_linear.bias, W_dec = decoder_linear.weight.T, b_dec = "
-        "decoder_linear.bias)",
+        "as SAELens does (cfg.json + sae_weights.safetensors: architecture standard, apply_b_dec_to_input false, "
+        "normalize_activations none, W_enc = encoder_linear.weight.T, b_enc = encoder_linear.bias, W_dec = "
+        "decoder_linear.weight.T, b_dec = decoder_linear.bias)",
     ),
     (
         _tensors(TORCH, "encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"),

@@ -224,7 +224,7 @@ class Run:
         counts: dict[str, object],
         inputs: Mapping[str, str] | None = None,
     ) -> None:
-        """Mark a stage as done; call it after writing all its outputs."""
+        """Mark a stage as done; call it after writing all its outputs. What it wrote before and no more is removed."""
         marker = {
             "run": self.manifest.get("run"),
             "fingerprint": mark,
@@ -234,9 +234,17 @@ class Run:
             "inputs": dict(inputs or {}),
             "outputs": dict(self._written),
         }
+        for name in self._outdated(stage):
+            (self.path / name).unlink(missing_ok=True)
         write_json(self.path / "stages" / f"{stage}.json", marker)
         (self.path / PENDING).unlink(missing_ok=True)
         self._written.clear()
+
+    def _outdated(self, stage: str) -> set[str]:
+        """Return files of an earlier or unfinished attempt at a stage that it did not write again."""
+        listed = {name: set(marker.get("outputs") or {}) for name, marker in self._markers().items()}
+        before = listed.pop(stage, set()) | set(self._pending())
+        return before.difference(self._written, *listed.values())
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """Return the markers of all finished stages; those that are damaged or of another run are left out."""

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from autointerp.errors import SiteError
+from autointerp.errors import SiteError, SubjectError
 
 # Names of block lists, tried in this order below the model and below its trunk, before any list of the right length.
 BLOCK_LISTS = ("layers", "h", "decoder.layers", "language_model.layers", "text_model.layers")
@@ -28,6 +28,20 @@ def block_list(model: nn.Module) -> tuple[str, int]:
     raise SiteError(
         f"{type(model).__name__}: no list of blocks; name a site by module path and side, such as {some_modules(model)}"
     )
+
+
+def trunk_of(model: nn.Module) -> nn.Module:
+    """Return the module below a model's head; the model itself if it has no head.
+
+    Raises:
+        SubjectError: `base_model_prefix` names no module (as in `Llama4ForCausalLM`), nor is there a module `model`.
+    """
+    trunk = getattr(model, "base_model", model)
+    if trunk is model and isinstance(inner := getattr(model, "model", None), nn.Module):
+        return inner
+    if trunk is model and getattr(model, "get_output_embeddings", lambda: None)() is not None:
+        raise SubjectError(f"{type(model).__name__}: the module below its head is unknown; use another subject")
+    return trunk
 
 
 def module_at(model: nn.Module, path: str) -> nn.Module | None:

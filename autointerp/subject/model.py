@@ -16,7 +16,7 @@ from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
 from autointerp.subject import replay
 from autointerp.subject.base import CleanRun, Predicted, SubjectConfig, located
-from autointerp.subject.blocks import text_config
+from autointerp.subject.blocks import text_config, trunk_of
 from autointerp.subject.fingerprint import fingerprint
 from autointerp.subject.hooks import See, attached
 from autointerp.subject.skeleton import shorten
@@ -272,7 +272,7 @@ class HookedSubject:
         # 0 x NaN. A causal model needs no mask for padding on the right: nothing before it can see it.
         if getattr(text_config(self.model), "sliding_window", None) is not None:
             attention_mask = None
-        return self.model.base_model(input_ids=ids, attention_mask=attention_mask, use_cache=False)[0]
+        return trunk_of(self.model)(input_ids=ids, attention_mask=attention_mask, use_cache=False)[0]
 
     def _hooks(self, sites: set[Site], see: See) -> contextlib.AbstractContextManager[None]:
         return attached({site: self._module(site) for site in sites}, see)

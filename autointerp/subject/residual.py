@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from autointerp.errors import SiteError
-from autointerp.subject.blocks import block_list
+from autointerp.subject.blocks import block_list, trunk_of
 
 # Ops that give the same numbers in another shape or type; dropout too, since the model is in evaluation mode.
 SAME = frozenset(
@@ -254,7 +254,7 @@ def _traced(model: Any, prefix: str, running: list[nn.Module], shared: dict[str,
             hooks.callback(module.register_forward_hook(pair[1]).remove)
         ids = torch.arange(2, device=next(model.parameters()).device)[None]
         with torch.inference_mode(), sums:
-            model.base_model(input_ids=ids, use_cache=False, **shared)
+            trunk_of(model)(input_ids=ids, use_cache=False, **shared)
     return Trace(blocks, outside)
 
 

@@ -42,6 +42,13 @@ def without(folder: Path, name: str, *keys: str) -> None:
         ("llama_scope:sae", "hyperparams.json", "sparsity_include_decoder_norm", "sparsity_include", None),
         ("llama_scope:sae", "hyperparams.json", "jump_relu_threshold", "jump_relu_threshold", None),
         ("llama_scope:sae", "hyperparams.json", "act_fn", "act_fn", None),
+        ("saelens:flat topk", "cfg.json", "activation_fn_str", "activation_fn_str", None),
+        ("saelens:no pre-bias", "cfg.json", "apply_b_dec_to_input", "apply_b_dec_to_input", None),
+        ("saelens:layer norm", "cfg.json", "normalize_activations", "normalize_activations", None),
+        ("saelens:rescaled topk", "cfg.json", "rescale_acts_by_decoder_norm", "rescale_acts", None),
+        ("saelens:rescaled topk", "cfg.json", "architecture", "no architecture", None),
+        ("llamascopium:no norm", "config.json", "sparsity_include_decoder_norm", "sparsity_include", None),
+        ("llamascopium:token-wise", "config.json", "norm_activation", "norm_activation None", None),
     ],
 )
 def test_an_absent_key_is_asked_for(
@@ -61,6 +68,37 @@ def test_an_absent_key_is_asked_for(
             before.k,
             before.architecture,
         )
+
+
+def test_keys_that_older_versions_did_not_write_have_those_versions_meaning(tmp_path: Path) -> None:
+    """SAELens before 6.14 did not rescale top-k; sparsify without `activation` is top-k, and a remark says so."""
+    folder = written(BY_NAME["saelens:topk"], tmp_path / "saelens")
+    settings = json.loads((folder / "cfg.json").read_text())
+    for version, read in (("6.13.1", True), ("6.14.0", False), ("6.9.0", True)):
+        old = {**settings, "metadata": {**settings["metadata"], "sae_lens_version": version}}
+        del old["rescale_acts_by_decoder_norm"]
+        (folder / "cfg.json").write_text(json.dumps(old))
+        if read:
+            assert dictionaries.load(folder).activation.kind == "topk"
+        else:
+            with pytest.raises(DictionaryError, match="rescale_acts_by_decoder_norm"):
+                dictionaries.load(folder)
+    folder = written(BY_NAME["sparsify:sae"], tmp_path / "sparsify")
+    assert not dictionaries.load(folder).remarks
+    without(folder, "cfg.json", "activation")
+    found = dictionaries.load(folder)
+    assert found.activation.kind == "topk"
+    assert "read as topk" in found.remarks[0]
+
+
+@pytest.mark.parametrize("value", [0, 1, "no", "true"])
+def test_only_a_boolean_is_a_boolean(value: object, tmp_path: Path) -> None:
+    """`apply_b_dec_to_input: 0` is damage, not false."""
+    folder = written(BY_NAME["saelens:standard"], tmp_path)
+    settings = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps({**settings, "apply_b_dec_to_input": value}))
+    with pytest.raises(DictionaryError, match="apply_b_dec_to_input is .* not true or false"):
+        dictionaries.load(folder)
 
 
 def test_top_k_of_saelens_without_k_is_asked_for(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def _saelens_config(folder: Path, architecture: str, settings: dict, width: int,
         return
     common |= {"architecture": architecture, "metadata": about}
     common |= {"k": 3} if "topk" in architecture else {}
+    if architecture == "topk":
+        common.setdefault("rescale_acts_by_decoder_norm", False)
     common |= {"d_out": width} if "transcoder" in architecture else {}
     (folder / "cfg.json").write_text(json.dumps(common))
 

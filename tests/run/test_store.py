@@ -109,6 +109,24 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_stage_no_longer_writes_is_removed(tmp_path: Path) -> None:
+    """A setting that switches an output off leaves no file that readers would reject; files of other stages stay."""
+    run = Run(tmp_path)
+    run.begin()
+    run.write_json("other.json", 1)
+    run.finish("collect", "a", seconds=1.0, counts={})
+    for name in ("qualification.json", "kept.json"):
+        run.write_json(name, 1)
+    run.finish("qualify", "a", seconds=1.0, counts={})
+    run.write_json("kept.json", 2)
+    run.finish("qualify", "b", seconds=1.0, counts={})
+    assert {file.name for file in tmp_path.glob("*.json")} == {"kept.json", "manifest.json", "other.json"}
+    run.write_json("half.json", 1)  # of an attempt that was interrupted
+    run.write_json("kept.json", 3)
+    Run(tmp_path).finish("qualify", "c", seconds=1.0, counts={})
+    assert not (tmp_path / "half.json").exists()
+
+
 def test_null_text_stays_null(tmp_path: Path) -> None:
     """pandas 3 reads a null text as NaN; rows that were read are written again as they were."""
     run = Run(tmp_path)

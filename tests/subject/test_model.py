@@ -9,7 +9,7 @@ from autointerp.errors import SiteError, SubjectError
 from autointerp.records import Site
 from autointerp.subject.base import SubjectConfig
 from autointerp.subject.model import HookedSubject, load
-from tests.helpers import tiny
+from tests.helpers import architectures, tiny
 from tests.helpers.shared import STORIES, needs_shared
 
 MLP = {
@@ -49,6 +49,17 @@ def test_padding_changes_no_token(family: str) -> None:
     beside = under.capture(IDS, MASK, [after])[after][1, :4]
     alone = under.capture(IDS[1:, :4], None, [after])[after][0]
     torch.testing.assert_close(beside, alone)
+
+
+def test_a_model_whose_base_model_prefix_names_no_module_gives_its_own_losses() -> None:
+    """`Llama4ForCausalLM.base_model` is the model itself, whose first output is logits."""
+    model = architectures.tiny("llama4_text")
+    under = HookedSubject(model, tiny.tokenizer(), fingerprint="llama4")
+    ids = torch.tensor([[0, 5, 9, 20, 7, 3]])
+    (clean,) = under.predictions(ids, None, [under.run(ids, None, []).hidden])
+    with torch.inference_mode():
+        own = model(input_ids=ids, labels=ids).loss
+    torch.testing.assert_close(clean.ce.nanmean(), own)
 
 
 def test_padding_beyond_a_sliding_window_changes_no_loss() -> None:

@@ -21,6 +21,10 @@ def _no_truth_value(value: object) -> object:
     return value
 
 
+def _no_boolean(value: object) -> bool:
+    return value is not None and not isinstance(value, bool)
+
+
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(gt=0, le=MOST)]
 # Values in messages: a hostile file can hold one of any size and depth.
 SHORT = reprlib.Repr()
@@ -37,9 +41,11 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_truth_value_as_number(cls, values: object) -> object:
-        """Refuse JSON's true where a number is expected: pydantic would read it as 1."""
+        """Refuse JSON's true where a number is expected, and 1 or "yes" for true: pydantic would convert them."""
         for name, field in cls.model_fields.items() if isinstance(values, dict) else ():
             value = values.get(field.alias or name)  # pyright: ignore[reportAttributeAccessIssue]
+            if "bool" in str(field.annotation) and "str" not in str(field.annotation) and _no_boolean(value):
+                raise ValueError(f"{field.alias or name} is {SHORT.repr(value)}, not true or false")
             checked = "BeforeValidator" in f"{field.annotation}{field.metadata}"  # a `Count`
             if isinstance(value, bool) and not checked and re.search("int|float", str(field.annotation)):
                 raise ValueError(f"{field.alias or name} is a boolean, not a number")

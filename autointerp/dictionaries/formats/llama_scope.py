@@ -30,7 +30,7 @@ class Norms(Settings):
     """Mean norms of the activations it was trained on."""
 
     norm_in: float = Field(alias="in", gt=0)
-    norm_out: float | None = Field(default=None, alias="out", gt=0)
+    norm_out: float = Field(alias="out", gt=0)
 
 
 class Saved(Settings):
@@ -109,13 +109,8 @@ def _scales(settings: Saved, files: Files) -> tuple[float, float]:
         )
     if norms is None:
         raise DictionaryError(f"{files.source}: dataset_average_activation_norm is missing in {CONFIG}")
-    if norms.norm_out is None and settings.hook_point_out not in (None, settings.hook_point_in):
-        raise DictionaryError(
-            f"{files.source}: dataset_average_activation_norm has no `out` in {CONFIG}; a transcoder needs the norms "
-            "of both its sites"
-        )
     root = settings.d_model**0.5
-    return root / norms.norm_in, root / (norms.norm_out or norms.norm_in)
+    return root / norms.norm_in, root / norms.norm_out
 
 
 def _activation(settings: Saved, weights: Weights, config: DictionaryConfig, files: Files) -> Activation:

@@ -28,6 +28,7 @@ REFUSED = {
     "molt": "a mixture of linear transforms: its latents are matrices, not directions",
 }
 THRESHOLDS = ("activation_function.log_jumprelu_threshold", "log_jumprelu_threshold")
+LINEAR = "encoder.weight"  # of Llama Scope R1
 NORM = "dataset_average_activation_norm."
 
 
@@ -40,8 +41,8 @@ class Saved(Settings):
     hook_point_out: str | None = None
     act_fn: Literal["relu", "jumprelu", "topk", "batchtopk"] = "jumprelu"
     top_k: Count | None = None
-    norm_activation: str = "dataset-wise"
-    sparsity_include_decoder_norm: bool = True
+    norm_activation: str | None = None
+    sparsity_include_decoder_norm: bool
     use_decoder_bias: bool = True
     use_glu_encoder: bool = False
 
@@ -65,8 +66,10 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         why = REFUSED.get(str(kind), f"unknown; known: sae; refused: {', '.join(REFUSED)}")
         raise DictionaryError(f"{files.source}: sae_type {str(kind)[:100]!r} cannot be read: {why}")
     settings = validated(Saved, stated, f"{files.source}: {CONFIG}")
-    _refuse(settings, files)
     tensors = read_tensors(files.path(WEIGHTS))
+    if settings.norm_activation is None and LINEAR in tensors:  # Llama Scope R1 states none
+        settings = settings.model_copy(update={"norm_activation": "dataset-wise"})
+    _refuse(settings, files)
     site_in, site_out = settings.hook_point_in, settings.hook_point_out or settings.hook_point_in
     stated = config.input_scale or (files.registry.scale if files.registry else None)
     scale_in, scale_out = _scales(settings, tensors, stated, site_in, site_out)
@@ -111,8 +114,8 @@ def _refuse(settings: Saved, files: Files) -> None:
 def _weights(settings: Saved, tensors: Tensors) -> tuple[Weights, torch.Tensor]:
     """Take the weights, [D, M] and [M, D], or as nn.Linear saves them in Llama Scope R1; and b_dec."""
     d, m = settings.d_model, int(settings.d_model * settings.expansion_factor)
-    linear = "encoder.weight" in tensors
-    W_enc = tensors.take("encoder.weight", m, d).T if linear else tensors.take("W_E", d, m)
+    linear = LINEAR in tensors
+    W_enc = tensors.take(LINEAR, m, d).T if linear else tensors.take("W_E", d, m)
     W_dec = tensors.take("decoder.weight", d, m).T if linear else tensors.take("W_D", m, d)
     b_enc = tensors.take("encoder.bias" if linear else "b_E", m)
     name = "decoder.bias" if linear else "b_D"

@@ -38,6 +38,8 @@ OLD_NAMES = {
     "hook_point_head_index": "hook_head_index",
     "activation_fn_str": "activation_fn",
 }
+# SAELens 6.14 added `rescale_acts_by_decoder_norm`.
+RESCALED_SINCE = (6, 14)
 # Models with LayerNorm: in others TransformerLens never centres, whatever its options say.
 CENTRED = re.compile(r"gpt2|gpt-2|pythia|neo|opt-|bloom|tiny-?stories", re.IGNORECASE)
 
@@ -64,7 +66,7 @@ class Saved(Settings):
     apply_b_dec_to_input: bool = True
     normalize_activations: str = "none"
     reshape_activations: str = "none"
-    rescale_acts_by_decoder_norm: bool = False
+    rescale_acts_by_decoder_norm: bool | None = None
     finetuning_scaling_factor: bool = False
     activation_fn: str = "relu"
     metadata: Metadata = Metadata()
@@ -82,7 +84,9 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         DictionaryError: broken, of an architecture that cannot be read, or normalised by a scale that was not saved.
     """
     raw = read_config(files, CONFIG)
-    settings = validated(Saved, modern(overridden(raw, files)), f"{files.source}: {CONFIG}")
+    raw = overridden(raw, files)
+    settings = validated(Saved, modern(raw), f"{files.source}: {CONFIG}")
+    _refuse_absent(raw, settings, files)
     _refuse(settings, config, files)
     tensors = read_tensors(files.path(WEIGHTS))
     transcodes = settings.architecture in TRANSCODERS
@@ -150,6 +154,30 @@ def modern(settings: dict[str, Any]) -> dict[str, Any]:
     if flat.get("prepend_bos") is None:
         flat["prepend_bos"] = True
     return {**flat, "metadata": {name: flat[name] for name in Metadata.model_fields if name in flat}}
+
+
+def _refuse_absent(raw: dict[str, Any], settings: Saved, files: Files) -> None:
+    """Ask for keys that SAELens writes, and whose default may be another function; flat files may be older than them.
+
+    Raises:
+        DictionaryError: one is absent.
+    """
+    about = raw.get("metadata")
+    if not isinstance(about, dict) or "hook_point" in raw or "hook_name" in raw:
+        kwargs = raw.get("activation_fn_kwargs")
+        names = ["activation_fn_str"] if isinstance(kwargs, dict) and "k" in kwargs else []
+        absent = names if raw.get("activation_fn_str", raw.get("activation_fn")) is None else []
+    else:
+        names = ["architecture", "normalize_activations", "apply_b_dec_to_input"]
+        version = re.match(r"(\d+)\.(\d+)", str(about.get("sae_lens_version")))
+        before = version is not None and (int(version[1]), int(version[2])) < RESCALED_SINCE
+        names += ["rescale_acts_by_decoder_norm"] if settings.architecture == "topk" and not before else []
+        absent = [name for name in names if raw.get(name) is None]
+    if absent:
+        raise DictionaryError(
+            f"{files.source}: {CONFIG} has no {', '.join(absent)}, without which the function is unknown; correct the "
+            "file"
+        )
 
 
 def _refuse(settings: Saved, config: DictionaryConfig, files: Files) -> None:

@@ -28,12 +28,15 @@ QUIRK = (
 )
 
 
+OLD = "no `activation` in cfg.json: read as topk, the only one of the versions of sparsify that did not write it"
+
+
 class Saved(Settings):
     """cfg.json. Unknown keys are ignored, as the library itself does; those of a fork that change the sense refuse."""
 
     d_in: Count
     k: Count | None = None
-    activation: str = "topk"
+    activation: str | None = None  # not written before groupmax was added
     expansion_factor: Count = 32
     num_latents: int = Field(default=0, ge=0, le=MOST)
     transcode: bool | None = None
@@ -87,7 +90,7 @@ def read(files: Files, config: DictionaryConfig) -> Dictionary:
         site_in=f"{hookpoint}.{'input' if saved.transcode else 'output'}" if hookpoint else "",
         site_out=f"{hookpoint}.output" if hookpoint else "",
         seed=_seed(files),
-        remarks=(QUIRK,) if saved.transcode and stated is None else (),
+        remarks=_remarks(saved, unknown_bias=bool(saved.transcode) and stated is None),
         pre_bias_open=bool(saved.transcode) and stated is None,
         provenance=_common.provenance("sparsify", files, CONFIG, WEIGHTS),
     )
@@ -149,8 +152,12 @@ def _architecture(saved: Saved) -> Architecture:
     return "skip-transcoder" if saved.skip_connection else "transcoder"
 
 
+def _remarks(saved: Saved, *, unknown_bias: bool) -> tuple[str, ...]:
+    return (*((QUIRK,) if unknown_bias else ()), *(() if saved.activation else (OLD,)))
+
+
 def _activation(saved: Saved, config: DictionaryConfig, files: Files) -> Activation:
-    if saved.activation not in ("topk", "groupmax"):
+    if saved.activation not in (None, "topk", "groupmax"):
         raise DictionaryError(f"{files.source}: activation {saved.activation!r} in {CONFIG}; known: topk, groupmax")
     if saved.signed:
         raise DictionaryError(
@@ -159,4 +166,4 @@ def _activation(saved: Saved, config: DictionaryConfig, files: Files) -> Activat
     k = saved.k or config.k
     if k is None:
         raise DictionaryError(f"{files.source}: no k in {CONFIG}; add `k: <number>`")
-    return Activation(kind="topk" if saved.activation == "topk" else "groupmax", k=k)
+    return Activation(kind="groupmax" if saved.activation == "groupmax" else "topk", k=k)
