@@ -97,7 +97,7 @@ def test_only_a_boolean_is_a_boolean(value: object, tmp_path: Path) -> None:
     folder = written(BY_NAME["saelens:standard"], tmp_path)
     settings = json.loads((folder / "cfg.json").read_text())
     (folder / "cfg.json").write_text(json.dumps({**settings, "apply_b_dec_to_input": value}))
-    with pytest.raises(DictionaryError, match="apply_b_dec_to_input is .* not true or false"):
+    with pytest.raises(DictionaryError, match=r"apply_b_dec_to_input is .* not true or false"):
         dictionaries.load(folder)
 
 
