@@ -36,6 +36,7 @@ def silent_weights(answers: Answers) -> Floats:
     n_units = len(answers.units)
     pairs = np.stack([answers.cell_unit[use], answers.cell_stratum[use]])
     names, place = np.unique(pairs, axis=1, return_inverse=True)
+    place = place.ravel()  # numpy 2.0.0 gives it two axes
     answered = np.bincount(place, answers.cell_answered[use], minlength=names.shape[1])
     share = np.zeros(names.shape[1])
     hard = answers.cell_kind == KINDS.index("hard")

@@ -21,7 +21,7 @@ def test_checkpoints() -> None:
     found = checkpoints.fuzz(150, seed=2)
     assert found.faults == []
     assert found.outcomes["refused"] > 30
-    assert found.outcomes["loaded"] > 30
+    assert found.outcomes["loaded"] > 20
 
 
 @pytest.mark.slow
