@@ -81,6 +81,7 @@ def answers(url: str) -> str:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:
             return f"answers ({reply.status})"
     except urllib.error.HTTPError as error:
+        error.close()
         return f"answers ({error.code} {error.reason})"
     except (OSError, ValueError) as error:
         return f"no answer from {url}: {error}"

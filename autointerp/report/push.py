@@ -74,7 +74,8 @@ def _to_neuronpedia(files: list[Path], address: str) -> str:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S):
                 pass
         except urllib.error.HTTPError as error:
-            reason = _reason(error.read())
+            with error:
+                reason = _reason(error.read())
             sent = f"{number - 1} of {len(batches)} batches were sent"
             raise StudyError(f"--push: {url} refused a batch ({error.code} {reason}); {sent}") from error
         except OSError as error:

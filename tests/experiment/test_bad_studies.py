@@ -10,7 +10,7 @@ from autointerp.__main__ import main
 from autointerp.collection.base import SamplingConfig
 from autointerp.errors import StudyError
 from autointerp.experiment.settings import override
-from autointerp.experiment.study import EMBEDDED, Study, dump_study, load_study, study_yaml, validate_study
+from autointerp.experiment.study import EMBEDDED, Study, dump_study, load_study, read_study, study_yaml, validate_study
 from autointerp.run import yaml_files
 from autointerp.statistics.planning import DEFAULT_PROPORTIONAL_SHARE
 
@@ -151,8 +151,11 @@ def test_plan_assumes_the_sampling_that_a_study_does_by_default() -> None:
 
 def test_init_writes_what_a_study_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also text that YAML 1.1 reads as a number, and line breaks that PyYAML folds outside double quotes."""
-    study = load_study(EMBEDDED / "study.yaml", ['dictionaries.0.source="1e5\\x85\\u2028/010"'])
-    monkeypatch.setattr("autointerp.experiment.study.load_study", lambda *_: study)
+    values = read_study(EMBEDDED / "study.yaml")
+    values["dictionaries"][0]["source"] = "1e5\x85\u2028/010"
+    monkeypatch.setattr("autointerp.experiment.study.read_study", lambda _: values)
     assert main(["init", str(tmp_path / "study.yaml")]) == 0
     monkeypatch.undo()
-    assert load_study(tmp_path / "study.yaml") == study
+    study = load_study(tmp_path / "study.yaml")
+    assert study.dictionaries[0].source == "1e5\x85\u2028/010"
+    assert study == validate_study(values, source="test")

@@ -59,6 +59,7 @@ def get(url: str, **headers: str) -> str:
 def status(url: str, **headers: str) -> int:
     with pytest.raises(urllib.error.HTTPError) as error:
         get(url, **headers)
+    error.value.close()
     return error.value.code
 
 
