@@ -128,14 +128,18 @@ def test_recorded_judgements_of_one_protocol_sharpen_those_of_another(scorer: st
 
 def test_compare_prints_both_estimates_and_the_gain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Scores of a second run of the same dictionary are phase one; another checkpoint or dictionary is refused."""
-    dear = simulate([Arm(name="a", n_sampled=60)], seed=4)
+    dear = simulate([Arm(name="skip-transcoder", n_sampled=60)], seed=4)
     run = write_run(dear, tmp_path / "llm")
     assert main(["compare", str(run), "--phase-one", str(run), "--out", str(tmp_path / "out")]) in (0, 3)
-    assert "Two-phase" in capsys.readouterr().out
+    printed = capsys.readouterr().out.split("Two-phase")[1]
     found = pd.read_parquet(tmp_path / "out" / "two_phase.parquet")
     row = found[(found["population"] == "eligible") & (found["scorer"] == "detection")].iloc[0]
     scores = latent_scores(dear.judgements, dear.latents, scorer="detection")
     plain = mean(scores["score"].to_numpy(float), 1 / scores["inclusion_probability"].to_numpy(float))
+    # One line of 80 columns holds the whole estimate: names fold, numbers never.
+    whole = f"{row['plain']:.3f}  {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    line = next(line for line in printed.splitlines() if whole in line)
+    assert "detection" in line and "eligible" in line and len(line) <= 80
     assert row["plain"] == pytest.approx(plain.value, rel=1e-12)
     assert row["n_phase_one"] == row["n"] == len(scores)
     # Phase one is the same sample with the same scores: no latent is known beyond it, so nothing may be gained.
