@@ -139,7 +139,8 @@ def test_compare_prints_both_estimates_and_the_gain(tmp_path: Path, capsys: pyte
     # One line of 80 columns holds the whole estimate: names fold, numbers never.
     whole = f"{row['plain']:.3f}  {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     line = next(line for line in printed.splitlines() if whole in line)
-    assert "detection" in line and "eligible" in line and len(line) <= 80
+    assert {"detection", "eligible"} <= set(line.split())
+    assert len(line) <= 80
     assert row["plain"] == pytest.approx(plain.value, rel=1e-12)
     assert row["n_phase_one"] == row["n"] == len(scores)
     # Phase one is the same sample with the same scores: no latent is known beyond it, so nothing may be gained.
