@@ -56,6 +56,7 @@ CONTROLS = {
 }
 MEASURES = {
     "score": "balanced accuracy",
+    "score_hard": "balanced accuracy, hard negatives",
     "sensitivity + specificity - 1": "sensitivity + specificity − 1",
     "share": "share",
     "moved": "change of sensitivity + specificity − 1",

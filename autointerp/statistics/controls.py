@@ -43,6 +43,7 @@ def controls(
     * `shuffled`, `empty`: balanced accuracy must be equivalent to .5 within `limits.shuffled` (90 % interval inside),
       in each dictionary and over all that have not failed alone. It has failed when the 99 % interval excludes .5 as
       well (Bonferroni over the dictionaries); in between it is undecided: too few latents to tell.
+    * `shuffled`, measure `score_hard`: the same for the score against hard negatives, where they were asked.
     * `shuffled`, measure `difference`: the shuffled scores of two compared dictionaries must not differ, since a leak
       that differs between two biases their comparison. It has failed when the 99 % interval excludes 0 (Bonferroni over
       the pairs) and the 90 % interval is not within `limits.shuffled`.
@@ -68,6 +69,8 @@ def controls(
         if control in CHANCE_CONTROLS:
             rows += _chance_rows(str(control), str(scorer), _arms(part), limits.shuffled, alpha)
         if control == "shuffled":
+            hard = part.assign(score=part["score_hard"])
+            rows += _chance_rows(str(control), str(scorer), _arms(hard), limits.shuffled, alpha, "score_hard")
             rows += _difference_rows(str(scorer), dict(_arms(part)[1:]), compared, limits.shuffled, alpha)
         elif control == "planted":
             rows.append(_planted_row(str(scorer), part, limits.planted))
@@ -95,28 +98,33 @@ def _arms(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _chance_rows(
-    control: str, scorer: str, arms: Sequence[tuple[str, pd.DataFrame]], margin: float, alpha: float
+    control: str,
+    scorer: str,
+    arms: Sequence[tuple[str, pd.DataFrame]],
+    margin: float,
+    alpha: float,
+    measure: str = "score",
 ) -> list[dict[str, object]]:
     """Judge each dictionary, then all that have not failed alone: one that leaks says nothing of the others."""
     if not arms:
         return []
     (_, whole), *single = arms
     level = 1 - (1 - FAILURE_LEVEL) / len(single)
-    rows = [_chance_row(control, scorer, name, arm, margin, alpha, level) for name, arm in single]
+    rows = [_chance_row(control, scorer, name, arm, margin, alpha, level, measure) for name, arm in single]
     failed = [row["dictionary"] for row in rows if row["status"] == "failed"]
     rest = whole[~whole["dictionary"].isin(failed)] if len(failed) < len(single) else whole
-    return [_chance_row(control, scorer, "all", rest, margin, alpha, FAILURE_LEVEL), *rows]
+    return [_chance_row(control, scorer, "all", rest, margin, alpha, FAILURE_LEVEL, measure), *rows]
 
 
 def _chance_row(
-    control: str, scorer: str, name: str, arm: pd.DataFrame, margin: float, alpha: float, level: float
+    control: str, scorer: str, name: str, arm: pd.DataFrame, margin: float, alpha: float, level: float, measure: str
 ) -> dict[str, object]:
     inner = mean(arm["score"].to_numpy(float))
     # All latents at exactly chance (a judge that answers all alike) is what the control asks for.
     exact = bool((arm["score"] - CHANCE).abs().max() < 1e-12)
     low, high = (CHANCE, CHANCE) if exact and inner.n > 1 else inner.interval(1 - 2 * alpha)
     status = _status((low - CHANCE, high - CHANCE), inner.interval(level), CHANCE, margin)
-    where = "" if name == "all" else f" in {name}"
+    where = (" against hard negatives" if measure == "score_hard" else "") + ("" if name == "all" else f" in {name}")
     article = "an" if control == "empty" else "a"
     reason = {
         "passed": "",
@@ -125,7 +133,7 @@ def _chance_row(
         "undecided": f"{scorer} with {article} {control} explanation scores {inner.value:.3f} [{low:.3f}, {high:.3f}]"
         f"{where}: too few latents ({inner.n}) to show that it is within {margin:g} of .5",
     }[status]
-    return control_row(control, scorer, name, "score", inner.value, low, high, CHANCE, inner.n, status, reason)
+    return control_row(control, scorer, name, measure, inner.value, low, high, CHANCE, inner.n, status, reason)
 
 
 def _status(inside: tuple[float, float], wide: tuple[float, float], expected: float, margin: float) -> Status:

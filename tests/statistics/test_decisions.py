@@ -110,6 +110,26 @@ def test_a_control_that_fails_in_one_arm_invalidates_its_comparisons_only() -> N
     assert "INVALID for arm0" in validity.in_words(controls)  # type: ignore[arg-type]
 
 
+def test_shuffled_explanations_must_not_tell_hard_negatives_apart_either() -> None:
+    """In one dictionary hard negatives give themselves away: its score is at chance, its hard score .57 fails."""
+    run = draw(World(shifts=(0.0, 0.0), shuffled=(0.5, 0.5), n_shuffled=120), 4)
+    some = (run.judgements["control"] == "shuffled") & (run.judgements["kind"] == "random")
+    hard = run.judgements[some].assign(kind="hard")
+    hard["window_id"] += 10**6
+    rng = np.random.default_rng(0)
+    turned = (hard["dictionary"] == "arm0") & (hard["answer"] == "yes") & (rng.random(len(hard)) < 0.28)
+    hard.loc[turned, "answer"] = "no"
+    found = summarise(replace(run, judgements=pd.concat([run.judgements, hard], ignore_index=True)))
+    rows = found.controls[found.controls["control"] == "shuffled"].set_index(["scorer", "measure", "dictionary"])
+    for scorer in ("detection", "fuzzing"):
+        assert rows.loc[(scorer, "score_hard", "arm0"), "value"] == pytest.approx(0.57, abs=0.02)
+        assert rows.loc[(scorer, "score_hard", "arm0"), "status"] == "failed"
+        assert "against hard negatives in arm0" in rows.loc[(scorer, "score_hard", "arm0"), "reason"]
+        assert rows.loc[(scorer, "score_hard", "arm1"), "status"] != "failed"
+        assert rows.loc[(scorer, "score", "arm0"), "status"] != "failed"
+    assert "INVALID for arm0" in validity.in_words(found.summary["controls"])  # type: ignore[arg-type]
+
+
 def test_sound_controls_are_rarely_called_failed(null_runs: list[NullRun]) -> None:
     """Three dictionaries by two scorers at exactly chance: 8 tests of each scorer at .01, Bonferroni within kinds."""
     assert np.mean([run.controls == "INVALID" for run in null_runs]) <= band(0.06, len(null_runs))[1]

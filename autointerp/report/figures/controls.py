@@ -31,7 +31,8 @@ def data(run: ReportRun) -> pd.DataFrame:
     table = run.controls
     if table.empty:
         return pd.DataFrame()
-    rows = table[(table["dictionary"] == "all") & table["control"].isin(ORDER) & (table["measure"] != "moved")][KEPT]
+    drawn = table["control"].isin(ORDER) & ~table["measure"].isin(("moved", "score_hard"))
+    rows = table[(table["dictionary"] == "all") & drawn][KEPT]
     place = {name: at for at, name in enumerate(ORDER)}
     rows = rows.assign(kind="control", place=rows["control"].map(place)).sort_values("place", kind="stable")
     arms = pd.DataFrame(_arms(run), columns=[*KEPT, "kind", "place"])

@@ -31,7 +31,7 @@ def data(run: ReportRun) -> pd.DataFrame:
     means = means[(means["statistic"] == "score") & (means["population"] == "eligible")]
     means = means[["scorer", "dictionary", "value", "low", "high", "n_latents"]].assign(part="mean")
     lines = run.controls
-    lines = lines[(lines["control"] == "shuffled") & (lines["dictionary"] == "all")]
+    lines = lines[(lines["control"] == "shuffled") & (lines["measure"] == "score") & (lines["dictionary"] == "all")]
     lines = lines[["scorer", "value", "n_latents"]].assign(part="reference")
     return pd.concat([with_arm(latents, run), with_arm(means, run), lines], ignore_index=True)
 
