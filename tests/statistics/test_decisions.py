@@ -124,7 +124,7 @@ def test_shuffled_explanations_must_not_tell_hard_negatives_apart_either() -> No
     for scorer in ("detection", "fuzzing"):
         assert rows.loc[(scorer, "score_hard", "arm0"), "value"] == pytest.approx(0.57, abs=0.02)
         assert rows.loc[(scorer, "score_hard", "arm0"), "status"] == "failed"
-        assert "against hard negatives in arm0" in rows.loc[(scorer, "score_hard", "arm0"), "reason"]
+        assert "against hard negatives in arm0" in str(rows.loc[(scorer, "score_hard", "arm0"), "reason"])
         assert rows.loc[(scorer, "score_hard", "arm1"), "status"] != "failed"
         assert rows.loc[(scorer, "score", "arm0"), "status"] != "failed"
     assert "INVALID for arm0" in validity.in_words(found.summary["controls"])  # type: ignore[arg-type]
